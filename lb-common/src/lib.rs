@@ -1,0 +1,2 @@
+//! The contract between the XDP programs and the daemon.
+#![no_std]

@@ -1,0 +1,1 @@
+//! Finds a toolchain that can build the XDP programs, and builds them.

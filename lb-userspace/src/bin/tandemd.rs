@@ -1,0 +1,2 @@
+//! The `tandemd` binary.
+fn main() {}

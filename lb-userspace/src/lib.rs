@@ -1,0 +1,1 @@
+//! Tandem's daemon and command line, as a library.

@@ -1,0 +1,1 @@
+//! The lab: network namespaces with real servers and clients.

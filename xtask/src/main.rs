@@ -1,0 +1,2 @@
+//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint`.
+fn main() {}
