@@ -5,6 +5,7 @@
 //! reasons for which a packet was not forwarded ([`reason`]). The code compiles for the BPF target and for the host;
 //! what the XDP program runs is what the host's tests, the fuzzer and the daemon run.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(any(test, not(target_arch = "bpf")))]
 extern crate std;

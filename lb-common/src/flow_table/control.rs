@@ -95,6 +95,14 @@ impl Control {
         }
     }
 
+    /// The state as an index into tables of [`FlowState::LIMIT`] elements. It comes from the word itself: what the
+    /// compiler concludes about [`Self::state`] the verifier would not know.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state_index(self) -> usize {
+        (self.0 >> STATE_SHIFT) as usize & (FlowState::LIMIT - 1)
+    }
+
     /// Version, raised by each claim and removal.
     #[inline(always)]
     #[must_use]

@@ -27,9 +27,10 @@ impl Clock<'_> {
     #[inline(always)]
     pub fn worth<E: Entry>(&self, entry: &E, control: Control) -> (Worth, u32) {
         let idle = self.idle(entry.last_seen().load());
-        let state = control.state();
-        let timeout = self.timeouts[state as usize & (FlowState::LIMIT - 1)];
-        (state.worth(idle, timeout), idle)
+        (
+            control.state().worth(idle, self.timeouts[control.state_index()]),
+            idle,
+        )
     }
 
     /// Jiffies since `last_seen`. A stamp from the future (another CPU's, a jiffy ahead) is no time at all.
@@ -107,6 +108,17 @@ pub fn insert<T: Table + ?Sized>(
     Insertion::Contended
 }
 
+/// The entry in this place of both buckets. Iterator chains would be nicer, but end in pointer comparisons that the
+/// verifier cannot follow.
+#[inline(always)]
+fn at<'a, E>(first: &'a Bucket<E>, second: &'a Bucket<E>, place: usize) -> &'a E {
+    if place < WAYS {
+        &first.entries[place % WAYS]
+    } else {
+        &second.entries[place % WAYS]
+    }
+}
+
 /// The entry to take: the first free one, or else the cheapest.
 #[inline(always)]
 fn choose<'a, E: Entry>(
@@ -121,7 +133,8 @@ fn choose<'a, E: Entry>(
 
 #[inline(always)]
 fn free<E: Entry>(bucket: &Bucket<E>, place: usize) -> Option<Candidate<'_, E>> {
-    for (way, entry) in bucket.entries.iter().enumerate() {
+    for way in 0..WAYS {
+        let entry = &bucket.entries[way];
         let seen = entry.state();
         if seen.is_free() {
             return Some(Candidate {
@@ -143,7 +156,8 @@ fn cheapest<'a, E: Entry>(
 ) -> Option<Candidate<'a, E>> {
     let mut best: Option<Candidate<'a, E>> = None;
     let mut least = u64::MAX;
-    for (place, entry) in first.entries.iter().chain(&second.entries).enumerate() {
+    for place in 0..2 * WAYS {
+        let entry = at(first, second, place);
         let seen = entry.state();
         if !seen.is_live() {
             continue;
@@ -183,7 +197,8 @@ fn settle<T: Table + ?Sized>(
         .with_flow(flow.backend, flow.state);
     entry.control().exchange(pending.bits());
 
-    for (place, rival) in first.entries.iter().chain(&second.entries).enumerate() {
+    for place in 0..2 * WAYS {
+        let rival = at(first, second, place);
         if place == own.place {
             continue;
         }

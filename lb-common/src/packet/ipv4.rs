@@ -66,7 +66,7 @@ impl<'a> Ipv4<'a> {
             return Err(Reason::BadIpHeader);
         }
         let total = usize::from(self.fixed.be16::<2>());
-        if total < header || self.offset + total > frame.length() {
+        if total < header || !frame.reaches(self.offset + total) {
             return Err(Reason::BadIpHeader);
         }
         if self.sum(frame, header)? != 0xFFFF {

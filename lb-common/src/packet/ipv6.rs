@@ -68,7 +68,7 @@ impl<'a> Ipv6<'a> {
             return Err(Reason::BadIpHeader);
         }
         let length = usize::from(self.fixed.be16::<4>());
-        if self.offset + FIXED + length > frame.length() {
+        if !frame.reaches(self.offset + FIXED + length) {
             return Err(Reason::BadIpHeader);
         }
         if self.hop_limit() == 0 {

@@ -7,9 +7,9 @@ pub trait Frame {
     /// The `N` bytes at `offset`, or `None` where the frame ends before them.
     fn window<const N: usize>(&self, offset: usize) -> Option<Window<'_, N>>;
 
-    /// Length of the whole frame in bytes, including what lies outside the part that [`Self::window`] reaches
+    /// Whether the frame has at least `length` bytes, counting what lies outside the part that [`Self::window`] reaches
     /// (the fragments of a multi-buffer XDP frame).
-    fn length(&self) -> usize;
+    fn reaches(&self, length: usize) -> bool;
 }
 
 impl Frame for [u8] {
@@ -19,8 +19,8 @@ impl Frame for [u8] {
         Some(unsafe { Window::new(bytes.as_ptr()) })
     }
 
-    fn length(&self) -> usize {
-        self.len()
+    fn reaches(&self, length: usize) -> bool {
+        length <= self.len()
     }
 }
 
