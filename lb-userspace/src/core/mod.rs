@@ -4,4 +4,6 @@
 //! Nothing in here imports `config`, `datapath`, `net`, `probe`, `api`, `cli` or `daemon`, and nothing reads a clock,
 //! a random source, a file or a socket.
 
+pub mod maglev;
 pub mod model;
+pub mod slots;
