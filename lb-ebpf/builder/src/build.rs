@@ -9,6 +9,16 @@ use crate::toolchain::{Linker, Missing, Toolchain, find_linker, find_toolchain, 
 /// The package that holds the XDP programs.
 const PACKAGE: &str = "lb-ebpf";
 
+const LITTLE_ENDIAN: &str = "bpfel-unknown-none";
+const BIG_ENDIAN: &str = "bpfeb-unknown-none";
+
+/// The target whose programs the machine that compiled this can load.
+pub const HOST_TARGET: &str = if cfg!(target_endian = "big") {
+    BIG_ENDIAN
+} else {
+    LITTLE_ENDIAN
+};
+
 /// Whose change means that the programs must be built again, relative to the workspace.
 const SOURCES: &[&str] = &[
     "Cargo.lock",
@@ -127,9 +137,9 @@ fn workspace() -> PathBuf {
 /// A BPF object has the byte order of the machine that loads it.
 fn target_for(endian: &str) -> &'static str {
     if endian == "big" {
-        "bpfeb-unknown-none"
+        BIG_ENDIAN
     } else {
-        "bpfel-unknown-none"
+        LITTLE_ENDIAN
     }
 }
 
@@ -186,10 +196,8 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use super::{BuildError, build, cargo, target_dir, target_for, workspace};
+    use super::{BuildError, LITTLE_ENDIAN, build, cargo, target_dir, target_for, workspace};
     use crate::toolchain::{Linker, Toolchain};
-
-    const TARGET: &str = "bpfel-unknown-none";
 
     fn linker() -> Linker {
         Linker {
@@ -215,7 +223,7 @@ mod tests {
                 name: "nightly-x".into(),
             },
             &linker(),
-            TARGET,
+            LITTLE_ENDIAN,
         );
         assert_eq!(command.get_program(), "rustup");
         let expected = ["run", "nightly-x", "cargo", "build", "-Z", "build-std=core"];
@@ -229,7 +237,7 @@ mod tests {
             rustc: "/usr/bin/rustc".into(),
             cargo: "/usr/bin/cargo".into(),
         };
-        let command = cargo(&toolchain, &linker(), TARGET);
+        let command = cargo(&toolchain, &linker(), LITTLE_ENDIAN);
         assert_eq!(command.get_program(), "/usr/bin/cargo");
         assert!(!arguments(&command).contains(&"-Z"));
         let settings = settings(&command);

@@ -9,5 +9,5 @@ mod build;
 mod environment;
 mod toolchain;
 
-pub use build::{BuildError, build, build_or_exit};
+pub use build::{BuildError, HOST_TARGET, build, build_or_exit};
 pub use toolchain::{Linker, Missing, Toolchain, find_linker, find_toolchain};

@@ -39,8 +39,8 @@ pub struct Linker {
 pub enum Missing {
     /// No compiler that builds for the target.
     #[error(
-        "no Rust toolchain here builds for {target}: run `cargo xtask setup`, or `rustup toolchain install \
-         nightly -c rust-src`, or on Debian 12 `apt-get install rustc-web cargo-web libstd-rust-web-dev-bpf`"
+        "no Rust toolchain here builds for {target}: run `cargo xtask setup`, or on Debian 12 `apt-get install \
+         rustc-web cargo-web libstd-rust-web-dev-bpf`, elsewhere `rustup toolchain install nightly -c rust-src`"
     )]
     Toolchain {
         /// The target that was looked for.
@@ -54,27 +54,31 @@ pub enum Missing {
     Linker,
 }
 
-/// Looks for a toolchain that builds for `target`: a rustup nightly with `rust-src` first, then the system's.
+/// Looks for a toolchain that builds for `target`: the system's first, then a rustup nightly with `rust-src`.
+///
+/// The system's comes first because its LLVM stands still, along with the bpf-linker built against it; a nightly's
+/// moves on, and a bpf-linker cannot read what a newer LLVM wrote.
 ///
 /// # Errors
 /// [`Missing::Toolchain`] where there is neither.
 pub fn find_toolchain(target: &'static str) -> Result<Toolchain, Missing> {
-    let nightly = nightlies()
-        .into_iter()
-        .find(|name| has_library_source(rustup().args(["run", name.as_str(), "rustc"])).unwrap_or(false));
-    // Asked only where there is no nightly: it starts a compiler.
-    let system = || {
-        let ready = Path::new(SYSTEM_CARGO).exists() && has_prebuilt_core(target).unwrap_or(false);
-        ready.then(|| (PathBuf::from(SYSTEM_RUSTC), PathBuf::from(SYSTEM_CARGO)))
-    };
-    choose(nightly, system).ok_or(Missing::Toolchain { target })
+    let system = has_prebuilt_core(target).unwrap_or(false) && Path::new(SYSTEM_CARGO).exists();
+    choose(system, nightlies(), has_library_source).ok_or(Missing::Toolchain { target })
 }
 
-fn choose(nightly: Option<String>, system: impl FnOnce() -> Option<(PathBuf, PathBuf)>) -> Option<Toolchain> {
-    match nightly {
-        Some(name) => Some(Toolchain::Nightly { name }),
-        None => system().map(|(rustc, cargo)| Toolchain::System { rustc, cargo }),
+fn choose(
+    system: bool,
+    nightlies: impl IntoIterator<Item = String>,
+    has_source: impl Fn(&str) -> bool,
+) -> Option<Toolchain> {
+    if system {
+        return Some(Toolchain::System {
+            rustc: SYSTEM_RUSTC.into(),
+            cargo: SYSTEM_CARGO.into(),
+        });
     }
+    let name = nightlies.into_iter().find(|name| has_source(name))?;
+    Some(Toolchain::Nightly { name })
 }
 
 /// Looks for a bpf-linker that starts, in `PATH` and then in cargo's bin directory (which `PATH` need not hold).
@@ -106,10 +110,10 @@ fn runs(linker: &Path) -> bool {
     output(Command::new(linker).arg("--version")).is_some()
 }
 
-fn nightlies() -> Vec<String> {
-    output(rustup().args(["toolchain", "list"]))
-        .map(|listing| nightlies_of(&listing))
-        .unwrap_or_default()
+/// Asked one at a time and only when wanted: each question starts a program.
+fn nightlies() -> impl Iterator<Item = String> {
+    let listing = || output(rustup().args(["toolchain", "list"])).unwrap_or_default();
+    std::iter::once_with(listing).flat_map(|listing| nightlies_of(&listing))
 }
 
 /// The nightlies of `rustup toolchain list`, whose lines are `NAME` or `NAME (active, default)`.
@@ -122,13 +126,13 @@ fn nightlies_of(listing: &str) -> Vec<String> {
         .collect()
 }
 
-fn has_library_source(rustc: &mut Command) -> Option<bool> {
-    let sysroot = output(rustc.args(["--print", "sysroot"]))?;
-    Some(
+fn has_library_source(nightly: &str) -> bool {
+    let sysroot = output(rustup().args(["run", nightly, "rustc", "--print", "sysroot"]));
+    sysroot.is_some_and(|sysroot| {
         Path::new(sysroot.trim())
             .join("lib/rustlib/src/rust/library/core")
-            .is_dir(),
-    )
+            .is_dir()
+    })
 }
 
 fn has_prebuilt_core(target: &str) -> Option<bool> {
@@ -175,30 +179,28 @@ mod tests {
 
     use super::{Missing, Toolchain, choose, linker_candidates, nightlies_of};
 
-    fn system() -> Option<(PathBuf, PathBuf)> {
-        Some(("/usr/bin/rustc".into(), "/usr/bin/cargo".into()))
-    }
-
     #[test]
-    fn a_nightly_with_source_comes_before_the_system() {
-        let nightly = Toolchain::Nightly {
-            name: "nightly-x".into(),
-        };
-        let distribution = Toolchain::System {
+    fn the_system_comes_before_a_nightly_and_a_nightly_needs_source() {
+        let system = Toolchain::System {
             rustc: "/usr/bin/rustc".into(),
             cargo: "/usr/bin/cargo".into(),
         };
+        let nightly = |name: &str| Toolchain::Nightly {
+            name: name.to_owned(),
+        };
         let cases = [
-            (Some("nightly-x".to_owned()), system(), Some(nightly.clone())),
-            (Some("nightly-x".to_owned()), None, Some(nightly)),
-            (None, system(), Some(distribution)),
-            (None, None, None),
+            (true, &["a", "b"][..], &["b"][..], Some(system)),
+            (false, &["a", "b"], &["b"], Some(nightly("b"))),
+            (false, &["a", "b"], &["a", "b"], Some(nightly("a"))),
+            (false, &["a", "b"], &[], None),
+            (false, &[], &[], None),
         ];
-        for (nightly, system, expected) in cases {
+        for (system, nightlies, with_source, expected) in cases {
+            let names = nightlies.iter().map(|&name| name.to_owned());
+            let chosen = choose(system, names, |name| with_source.contains(&name));
             assert_eq!(
-                choose(nightly.clone(), || system.clone()),
-                expected,
-                "{nightly:?} {system:?}"
+                chosen, expected,
+                "system {system}, {nightlies:?}, source in {with_source:?}"
             );
         }
     }
@@ -223,12 +225,11 @@ mod tests {
     #[test]
     fn the_linker_is_looked_for_in_path_and_then_in_cargo_home() {
         let path = ["/opt/bin", "/usr/bin"].map(PathBuf::from);
-        let candidates: Vec<_> =
-            linker_candidates(path.into_iter(), Some("/home/user/.cargo".into())).collect();
+        let candidates: Vec<_> = linker_candidates(path.into_iter(), Some("/opt/cargo".into())).collect();
         let expected = [
             "/opt/bin/bpf-linker",
             "/usr/bin/bpf-linker",
-            "/home/user/.cargo/bin/bpf-linker",
+            "/opt/cargo/bin/bpf-linker",
         ];
         assert_eq!(candidates, expected.map(PathBuf::from));
     }
