@@ -6,4 +6,5 @@
 
 pub mod maglev;
 pub mod model;
+pub mod plan;
 pub mod slots;
