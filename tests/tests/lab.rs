@@ -460,33 +460,51 @@ fn nobody_answers_for_a_vip_but_a_director() -> Result<()> {
 
 #[test]
 fn ten_thousand_connections_are_held() -> Result<()> {
-    const NUMBER: usize = 10_000;
+    const EACH: usize = 5_000;
     let lab = Lab::new("crowd")?;
     let (_, client, server) = two_hosts(&lab)?;
-    let hold = HoldServer::start(&server, &addresses(&server, 9000))?;
-    let mut crowds = Vec::new();
-    for to in addresses(&server, 9000) {
-        let crowd = Crowd::open(&client, &Dial::new(to, Greeting::Line), NUMBER / 2)?;
-        assert_eq!(crowd.len(), NUMBER / 2, "{crowd:?}");
-        assert_eq!(crowd.by_backend().get("server"), Some(&(NUMBER as u64 / 2)));
-        crowds.push(crowd);
-    }
-    assert_eq!(hold.open_connections(), NUMBER);
+    let nginx = Nginx::start(&server, &addresses(&server, 80), None)?;
+    let open = |to: SocketAddr| Crowd::open(&client, &Dial::new(to, Greeting::Http), EACH);
+    let mut crowds = addresses(&server, 80)
+        .into_iter()
+        .map(open)
+        .collect::<Result<Vec<_>, _>>()?;
     for crowd in &mut crowds {
+        assert_eq!(crowd.len(), EACH, "{crowd:?}");
         let answers = crowd.ask();
         assert_eq!(
             (answers.kept, answers.moved, answers.broken()),
-            (NUMBER / 2, 0, 0),
+            (EACH, 0, 0),
             "{answers:?}"
         );
     }
-    drop(hold);
-    let answers = crowds[0].ask();
+    nginx.process().kill()?;
+    for crowd in &mut crowds {
+        let answers = crowd.ask();
+        assert_eq!((answers.kept, answers.broken()), (0, EACH as u64), "{answers:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_hold_server_counts_its_connections() -> Result<()> {
+    const NUMBER: usize = 1_000;
+    let lab = Lab::new("hold")?;
+    let (_, client, server) = two_hosts(&lab)?;
+    let hold = HoldServer::start(&server, &addresses(&server, 9000))?;
+    let to = addresses(&server, 9000)[1];
+    let mut crowd = Crowd::open(&client, &Dial::new(to, Greeting::Line), NUMBER)?;
     assert_eq!(
-        (answers.kept, answers.broken()),
-        (0, NUMBER as u64 / 2),
-        "{answers:?}"
+        crowd.by_backend().get("server"),
+        Some(&(NUMBER as u64)),
+        "{crowd:?}"
     );
+    assert_eq!(hold.open_connections(), NUMBER);
+    assert_eq!(crowd.ask().kept, NUMBER);
+    drop(crowd);
+    wait_for(PATIENCE, "the server to see them closed", || {
+        hold.open_connections() == 0
+    })?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use nix::sys::socket::{Backlog, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,9 +87,9 @@ async fn accept(listener: StdListener, answer: Arc<str>, open: Arc<AtomicUsize>)
                 });
             }
             Err(error) => {
-                eprintln!("hold server: cannot accept: {error}");
-                // Out of descriptors, most likely: one must be closed first.
-                tokio::task::yield_now().await;
+                // Out of descriptors, most likely: one must be closed first. Said once a second at most.
+                eprintln!("hold server: cannot accept ({error}); trying again in a second");
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
