@@ -4,8 +4,9 @@
 //! exits or gets SIGINT, SIGTERM or SIGHUP, and otherwise when the next lab is made: that one first removes the labs
 //! whose owner is dead. A process is known by its id and its start time, since ids are used again.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +18,8 @@ use crate::process_table::{self, Identity};
 
 /// Directories and sockets of the running labs.
 const RUN: &str = "/run/tandem-lab";
-/// Large files, which may not fit where `/run` is.
-const DATA: &str = "/var/tmp/tandem-lab";
+/// Large files, which may not fit where `/run` is; a lab's id follows.
+const DATA: &str = "/var/tmp/tandem-lab-";
 
 /// The labs of this process that are still standing.
 static STANDING: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -33,11 +34,8 @@ impl Record {
     /// Removes the labs of dead processes, then takes the first free id for the lab called `name`.
     pub(crate) fn claim(name: &str) -> Result<Self, LabError> {
         let run = Path::new(RUN);
-        fs::create_dir_all(run).map_err(LabError::file("make", run))?;
         // One process at a time removes or claims, so a directory without an owner was left by a dead one.
-        let lock_path = run.join("lock");
-        let lock = File::create(&lock_path).map_err(LabError::file("open", &lock_path))?;
-        lock.lock().map_err(LabError::file("lock", &lock_path))?;
+        let _lock = lock(run)?;
         let mut taken = Vec::new();
         for id in ids(run) {
             if owner(&id).is_some_and(Identity::is_alive) {
@@ -72,7 +70,7 @@ impl Record {
 
     /// For large files; made when first asked for.
     pub(crate) fn data_directory(&self) -> Result<PathBuf, LabError> {
-        let path = Path::new(DATA).join(&self.id);
+        let path = data_directory(&self.id);
         fs::create_dir_all(&path).map_err(LabError::file("make", &path))?;
         Ok(path)
     }
@@ -84,7 +82,39 @@ impl Drop for Record {
         let mut standing = standing();
         standing.retain(|id| *id != self.id);
         remove(&self.id);
+        remove_if_last();
     }
+}
+
+/// Makes the directory of all labs and locks it.
+fn lock(run: &Path) -> Result<File, LabError> {
+    loop {
+        fs::create_dir_all(run).map_err(LabError::file("make", run))?;
+        let Ok(directory) = File::open(run) else { continue };
+        directory.lock().map_err(LabError::file("lock", run))?;
+        let same = |meta: Metadata| {
+            directory
+                .metadata()
+                .is_ok_and(|locked| locked.ino() == meta.ino())
+        };
+        // Otherwise the last lab's end has removed it meanwhile.
+        if fs::metadata(run).is_ok_and(same) {
+            return Ok(directory);
+        }
+    }
+}
+
+/// Removes the directory of all labs, unless there is one in it or about to be.
+fn remove_if_last() {
+    if let Ok(directory) = File::open(RUN)
+        && directory.try_lock().is_ok()
+    {
+        let _ = fs::remove_dir(RUN);
+    }
+}
+
+fn data_directory(id: &str) -> PathBuf {
+    format!("{DATA}{id}").into()
 }
 
 fn standing() -> MutexGuard<'static, Vec<String>> {
@@ -97,13 +127,17 @@ fn remove_standing() {
     for id in standing.drain(..) {
         remove(&id);
     }
+    remove_if_last();
 }
 
 fn ids(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run).into_iter().flatten().flatten();
-    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    directories
-        .filter_map(|entry| entry.file_name().into_string().ok())
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| {
+            name.strip_prefix("tl")
+                .is_some_and(|number| number.parse::<u32>().is_ok())
+        })
         .collect()
 }
 
@@ -129,10 +163,8 @@ fn remove(id: &str) {
         report(namespace, fs::remove_file(namespace));
     }
     report(&directory, fs::remove_dir_all(&directory));
-    let data = Path::new(DATA).join(id);
+    let data = data_directory(id);
     report(&data, fs::remove_dir_all(&data));
-    // Only the last lab's removal finds it empty.
-    let _ = fs::remove_dir(DATA);
 }
 
 fn report(path: &Path, result: io::Result<()>) {

@@ -46,7 +46,8 @@ impl Interface {
     /// # Errors
     /// What the system refused.
     pub fn unplug(&self) -> Result<(), LabError> {
-        self.port_namespace()
+        self.switch()
+            .namespace()
             .ip(&[format!("link set {} down", self.port())])
     }
 
@@ -55,7 +56,8 @@ impl Interface {
     /// # Errors
     /// What the system refused.
     pub fn plug_in(&self) -> Result<(), LabError> {
-        self.port_namespace()
+        self.switch()
+            .namespace()
             .ip(&[format!("link set {} up", self.port())])
     }
 }

@@ -118,6 +118,20 @@ impl Host {
         })
     }
 
+    /// Sets the longest packet that an interface and its switch port take, in bytes.
+    ///
+    /// # Errors
+    /// [`LabError::NoInterface`], or what the system refused: an XDP program may not bear with long frames.
+    pub fn set_mtu(&self, interface: &str, mtu: u16) -> Result<(), LabError> {
+        let interface = self.interface(interface)?;
+        interface
+            .switch()
+            .namespace()
+            .ip(&[format!("link set {} mtu {mtu}", interface.port())])?;
+        self.namespace()
+            .ip(&[format!("link set {} mtu {mtu}", interface.name())])
+    }
+
     /// The first IPv4 address the host was connected with.
     #[must_use]
     pub fn ipv4(&self) -> Option<Ipv4Addr> {

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::LabError;
 use crate::host::Host;
-use crate::netns::Namespace;
 use crate::offload;
 use crate::switch::{BRIDGE, Switch};
 use crate::xdp::{Link, Program};
@@ -144,15 +143,11 @@ impl Interface {
             return Ok(());
         }
         let port = self.port();
-        let namespace = self.port_namespace();
+        let namespace = self.switch().namespace();
         offload::turn_off_transmit(namespace, port)?;
         let link = Program::pass()?.attach(namespace, port)?;
         let _ = self.shared.pass.set(link);
         Ok(())
-    }
-
-    pub(crate) fn port_namespace(&self) -> &Namespace {
-        self.shared.switch.namespace()
     }
 }
 

@@ -12,6 +12,8 @@ const BPF_PROG_LOAD: i32 = 5;
 const BPF_LINK_CREATE: i32 = 28;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
+/// A frame may lie in several buffers; without it, the interface takes no jumbo frames (kernel 5.18).
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 /// linux/if_link.h: in the driver, never the slow generic way.
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
@@ -67,7 +69,7 @@ pub const fn instruction(code: u8, dst: u8, src: u8, offset: i16, value: i32) ->
 }
 
 impl Program {
-    /// Loads a program; `name` is what `bpftool prog` will show, cut after 15 bytes.
+    /// Loads a program that bears with frames in several buffers (`xdp.frags`); `name` is what `bpftool prog` will show, cut after 15 bytes.
     ///
     /// # Errors
     /// [`LabError::Xdp`], with the verifier's log where it refused.
@@ -81,6 +83,7 @@ impl Program {
             log_level: 1,
             log_size: LOG_SIZE as u32,
             log_buffer: log.as_mut_ptr() as u64,
+            flags: BPF_F_XDP_HAS_FRAGS,
             ..LoadRequest::default()
         };
         for (to, from) in request.name[..15].iter_mut().zip(name.bytes()) {

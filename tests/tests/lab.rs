@@ -2,14 +2,15 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use lb_tests::client::http::{download, get};
 use lb_tests::client::udp::UdpFlow;
 use lb_tests::client::{Crowd, Dial, Greeting, Load, Rate};
@@ -135,7 +136,7 @@ fn end_a_process_with_a_lab(test: &str, host: &str, signal: Signal) -> Result<(S
         wait_for(PATIENCE, "the shell's child", || shell.log().ends_with('\n'))?;
         println!("\nlab {} {}", lab.id(), shell.log());
         loop {
-            std::thread::park();
+            thread::park();
         }
     }
     let mut child = Command::new(env::current_exe()?)
@@ -334,24 +335,30 @@ fn reflector(halves: &[(i16, [u8; 2])], words: &[(i16, [u8; 4])], to: Option<[u8
 
 #[test]
 fn frames_that_xdp_turns_round_come_back_through_the_switch() -> Result<()> {
+    const JUMBO: u16 = 9000;
     let lab = OneDirector::build("echo", 1, 0)?;
     let (client, director) = (lab.clients[0].interface("eth0")?, lab.director.interface("eth0")?);
-    for (tag, first) in [(&[][..], [0x88, 0xb5]), (&[0x81, 0x00, 0x60, 0x2a], [0x81, 0x00])] {
-        // The tagged one is turned round only if its tag is in the frame, as on a wire.
+    lab.clients[0].set_mtu("eth0", JUMBO)?;
+    lab.director.set_mtu("eth0", JUMBO)?;
+    let tag: &[u8] = &[0x81, 0x00, 0x60, 0x2a];
+    // The tagged one is turned round only if its tag is in the frame, as on a wire.
+    for (tag, first, payload) in [
+        (&[][..], [0x88, 0xb5], 60),
+        (tag, [0x81, 0x00], 60),
+        (&[], [0x88, 0xb5], JUMBO),
+    ] {
         let echo = reflector(&[(12, first)], &[], None)?;
         let _link = echo.attach(lab.director.namespace(), "eth0")?;
-        let frame = |to: [u8; 6], from: [u8; 6]| [&to[..], &from, tag, &[0x88, 0xb5], &[9; 60]].concat();
+        let payload = vec![9; payload.into()];
+        let frame = |to: [u8; 6], from: [u8; 6]| [&to[..], &from, tag, &[0x88, 0xb5], &payload].concat();
         let (question, answer) = (
             frame(director.mac(), client.mac()),
             frame(client.mac(), director.mac()),
         );
         let mut capture = Capture::start(lab.clients[0].namespace(), "eth0", move |bytes| bytes == answer)?;
         PacketSocket::open(lab.clients[0].namespace(), "eth0")?.send(&question)?;
-        assert!(
-            !capture
-                .wait_for(PATIENCE, "the frame to come back", |_| true)?
-                .outgoing
-        );
+        let what = format!("a frame of {} bytes to come back", question.len());
+        assert!(!capture.wait_for(PATIENCE, what, |_| true)?.outgoing);
     }
     Ok(())
 }
@@ -368,7 +375,7 @@ fn a_refused_program_says_why() {
 }
 
 #[test]
-fn connections_and_a_download_go_through_direct_return() -> Result<()> {
+fn connections_and_transfers_go_through_direct_return() -> Result<()> {
     let lab = OneDirector::build("return", 1, 1)?;
     let backend = &lab.backends[0];
     let big = lab.lab.big_file()?;
@@ -396,7 +403,27 @@ fn connections_and_a_download_go_through_direct_return() -> Result<()> {
         got.segment, 1448,
         "a segment of a 1500-byte packet, with timestamps"
     );
+    assert_eq!(upload(&lab.clients[0], backend, 50_000_000)?, 50_000_000);
     Ok(())
+}
+
+/// Sends zeroes from the client to the backend by way of the VIP; returns how many arrived. The client's kernel hands on
+/// packets many segments long, and without checksums: the director's port has to finish them.
+fn upload(client: &Host, backend: &Host, length: u64) -> Result<u64> {
+    let to = SocketAddr::new(VIP4.into(), 9000);
+    let listener = backend.enter(|| TcpListener::bind(to))??;
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let (mut stream, _) = listener.accept()?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            io::copy(&mut stream, &mut io::sink())
+        });
+        let mut stream = client.enter(|| TcpStream::connect_timeout(&to, PATIENCE))??;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        io::copy(&mut io::repeat(0).take(length), &mut stream)?;
+        drop(stream);
+        Ok(receiver.join().map_err(|_| anyhow!("the receiver panicked"))??)
+    })
 }
 
 #[test]
