@@ -412,18 +412,14 @@ fn connections_and_transfers_go_through_direct_return() -> Result<()> {
 fn upload(client: &Host, backend: &Host, length: u64) -> Result<u64> {
     let to = SocketAddr::new(VIP4.into(), 9000);
     let listener = backend.enter(|| TcpListener::bind(to))??;
-    thread::scope(|scope| {
-        let receiver = scope.spawn(|| {
-            let (mut stream, _) = listener.accept()?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            io::copy(&mut stream, &mut io::sink())
-        });
-        let mut stream = client.enter(|| TcpStream::connect_timeout(&to, PATIENCE))??;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        io::copy(&mut io::repeat(0).take(length), &mut stream)?;
-        drop(stream);
-        Ok(receiver.join().map_err(|_| anyhow!("the receiver panicked"))??)
-    })
+    let mut stream = client.enter(|| TcpStream::connect_timeout(&to, PATIENCE))??;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let (mut accepted, _) = listener.accept()?;
+    accepted.set_read_timeout(Some(PATIENCE))?;
+    let receiver = thread::spawn(move || io::copy(&mut accepted, &mut io::sink()));
+    io::copy(&mut io::repeat(0).take(length), &mut stream)?;
+    drop(stream);
+    Ok(receiver.join().map_err(|_| anyhow!("the receiver panicked"))??)
 }
 
 #[test]
