@@ -29,6 +29,7 @@ mod offload;
 mod packet_socket;
 mod process;
 mod process_table;
+pub mod prog_run;
 pub mod server;
 mod switch;
 pub mod tool;
