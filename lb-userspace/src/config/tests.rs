@@ -62,6 +62,19 @@ fn the_packaged_example_is_valid_and_says_the_defaults() {
 }
 
 #[test]
+fn the_documented_example_is_valid() {
+    let docs = include_str!("../../../docs/configuration.md");
+    let example = docs
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an example");
+    let loaded = read(example).expect("valid");
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert_eq!(loaded.config.services[0].backends[1].weight, 50);
+}
+
+#[test]
 fn defaults() {
     let loaded = read(
         "director.interfaces = ['eth0']\n[[service]]\nname = 'web'\nlisten = ['192.0.2.10:80']\n\
