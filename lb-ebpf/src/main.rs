@@ -1,5 +1,54 @@
-//! Tandem's XDP program.
+//! Tandem's XDP program: the entry point, and the one place where an outcome becomes an XDP action.
+//!
+//! The way of a packet, a file a step:
+//! [`packet`] (bounds) → `lb_common::packet` (headers) → [`filter`] (a VIP at all?) → [`flow`] (an established flow?) →
+//! [`service`] (who listens?) → [`schedule`] (which backend?) → [`forward`] (rewrite) → [`verdict`].
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+// On the host this crate is only checked, never run.
+#![cfg_attr(
+    not(target_arch = "bpf"),
+    expect(dead_code, reason = "entry points exist on BPF alone")
+)]
+
+mod balance;
+mod clock;
+mod count;
+mod echo;
+mod family;
+mod filter;
+mod flow;
+mod forward;
+mod maps;
+mod packet;
+mod schedule;
+mod service;
+mod settings;
+mod verdict;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
+use lb_common::reason::Fate;
+
+#[cfg(target_arch = "bpf")]
+#[aya_ebpf::macros::xdp(frags)]
+fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
+    handle(&packet::Packet::new(&context))
+}
+
+#[inline(always)]
+fn handle(packet: &packet::Packet) -> u32 {
+    match balance::balance(packet) {
+        Ok(verdict) => verdict.action(packet),
+        Err(reason) => {
+            count::reason(reason);
+            match reason.fate() {
+                Fate::Pass => XDP_PASS,
+                Fate::Drop => XDP_DROP,
+                Fate::Answer => XDP_TX,
+            }
+        }
+    }
+}
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
@@ -7,5 +56,6 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // The verifier refuses a program that can reach this.
     loop {}
 }

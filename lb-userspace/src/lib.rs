@@ -1,1 +1,6 @@
 //! Tandem's daemon and command line, as a library.
+//!
+//! Arrows run one way: `core` decides and knows nothing of I/O; `config`, `datapath` and `net` know `core`;
+//! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
+
+pub mod core;

@@ -1,0 +1,26 @@
+//! Layout of what the XDP program and the daemon share, map by map.
+//!
+//! Every type is `repr(C)`, made of [`Word`](crate::flow_table::Word)s and half words (so it has no padding, and a
+//! field can be replaced while the program reads it), and its size is checked at compile time.
+
+mod backend;
+mod counters;
+mod frontend;
+mod schedule;
+mod settings;
+mod vip_filter;
+
+pub mod names;
+
+pub use backend::{BackendEntry, Link, Mac};
+pub use counters::{BackendCounters, Counters, Event};
+pub use frontend::{
+    Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
+    build, find, places,
+};
+pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, ServiceEntry, SlotLine};
+pub use settings::{Runtime, Settings};
+pub use vip_filter::VipFilter;
+
+/// Version of these layouts. Pinned maps of another version are not touched.
+pub const VERSION: u32 = 1;

@@ -1,0 +1,43 @@
+//! Names of programs, maps and global variables in the eBPF object, and of their pins.
+
+/// The XDP program.
+pub const PROGRAM: &str = "tandem";
+/// Read-only [`Settings`](super::Settings).
+pub const SETTINGS: &str = "SETTINGS";
+/// Array of one [`Runtime`](super::Runtime).
+pub const RUNTIME: &str = "RUNTIME";
+/// Array of one [`VipFilter`](super::VipFilter).
+pub const VIP_FILTER: &str = "VIP_FILTER";
+/// Array of IPv4 [`FrontendBucket`](super::FrontendBucket)s: two generations of equal size.
+pub const FRONTENDS_V4: &str = "FRONTENDS_V4";
+/// Array of IPv6 [`FrontendBucket`](super::FrontendBucket)s: two generations of equal size.
+pub const FRONTENDS_V6: &str = "FRONTENDS_V6";
+/// Array of [`ServiceEntry`](super::ServiceEntry), indexed by the service's number.
+pub const SERVICES: &str = "SERVICES";
+/// Array of [`SlotLine`](super::SlotLine): the schedule tables of all services.
+pub const SLOTS: &str = "SLOTS";
+/// Array of [`BackendEntry`](super::BackendEntry), indexed by the backend's number.
+pub const BACKENDS: &str = "BACKENDS";
+/// Array of IPv4 flow table [`Bucket`](crate::flow_table::Bucket)s.
+pub const FLOWS_V4: &str = "FLOWS_V4";
+/// Array of IPv6 flow table [`Bucket`](crate::flow_table::Bucket)s.
+pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Per-CPU array of one [`Counters`](super::Counters).
+pub const COUNTERS: &str = "COUNTERS";
+/// Per-CPU array of [`BackendCounters`](super::BackendCounters), indexed by the backend's number.
+pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
+
+/// Every map, in the order in which the daemon pins them.
+pub const MAPS: [&str; 11] = [
+    RUNTIME,
+    VIP_FILTER,
+    FRONTENDS_V4,
+    FRONTENDS_V6,
+    SERVICES,
+    SLOTS,
+    BACKENDS,
+    FLOWS_V4,
+    FLOWS_V6,
+    COUNTERS,
+    BACKEND_COUNTERS,
+];

@@ -1,0 +1,60 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+
+/// Folds a sum of 16-bit words to 16 bits.
+#[inline(always)]
+#[must_use]
+pub const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
+    let sum = (sum & 0xFFFF) + (sum >> 16);
+    let sum = (sum & 0xFFFF) + (sum >> 16);
+    ((sum & 0xFFFF) + (sum >> 16)) as u16
+}
+
+/// The checksum field after one 16-bit word of the covered bytes changed (RFC 1624, equation 3).
+///
+/// All three values are in the same byte order, whichever that is.
+#[inline(always)]
+#[must_use]
+pub const fn replace16(checksum: u16, old: u16, new: u16) -> u16 {
+    !fold(!checksum as u64 + !old as u64 + new as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn full(words: &[u16]) -> u16 {
+        !fold(words.iter().map(|&w| u64::from(w)).sum())
+    }
+
+    #[test]
+    fn rfc_1071_section_3_example() {
+        assert_eq!(fold(0x0001 + 0xf203 + 0xf4f5 + 0xf6f7), 0xddf2);
+    }
+
+    #[test]
+    fn folding_32_bit_words_gives_the_same_as_16_bit_words() {
+        let words = [0xFFFF_FFFFu32, 0x1234_5678, 0xFEDC_BA98, 0xFFFF_0000, 0x0000_FFFF];
+        let halves: u64 = words
+            .iter()
+            .map(|w| u64::from(w >> 16) + u64::from(w & 0xFFFF))
+            .sum();
+        assert_eq!(fold(words.iter().map(|&w| u64::from(w)).sum()), fold(halves));
+    }
+
+    proptest! {
+        #[test]
+        fn incremental_equals_full(mut words in proptest::collection::vec(1u16.., 2..20), new: u16, at: usize) {
+            let before = full(&words);
+            let at = at % words.len();
+            let old = words[at];
+            words[at] = new;
+            let rest: Vec<_> = words.iter().copied().filter(|&w| w != 0).collect();
+            // All-zero data is the one case in which one's complement has two zeroes.
+            prop_assume!(!rest.is_empty());
+            prop_assert_eq!(replace16(before, old, new), full(&words));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Finding a flow.
+
+use super::{Bucket, Control, Entry, Table, places};
+
+/// A live entry and what its control word said when the key was compared.
+#[derive(Debug)]
+pub struct Hit<'a, E> {
+    /// Where the flow lives.
+    pub entry: &'a E,
+    /// Its backend, state and version.
+    pub control: Control,
+}
+
+/// Finds the flow `key`, whose hash is `hash`.
+#[inline(always)]
+pub fn lookup<'a, T: Table + ?Sized>(
+    table: &'a T,
+    key: &<T::Entry as Entry>::Key,
+    hash: u64,
+) -> Option<Hit<'a, T::Entry>> {
+    let (first, second) = places(hash, table.mask());
+    match find(table.bucket(first)?, key) {
+        Some(hit) => Some(hit),
+        None => find(table.bucket(second)?, key),
+    }
+}
+
+#[inline(always)]
+fn find<'a, E: Entry>(bucket: &'a Bucket<E>, key: &E::Key) -> Option<Hit<'a, E>> {
+    for entry in &bucket.entries {
+        let before = entry.state();
+        if !entry.holds(key) {
+            continue;
+        }
+        let control = entry.state();
+        if control.is_live() && control.same_life(before) {
+            return Some(Hit { entry, control });
+        }
+    }
+    None
+}

@@ -1,0 +1,64 @@
+//! Shared words on the host.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// A 64-bit word shared between CPUs, and between the kernel and userspace.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Word(AtomicU64);
+
+impl Word {
+    /// A word with this value.
+    #[must_use]
+    pub const fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    /// The value; nothing after it in the program is read before it.
+    #[must_use]
+    pub fn load(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Writes a word that others read only after a later exchange or [`Self::publish`].
+    pub fn store(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Writes the word so that everything written before is seen by whoever sees it.
+    pub fn publish(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    /// Writes `new` where `old` stands, with a full barrier; whether it did.
+    #[must_use]
+    pub fn compare_exchange(&self, old: u64, new: u64) -> bool {
+        self.0
+            .compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Writes `value`, with a full barrier: later loads see what others wrote before their exchanges.
+    pub fn exchange(&self, value: u64) {
+        self.0.swap(value, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// A 32-bit word that is only ever loaded and stored.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct HalfWord(AtomicU32);
+
+impl HalfWord {
+    /// The value; nothing after it in the program is read before it.
+    #[must_use]
+    pub fn load(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Writes the value.
+    pub fn store(&self, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,168 @@
+//! What names a flow: addresses, ports and protocol, as 64-bit words in the order in which the flow table stores them.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::hash::Seed;
+
+/// Addresses, ports and protocol of a flow, for people and tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    /// The client.
+    pub source: IpAddr,
+    /// The VIP.
+    pub destination: IpAddr,
+    /// The client's port.
+    pub source_port: u16,
+    /// The service's port.
+    pub destination_port: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+}
+
+/// Ports and protocol in one word: source port, destination port (network order), protocol; the rest is 0.
+#[inline(always)]
+const fn tail(ports: u32, protocol: u8) -> u64 {
+    ports as u64 | (protocol as u64) << 32
+}
+
+fn pack_ports(source: u16, destination: u16) -> u32 {
+    u32::from(source.to_be()) | u32::from(destination.to_be()) << 16
+}
+
+fn unpack_tail(tail: u64) -> (u16, u16, u8) {
+    (
+        u16::from_be(tail as u16),
+        u16::from_be((tail >> 16) as u16),
+        (tail >> 32) as u8,
+    )
+}
+
+/// Key of an IPv4 flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey4 {
+    /// Source address in the lower, destination address in the upper half (network order), then ports and protocol.
+    pub words: [u64; 2],
+}
+
+impl FlowKey4 {
+    /// From the fields of a packet, all in network order as they lie in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(source: u32, destination: u32, ports: u32, protocol: u8) -> Self {
+        Self {
+            words: [source as u64 | (destination as u64) << 32, tail(ports, protocol)],
+        }
+    }
+
+    /// Keyed hash.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hash(&self, seed: &Seed) -> u64 {
+        seed.hash2(self.words)
+    }
+}
+
+impl From<FlowKey4> for FlowKey {
+    fn from(key: FlowKey4) -> Self {
+        let (source_port, destination_port, protocol) = unpack_tail(key.words[1]);
+        let address = |raw: u32| IpAddr::V4(Ipv4Addr::from(raw.to_ne_bytes()));
+        Self {
+            source: address(key.words[0] as u32),
+            destination: address((key.words[0] >> 32) as u32),
+            source_port,
+            destination_port,
+            protocol,
+        }
+    }
+}
+
+/// Key of an IPv6 flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey6 {
+    /// Ports and protocol, then source address, then destination address (network order, two words each).
+    pub words: [u64; 5],
+}
+
+impl FlowKey6 {
+    /// From the fields of a packet, all in network order as they lie in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(source: [u64; 2], destination: [u64; 2], ports: u32, protocol: u8) -> Self {
+        Self {
+            words: [
+                tail(ports, protocol),
+                source[0],
+                source[1],
+                destination[0],
+                destination[1],
+            ],
+        }
+    }
+
+    /// Keyed hash.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hash(&self, seed: &Seed) -> u64 {
+        seed.hash5(self.words)
+    }
+}
+
+impl From<FlowKey6> for FlowKey {
+    fn from(key: FlowKey6) -> Self {
+        let (source_port, destination_port, protocol) = unpack_tail(key.words[0]);
+        let address = |a: u64, b: u64| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&a.to_ne_bytes());
+            bytes[8..].copy_from_slice(&b.to_ne_bytes());
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        };
+        Self {
+            source: address(key.words[1], key.words[2]),
+            destination: address(key.words[3], key.words[4]),
+            source_port,
+            destination_port,
+            protocol,
+        }
+    }
+}
+
+/// The two words of an IPv6 address, as they lie in a packet.
+#[must_use]
+pub fn address_words(address: Ipv6Addr) -> [u64; 2] {
+    let bytes = address.octets();
+    let (a, b) = bytes.split_at(8);
+    let word = |half: &[u8]| {
+        let mut word = [0; 8];
+        word.copy_from_slice(half);
+        u64::from_ne_bytes(word)
+    };
+    [word(a), word(b)]
+}
+
+impl FlowKey {
+    /// The key as the IPv4 table stores it; `None` for addresses of another family.
+    #[must_use]
+    pub fn to_v4(&self) -> Option<FlowKey4> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (self.source, self.destination) else {
+            return None;
+        };
+        let raw = |address: Ipv4Addr| u32::from_ne_bytes(address.octets());
+        let ports = pack_ports(self.source_port, self.destination_port);
+        Some(FlowKey4::new(raw(source), raw(destination), ports, self.protocol))
+    }
+
+    /// The key as the IPv6 table stores it; `None` for addresses of another family.
+    #[must_use]
+    pub fn to_v6(&self) -> Option<FlowKey6> {
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (self.source, self.destination) else {
+            return None;
+        };
+        let ports = pack_ports(self.source_port, self.destination_port);
+        Some(FlowKey6::new(
+            address_words(source),
+            address_words(destination),
+            ports,
+            self.protocol,
+        ))
+    }
+}

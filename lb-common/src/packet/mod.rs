@@ -1,0 +1,44 @@
+//! Bounds-checked views of a frame: the same code parses in the XDP program, in the host's tests, under the fuzzer and
+//! in the command line.
+//!
+//! A step asks the [`Frame`] for a [`Window`] of a fixed length at an offset: one comparison with the frame's end, after
+//! which fields are read at constant offsets without further checks. Steps are small so that the XDP program can ask
+//! the VIP filter between the network header and the transport header.
+
+mod ethernet;
+mod icmp;
+mod ipv4;
+mod ipv6;
+mod key;
+mod parse;
+mod transport;
+mod window;
+
+pub use ethernet::{EtherType, Ethernet, MAX_VLAN_TAGS};
+pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, is_echo_request};
+pub use ipv4::Ipv4;
+pub use ipv6::{Ipv6, MAX_EXTENSIONS};
+pub use key::{FlowKey, FlowKey4, FlowKey6, address_words};
+pub use parse::{Parsed, parse};
+pub use transport::{TcpFlags, Transport};
+pub use window::{Frame, Window};
+
+/// IANA protocol numbers that the pipeline knows.
+pub mod protocol {
+    /// Hop-by-hop options, RFC 8200 section 4.3.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// RFC 792.
+    pub const ICMP: u8 = 1;
+    /// RFC 9293.
+    pub const TCP: u8 = 6;
+    /// RFC 768.
+    pub const UDP: u8 = 17;
+    /// Routing header, RFC 8200 section 4.4.
+    pub const ROUTING: u8 = 43;
+    /// Fragment header, RFC 8200 section 4.5.
+    pub const FRAGMENT: u8 = 44;
+    /// RFC 4443.
+    pub const ICMPV6: u8 = 58;
+    /// Destination options, RFC 8200 section 4.6.
+    pub const DESTINATION_OPTIONS: u8 = 60;
+}

@@ -1,0 +1,145 @@
+//! TCP (RFC 9293) and UDP (RFC 768): ports and flags.
+
+use super::{Frame, protocol};
+use crate::reason::Reason;
+
+const TCP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
+
+/// The control bits of a TCP segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpFlags(u8);
+
+impl TcpFlags {
+    const FIN: u8 = 0x01;
+    const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
+    const ACK: u8 = 0x10;
+
+    /// No control bit: what a UDP datagram has.
+    pub const NONE: Self = Self(0);
+
+    /// The flags as on the wire (byte 13 of the header).
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// FIN is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fin(self) -> bool {
+        self.0 & Self::FIN != 0
+    }
+
+    /// SYN is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn syn(self) -> bool {
+        self.0 & Self::SYN != 0
+    }
+
+    /// RST is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rst(self) -> bool {
+        self.0 & Self::RST != 0
+    }
+
+    /// ACK is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ack(self) -> bool {
+        self.0 & Self::ACK != 0
+    }
+
+    /// Neither SYN nor FIN nor RST: a segment in the middle of a connection, which changes no state once established.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_plain(self) -> bool {
+        self.0 & (Self::SYN | Self::FIN | Self::RST) == 0
+    }
+
+    /// Whether a TCP stack can have sent this combination: some of SYN, ACK, RST, and SYN with neither FIN nor RST.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_sane(self) -> bool {
+        self.0 & (Self::SYN | Self::ACK | Self::RST) != 0
+            && (self.0 & Self::SYN == 0 || self.0 & (Self::FIN | Self::RST) == 0)
+    }
+}
+
+/// Ports and flags of the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transport {
+    /// Source port in the lower, destination port in the upper half, each as it lies in memory (network order).
+    pub ports: u32,
+    /// Control bits; [`TcpFlags::NONE`] for UDP.
+    pub flags: TcpFlags,
+}
+
+impl Transport {
+    /// Takes the transport header apart: `offset` and `length` of the IP payload in bytes.
+    ///
+    /// # Errors
+    /// [`Reason::OtherProtocol`], [`Reason::Truncated`], [`Reason::BadTransportHeader`], [`Reason::BadTcpFlags`],
+    /// [`Reason::PortZero`].
+    #[inline(always)]
+    pub fn parse<F: Frame + ?Sized>(
+        frame: &F,
+        protocol: u8,
+        offset: usize,
+        length: usize,
+    ) -> Result<Self, Reason> {
+        let transport = match protocol {
+            protocol::TCP => Self::tcp(frame, offset, length)?,
+            protocol::UDP => Self::udp(frame, offset, length)?,
+            _ => return Err(Reason::OtherProtocol),
+        };
+        if transport.ports & 0xFFFF == 0 || transport.ports >> 16 == 0 {
+            return Err(Reason::PortZero);
+        }
+        Ok(transport)
+    }
+
+    #[inline(always)]
+    fn tcp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<Self, Reason> {
+        let header = frame.window::<TCP_HEADER>(offset).ok_or(Reason::Truncated)?;
+        let header_length = usize::from(header.byte::<12>() >> 4) * 4;
+        if header_length < TCP_HEADER || header_length > length {
+            return Err(Reason::BadTransportHeader);
+        }
+        let flags = TcpFlags::new(header.byte::<13>());
+        if !flags.is_sane() {
+            return Err(Reason::BadTcpFlags);
+        }
+        Ok(Self {
+            ports: ports(header.raw32::<0>()),
+            flags,
+        })
+    }
+
+    #[inline(always)]
+    fn udp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<Self, Reason> {
+        let header = frame.window::<UDP_HEADER>(offset).ok_or(Reason::Truncated)?;
+        let datagram = usize::from(header.be16::<4>());
+        if datagram < UDP_HEADER || datagram > length {
+            return Err(Reason::BadTransportHeader);
+        }
+        Ok(Self {
+            ports: ports(header.raw32::<0>()),
+            flags: TcpFlags::NONE,
+        })
+    }
+}
+
+/// The first word of the header with the source port in the lower half, whatever the machine's byte order.
+#[inline(always)]
+const fn ports(word: u32) -> u32 {
+    if cfg!(target_endian = "big") {
+        word.rotate_left(16)
+    } else {
+        word
+    }
+}

@@ -1,0 +1,57 @@
+//! Counting, per CPU.
+
+use lb_common::{
+    abi::{BackendCounters, Event},
+    reason::Reason,
+};
+
+use crate::maps::{BACKEND_COUNTERS, COUNTERS};
+
+/// A packet that was not forwarded.
+#[inline(always)]
+pub(crate) fn reason(reason: Reason) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: this CPU's own counters; the mask keeps the index inside.
+        unsafe {
+            let counters = &raw mut (*counters).reasons;
+            let counter = counters.cast::<u64>().add(reason.number() as usize & 31);
+            *counter += 1;
+        }
+    }
+}
+
+/// Something worth counting.
+#[inline(always)]
+pub(crate) fn event(event: Event) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: this CPU's own counters; the mask keeps the index inside.
+        unsafe {
+            let counters = &raw mut (*counters).events;
+            let counter = counters.cast::<u64>().add(event as usize & 15);
+            *counter += 1;
+        }
+    }
+}
+
+/// A packet of `bytes` that goes to this backend.
+#[inline(always)]
+pub(crate) fn forwarded(backend: u32, bytes: usize) {
+    with(backend, |counters| {
+        counters.packets += 1;
+        counters.bytes += bytes as u64;
+    });
+}
+
+/// A new flow that was given to this backend.
+#[inline(always)]
+pub(crate) fn new_flow(backend: u32) {
+    with(backend, |counters| counters.flows += 1);
+}
+
+#[inline(always)]
+fn with(backend: u32, change: impl FnOnce(&mut BackendCounters)) {
+    if let Some(counters) = BACKEND_COUNTERS.get_ptr_mut(backend) {
+        // SAFETY: this CPU's own counters, and nothing else refers to them meanwhile.
+        change(unsafe { &mut *counters });
+    }
+}

@@ -1,0 +1,40 @@
+//! The maps. Their sizes here are the smallest that load; the loader sets the real ones.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, PerCpuArray},
+    macros::btf_map,
+};
+use lb_common::{
+    abi::{
+        BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime, ServiceEntry,
+        SlotLine, VipFilter,
+    },
+    flow_table::{Bucket, Entry4, Entry6},
+};
+
+/// The daemon reads and writes these without system calls.
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+#[btf_map]
+pub(crate) static RUNTIME: Array<Runtime, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static VIP_FILTER: Array<VipFilter, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static FRONTENDS_V4: Array<FrontendBucket<Frontend4>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static FRONTENDS_V6: Array<FrontendBucket<Frontend6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SERVICES: Array<ServiceEntry, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SLOTS: Array<SlotLine, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static BACKENDS: Array<BackendEntry, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static FLOWS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static BACKEND_COUNTERS: PerCpuArray<BackendCounters, 1> = PerCpuArray::new();

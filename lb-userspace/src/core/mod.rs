@@ -1,0 +1,9 @@
+//! What decides: pure functions and state machines, with no I/O and with the clock passed in.
+//!
+//! # Architecture invariant
+//! Nothing in here imports `config`, `datapath`, `net`, `probe`, `api`, `cli` or `daemon`, and nothing reads a clock,
+//! a random source, a file or a socket.
+
+pub mod maglev;
+pub mod model;
+pub mod slots;

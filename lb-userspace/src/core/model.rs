@@ -1,0 +1,142 @@
+//! The validated configuration: what the operator wants, with every rule already checked.
+//!
+//! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
+//! again: names are unique, frontends do not overlap, weights are in range.
+
+use std::{fmt, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
+pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
+
+/// Largest weight of a backend (as in IPVS, where a weight is 0..=65535).
+pub const MAX_WEIGHT: u32 = 65_535;
+
+/// Everything the daemon was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// This director.
+    pub director: Director,
+    /// Sizes of the tables that are fixed when the datapath starts.
+    pub limits: Limits,
+    /// Services in the order of the file; names are unique.
+    pub services: Vec<Service>,
+}
+
+/// The machine that runs the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Director {
+    /// Name by which peers and logs know it.
+    pub name: String,
+    /// Interfaces whose packets are balanced; at least one.
+    pub interfaces: Vec<String>,
+    /// Whether the daemon adds the VIPs to the first interface itself (as keepalived does) or somebody else does.
+    pub manage_vips: bool,
+}
+
+/// Capacities, fixed for the life of the maps; a change takes a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// IPv4 flows; rounded up to a power of two. 32 bytes each.
+    pub flows_v4: u32,
+    /// IPv6 flows; rounded up to a power of two. 64 bytes each.
+    pub flows_v6: u32,
+    /// Backends over all services together (a host in two services counts twice), living and retired.
+    pub backends: u32,
+    /// Schedule slots over all services together; a service needs its table size once, and once more while it changes.
+    pub slots: u32,
+}
+
+/// Frontends that share backends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Unique name.
+    pub name: String,
+    /// Where clients come in; no two services share one.
+    pub frontends: Vec<Frontend>,
+    /// How a backend is chosen for a new flow.
+    pub scheduler: Scheduler,
+    /// How packets get to the backend.
+    pub forward: Forward,
+    /// Length of the schedule table, in slots; a prime.
+    pub table_size: u32,
+    /// Backends in the order of the file; names and addresses are unique within the service.
+    pub backends: Vec<Backend>,
+}
+
+/// One VIP:port/protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Frontend {
+    /// The virtual IP.
+    pub vip: IpAddr,
+    /// Port, never 0.
+    pub port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.vip {
+            IpAddr::V4(vip) => write!(f, "{vip}:{}/{}", self.port, self.protocol),
+            IpAddr::V6(vip) => write!(f, "[{vip}]:{}/{}", self.port, self.protocol),
+        }
+    }
+}
+
+/// Transport protocol of a frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+impl Protocol {
+    /// IANA protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// How a backend is chosen for a new flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduler {
+    /// Weighted consistent hashing after the Maglev paper (NSDI 2016, section 3.4).
+    Maglev,
+}
+
+/// How packets get to the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forward {
+    /// Direct routing: the frame's destination MAC becomes the backend's, nothing else changes.
+    Dr,
+}
+
+/// A real server of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Name, unique within the service.
+    pub name: String,
+    /// Address of the machine itself (not the VIP that it also holds).
+    pub address: IpAddr,
+    /// Share of new flows relative to the other backends, 0..=[`MAX_WEIGHT`]; 0 takes none but keeps its flows.
+    pub weight: u32,
+}
