@@ -22,6 +22,7 @@ const LINKER: &str = "bpf-linker@0.13";
 /// All ways to install one of them failed; the text says what to do by hand.
 pub(crate) fn ensure() -> Result<()> {
     if find_toolchain(HOST_TARGET).is_err() {
+        println!("set-up: nothing here compiles for {HOST_TARGET} yet, which XDP programs need");
         install_toolchain()?;
     }
     let toolchain = find_toolchain(HOST_TARGET)?;
@@ -50,7 +51,7 @@ fn install_toolchain() -> Result<()> {
     if find("rustup").is_none() {
         return Ok(());
     }
-    println!("set-up: installing rust-src for rustup's nightly (XDP programs are built with it)");
+    println!("set-up: installing rust-src for rustup's nightly (to build the core library for BPF)");
     run(&mut rust_src(installed_nightlies().first().map(String::as_str)))
 }
 
