@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::{env, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lb_ebpf_builder::{HOST_TARGET, Toolchain, find_linker, find_toolchain, installed_nightlies};
 
 use crate::apt::Apt;
@@ -14,7 +14,7 @@ use crate::program::{find, output_of, run};
 const DEBIAN_TOOLCHAIN: &[&str] = &["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
 /// The release of bpf-linker that is known to work.
-const LINKER: &str = "bpf-linker@0.13";
+const LINKER: &str = "bpf-linker@0.13.0";
 
 /// Installs a toolchain and a linker for BPF where they are missing.
 ///
@@ -67,57 +67,40 @@ fn rust_src(nightly: Option<&str>) -> Command {
     rustup
 }
 
-/// A bpf-linker reads what its own LLVM and older ones wrote, so it has to be as new as the compiler's.
+/// A prebuilt one where cargo can fetch it, else from source.
 fn install_linker(toolchain: &Toolchain) -> Result<()> {
-    println!(
-        "set-up: installing bpf-linker (it links XDP programs); built from source it takes a minute or two"
-    );
-    type Way = fn(&Toolchain) -> Result<()>;
-    let ways: &[(&str, Way)] = &[
-        ("a prebuilt one with cargo binstall", binstall),
-        (
-            "from source with the distribution's LLVM",
-            install_with_packaged_llvm,
-        ),
-        ("from source", install_from_source),
-    ];
-    for (name, way) in ways {
-        match way(toolchain) {
+    if find("cargo-binstall").is_some() {
+        println!("set-up: installing bpf-linker (it links XDP programs)");
+        match run(cargo::cargo("binstall").args(["--no-confirm", LINKER])) {
             Ok(()) => return Ok(()),
-            Err(error) => eprintln!("set-up: {name}: {error:#}"),
+            Err(error) => eprintln!("set-up: {error:#}; building it from source"),
         }
     }
-    bail!("no way to install bpf-linker worked: get it from its releases page and put it into PATH")
+    build_linker(llvm_major(toolchain)?).context(
+        "bpf-linker could not be installed; a prebuilt one from its releases page, put into PATH, will do",
+    )
 }
 
-fn binstall(_: &Toolchain) -> Result<()> {
-    if find("cargo-binstall").is_none() {
-        bail!("not installed");
+/// A bpf-linker reads what its own LLVM and older ones wrote, so it is built with that of the compiler.
+fn build_linker(llvm: u32) -> Result<()> {
+    let [llvm_dev, polly_dev] = [format!("llvm-{llvm}-dev"), format!("libpolly-{llvm}-dev")];
+    // The linker links the C++ library.
+    let packages = [llvm_dev.as_str(), &polly_dev, "g++"];
+    if let Some(mut apt) = Apt::find()?
+        && apt.offers(&packages)?
+    {
+        println!(
+            "set-up: installing {} (bpf-linker is built with it)",
+            packages.join(", ")
+        );
+        apt.install(&packages)?;
     }
-    run(cargo::cargo("binstall").args(["--no-confirm", LINKER]))
-}
-
-fn install_with_packaged_llvm(toolchain: &Toolchain) -> Result<()> {
-    let major = llvm_major(toolchain)?;
-    let llvm = [format!("llvm-{major}-dev"), format!("libpolly-{major}-dev")];
-    // bpf-linker links the C++ library.
-    let packages = [llvm[0].as_str(), &llvm[1], "g++"];
-    let Some(mut apt) = Apt::find()? else {
-        bail!("no apt on this system")
-    };
-    if !apt.offers(&packages)? {
-        bail!("no LLVM {major} in the package archives");
-    }
-    println!(
-        "set-up: installing {} (bpf-linker is built with it)",
-        packages.join(", ")
-    );
-    apt.install(&packages)?;
-    // Another LLVM's llvm-config would be found first otherwise.
+    println!("set-up: building bpf-linker (it links XDP programs); this takes a minute or two");
+    // Debian keeps LLVM's releases apart; another's llvm-config would be found first otherwise.
+    let llvm_bin = Path::new("/usr/lib").join(format!("llvm-{llvm}/bin"));
     let path = env::var_os("PATH").unwrap_or_default();
-    let llvm_bin = Path::new("/usr/lib").join(format!("llvm-{major}/bin"));
     let path = env::join_paths(std::iter::once(llvm_bin).chain(env::split_paths(&path)))?;
-    let features = format!("llvm-{major}");
+    let features = format!("llvm-{llvm}");
     let options = [
         "--locked",
         "--force",
@@ -127,10 +110,6 @@ fn install_with_packaged_llvm(toolchain: &Toolchain) -> Result<()> {
         LINKER,
     ];
     run(cargo::cargo("install").args(options).env("PATH", path))
-}
-
-fn install_from_source(_: &Toolchain) -> Result<()> {
-    run(cargo::cargo("install").args(["--locked", "--force", LINKER]))
 }
 
 fn llvm_major(toolchain: &Toolchain) -> Result<u32> {
