@@ -1,2 +1,73 @@
 //! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint`.
-fn main() {}
+
+mod apt;
+mod cargo;
+mod lint;
+mod program;
+mod run;
+mod setup;
+mod tally;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::setup::Purpose;
+
+/// Set-up, build, test, demo, bench and lint of Tandem.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing on this machine; says what and why, and does nothing where all is there.
+    Setup {
+        /// What for [default: everything].
+        #[arg(long = "for", value_enum, value_name = "PURPOSE")]
+        purposes: Vec<Purpose>,
+    },
+    /// Build everything, XDP programs included.
+    Build {
+        /// With optimisation.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Run the tests: first those of an ordinary user, then those that need root (with sudo).
+    Test(test::Arguments),
+    /// Watch real clients reach real servers through an XDP director.
+    #[command(disable_help_flag = true)]
+    Demo(run::Arguments),
+    /// Measure the XDP programs, beside the targets.
+    #[command(disable_help_flag = true)]
+    Bench(run::Arguments),
+    /// Check format, clippy, dependencies and the rules of the house.
+    Lint,
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Setup { purposes } if purposes.is_empty() => setup::ensure(Purpose::ALL),
+        Command::Setup { purposes } => setup::ensure(&purposes),
+        Command::Build { release } => run::build(release),
+        Command::Test(arguments) => test::test(&arguments),
+        Command::Demo(arguments) => run::demo(&arguments),
+        Command::Bench(arguments) => run::bench(&arguments),
+        Command::Lint => lint::lint(),
+    }
+}

@@ -10,4 +10,4 @@ mod environment;
 mod toolchain;
 
 pub use build::{BuildError, HOST_TARGET, build, build_or_exit};
-pub use toolchain::{Linker, Missing, Toolchain, find_linker, find_toolchain};
+pub use toolchain::{Linker, Missing, Toolchain, find_linker, find_toolchain, installed_nightlies};

@@ -63,12 +63,12 @@ pub enum Missing {
 /// [`Missing::Toolchain`] where there is neither.
 pub fn find_toolchain(target: &'static str) -> Result<Toolchain, Missing> {
     let system = has_prebuilt_core(target).unwrap_or(false) && Path::new(SYSTEM_CARGO).exists();
-    choose(system, nightlies(), has_library_source).ok_or(Missing::Toolchain { target })
+    choose(system, installed_nightlies, has_library_source).ok_or(Missing::Toolchain { target })
 }
 
 fn choose(
     system: bool,
-    nightlies: impl IntoIterator<Item = String>,
+    nightlies: impl FnOnce() -> Vec<String>,
     has_source: impl Fn(&str) -> bool,
 ) -> Option<Toolchain> {
     if system {
@@ -77,7 +77,7 @@ fn choose(
             cargo: SYSTEM_CARGO.into(),
         });
     }
-    let name = nightlies.into_iter().find(|name| has_source(name))?;
+    let name = nightlies().into_iter().find(|name| has_source(name))?;
     Some(Toolchain::Nightly { name })
 }
 
@@ -110,10 +110,11 @@ fn runs(linker: &Path) -> bool {
     output(Command::new(linker).arg("--version")).is_some()
 }
 
-/// Asked one at a time and only when wanted: each question starts a program.
-fn nightlies() -> impl Iterator<Item = String> {
-    let listing = || output(rustup().args(["toolchain", "list"])).unwrap_or_default();
-    std::iter::once_with(listing).flat_map(|listing| nightlies_of(&listing))
+/// The nightlies that rustup has installed, by their full names, with and without `rust-src`.
+pub fn installed_nightlies() -> Vec<String> {
+    output(rustup().args(["toolchain", "list"]))
+        .map(|listing| nightlies_of(&listing))
+        .unwrap_or_default()
 }
 
 /// The nightlies of `rustup toolchain list`, whose lines are `NAME` or `NAME (active, default)`.
@@ -196,7 +197,7 @@ mod tests {
             (false, &[], &[], None),
         ];
         for (system, nightlies, with_source, expected) in cases {
-            let names = nightlies.iter().map(|&name| name.to_owned());
+            let names = || nightlies.iter().map(|&name| name.to_owned()).collect();
             let chosen = choose(system, names, |name| with_source.contains(&name));
             assert_eq!(
                 chosen, expected,

@@ -1,0 +1,56 @@
+//! `build`, and the two programs of the lab that people run: the demo and the measurements.
+
+use anyhow::{Context, Result};
+
+use crate::cargo::{cargo, executables};
+use crate::program::{Root, run};
+use crate::setup::{self, Purpose};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to the program.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// `cargo xtask build`.
+pub(crate) fn build(release: bool) -> Result<()> {
+    setup::ensure(&[Purpose::Build])?;
+    let mut build = cargo("build");
+    build.arg("--workspace");
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)
+}
+
+/// `cargo xtask demo`.
+pub(crate) fn demo(arguments: &Arguments) -> Result<()> {
+    run_in_lab("demo", Purpose::Demo, arguments)
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    run_in_lab("bench", Purpose::Bench, arguments)
+}
+
+/// Builds the daemon and `program` of the lab as the user, and runs the program as root in the user's directory.
+fn run_in_lab(program: &str, purpose: Purpose, arguments: &Arguments) -> Result<()> {
+    let root = Root::find("loading XDP programs")?;
+    setup::ensure(&[purpose])?;
+    let mut build = cargo("build");
+    build.args([
+        "--release",
+        "--bins",
+        "--package",
+        "lb-userspace",
+        "--package",
+        "lb-tests",
+    ]);
+    let built = executables(&mut build)?;
+    let executable = built
+        .iter()
+        .find(|executable| executable.name == program)
+        .with_context(|| format!("package lb-tests has no binary {program}"))?;
+    run(root.command(&executable.path).args(&arguments.arguments))
+}
