@@ -5,3 +5,4 @@
 //! a random source, a file or a socket.
 
 pub mod model;
+pub mod neighbour;
