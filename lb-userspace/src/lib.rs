@@ -4,3 +4,4 @@
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
 
 pub mod core;
+pub mod net;
