@@ -159,7 +159,7 @@ impl LinkFacts {
             .any(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_)));
         for attribute in attributes {
             match attribute {
-                LinkAttribute::Link(ifindex) if *ifindex != self.ifindex => {
+                LinkAttribute::Link(ifindex) if elsewhere || *ifindex != self.ifindex => {
                     let name = if elsewhere {
                         None
                     } else {
