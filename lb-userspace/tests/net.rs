@@ -157,6 +157,28 @@ fn flushing_the_neighbour_table_is_no_failure() {
 }
 
 #[test]
+fn entries_that_others_set_or_keep_are_not_touched() {
+    Lab::run(async |lab| {
+        let (managed, permanent) = (PEER_V4, "10.0.0.12");
+        ip(&format!("neigh add {managed} dev dir0 managed"));
+        ip(&format!(
+            "neigh add {permanent} lladdr {PEER_MAC} dev dir0 nud permanent"
+        ));
+        let mut watch = lab
+            .watch_resolved([both_peers(), vec![address(permanent)]].concat())
+            .await;
+        // The other one is only found again by being confirmed, so the time of these has come by then, too.
+        lab.peer
+            .run(|| ip(&format!("link set peer0 address {ALTERNATIVE_MAC}")));
+        watch.until(address(PEER_V6), is_at(ALTERNATIVE_MAC)).await;
+        for (target, mark) in [(managed, "managed"), (permanent, "PERMANENT")] {
+            let entry = lab::command("ip", &format!("neigh show {target} dev dir0"));
+            assert!(entry.contains(mark), "{entry}");
+        }
+    });
+}
+
+#[test]
 fn routes_that_do_not_lead_to_a_neighbour_say_why() {
     Lab::run(async |lab| {
         ip(&format!("route add 198.51.100.0/24 via {PEER_V4}"));

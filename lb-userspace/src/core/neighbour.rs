@@ -30,7 +30,7 @@ pub use self::{
     input::{Input, Link, Neighbour, Nud, Output, Prefix, Route, Timing},
 };
 
-/// A next hop. Ordered by interface, so that those of one interface are a range.
+/// A next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct HopKey {
     ifindex: u32,

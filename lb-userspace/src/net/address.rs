@@ -10,13 +10,12 @@ use rtnetlink::{
     packet_route::{
         RouteNetlinkMessage,
         address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope},
-        link::LinkMessage,
     },
 };
 
 use super::{
     Netlink, NetlinkError,
-    translate::{self, bits, family},
+    translate::{bits, family},
 };
 
 /// Marks the addresses that Tandem set. The kernel uses 1 to 3 itself and leaves the rest to routing daemons.
@@ -174,16 +173,6 @@ impl Netlink {
                 what: what.into(),
                 interface: interface.into(),
             })
-    }
-
-    async fn links(&self) -> Result<Vec<crate::core::neighbour::Link>, NetlinkError> {
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let messages = self.dump(request, "list the interfaces").await?;
-        let links = messages.iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewLink(message) => translate::link(message),
-            _ => None,
-        });
-        Ok(links.collect())
     }
 
     async fn all_addresses(&self) -> Result<Vec<InterfaceAddress>, NetlinkError> {

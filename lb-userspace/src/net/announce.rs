@@ -41,7 +41,6 @@ pub enum AnnounceError {
         /// The interface.
         interface: String,
         /// What the kernel said.
-        #[source]
         error: io::Error,
     },
 }

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rtnetlink::packet_route::{
-    RouteNetlinkMessage,
-    link::{InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
-};
+use rtnetlink::packet_route::link::{InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkXdp};
 use serde::Serialize;
 
 use super::{
@@ -113,19 +110,17 @@ impl Netlink {
     /// # Errors
     /// [`LinkError`].
     pub async fn link_facts(&self, interface: &str) -> Result<LinkFacts, LinkError> {
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let messages = self.dump(request, "list the interfaces").await?;
+        let messages = self.link_messages().await?;
         let mut names = BTreeMap::new();
         let mut found = None;
         for message in &messages {
-            if let RouteNetlinkMessage::NewLink(message) = message
-                && let Some(link) = translate::link(message)
-            {
-                if link.name == interface {
-                    found = Some((link.clone(), message));
-                }
-                names.insert(link.ifindex, link.name);
+            let Some(link) = translate::link(message) else {
+                continue;
+            };
+            if link.name == interface {
+                found = Some((link.clone(), message));
             }
+            names.insert(link.ifindex, link.name);
         }
         let (link, message) = found.ok_or_else(|| LinkError::NoInterface {
             interface: interface.into(),

@@ -5,6 +5,7 @@
 mod ethtool;
 mod frame;
 mod netlink;
+mod tables;
 mod translate;
 
 pub mod address;

@@ -9,7 +9,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::{
     MulticastGroup,
     packet_core::{NLM_F_CREATE, NetlinkBuffer, NetlinkMessage, NetlinkPayload},
-    packet_route::{RouteNetlinkMessage, link::LinkMessage, neighbour::NeighbourMessage},
+    packet_route::RouteNetlinkMessage,
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{Netlink, NetlinkError, translate};
-use crate::core::neighbour::{Egress, Input, Neighbours, Output, ProbeKind, Route, Timing};
+use crate::core::neighbour::{Egress, Input, Neighbour, Neighbours, Output, ProbeKind, Route, Timing};
 
 /// The tables are read anew this often, in case a message was lost without notice.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -53,9 +53,9 @@ const GROUPS: [MulticastGroup; 8] = [
 pub enum MonitorError {
     /// The multicast socket could not be opened or read.
     #[error("cannot follow the kernel's network tables: {0}")]
-    Socket(#[source] io::Error),
+    Socket(io::Error),
     /// A request failed for a reason that will not pass.
-    #[error("cannot follow the kernel's network tables: {0}")]
+    #[error(transparent)]
     Request(#[from] NetlinkError),
     /// The monitor has ended before, with the error it gave then.
     #[error("the monitor of the kernel's network tables has stopped")]
@@ -279,23 +279,9 @@ impl Worker {
         let now = Instant::now();
         self.last_resync = Some(now);
         self.resync_at = now + RESYNC;
-        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let neighbours = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
-        let links = self.requests.dump(links, "list the interfaces").await?;
-        let neighbours = self.requests.dump(neighbours, "list the neighbours").await?;
-        let links = links.iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewLink(message) => translate::link(message),
-            _ => None,
-        });
-        let neighbours = neighbours.iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewNeighbour(message) => translate::neighbour(message),
-            _ => None,
-        });
-        let snapshot = Input::Snapshot {
-            links: links.collect(),
-            neighbours: neighbours.collect(),
-        };
-        self.feed(snapshot);
+        let links = self.requests.links().await?;
+        let neighbours = self.requests.neighbours().await?;
+        self.feed(Input::Snapshot { links, neighbours });
         Ok(())
     }
 
@@ -334,54 +320,58 @@ impl Worker {
     }
 
     async fn probe(&mut self, ip: IpAddr, ifindex: u32, kind: ProbeKind) -> Result<(), NetlinkError> {
-        let what = format!("probe the neighbour {ip}");
         let flags = match kind {
-            ProbeKind::Resolve => NLM_F_CREATE,
             ProbeKind::Confirm => 0,
+            ProbeKind::Resolve => {
+                // NTF_USE would make a permanent entry an ordinary one, and unmark a kept one.
+                let entry = self.entry(ip, ifindex).await?;
+                if let Some(entry) = entry.filter(|entry| entry.kept || entry.is_usable()) {
+                    self.feed(Input::Neighbour(entry));
+                    return Ok(());
+                }
+                NLM_F_CREATE
+            }
         };
-        let answer = self
+        let what = format!("probe the neighbour {ip}");
+        match self
             .requests
             .order(translate::probe_request(ip, ifindex, kind), flags, &what)
-            .await;
-        match (answer, kind) {
-            (Ok(()), ProbeKind::Confirm) => return Ok(()),
-            (Ok(()), ProbeKind::Resolve) => {}
-            (Err(error), _) => match error.errno() {
+            .await
+        {
+            Ok(()) if kind == ProbeKind::Confirm => return Ok(()),
+            Ok(()) => {}
+            Err(error) => match error.errno() {
                 None | Some(libc::EPERM) => return Err(error),
                 Some(libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => {
                     self.feed(Input::TableFull { ip, ifindex });
                     return Ok(());
                 }
-                // The entry or the interface changed in between, which the query below or its own message tells.
+                // The entry or the interface changed in between; look again.
                 Some(_) => {}
             },
         }
-        self.query(ip, ifindex).await
+        // The kernel tells of changes only, and there may have been none.
+        let input = match self.entry(ip, ifindex).await? {
+            Some(entry) => Input::Neighbour(entry),
+            None => Input::NeighbourDeleted { ip, ifindex },
+        };
+        self.feed(input);
+        Ok(())
     }
 
-    /// Reports an entry's present state: the kernel tells of changes only.
-    async fn query(&mut self, ip: IpAddr, ifindex: u32) -> Result<(), NetlinkError> {
+    /// A neighbour entry as it is now.
+    async fn entry(&self, ip: IpAddr, ifindex: u32) -> Result<Option<Neighbour>, NetlinkError> {
         let what = format!("look up the neighbour {ip}");
         match self
             .requests
             .get(translate::neighbour_request(ip, ifindex), &what)
             .await
         {
-            Ok(Some(RouteNetlinkMessage::NewNeighbour(message))) => {
-                if let Some(entry) = translate::neighbour(&message) {
-                    self.feed(Input::Neighbour(entry));
-                }
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-            Err(error) => match error.errno() {
-                Some(libc::ENOENT) => {
-                    self.feed(Input::NeighbourDeleted { ip, ifindex });
-                    Ok(())
-                }
-                Some(_) => Ok(()),
-                None => Err(error),
-            },
+            Ok(Some(RouteNetlinkMessage::NewNeighbour(message))) => Ok(translate::neighbour(&message)),
+            Ok(_) => Ok(None),
+            // ENOENT; or without the interface, which its own message tells.
+            Err(error) if error.errno().is_some() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

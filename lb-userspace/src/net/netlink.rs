@@ -21,7 +21,7 @@ const DUMP_ATTEMPTS: u32 = 4;
 pub enum NetlinkError {
     /// No socket.
     #[error("cannot open a netlink socket: {0}")]
-    Socket(#[source] io::Error),
+    Socket(io::Error),
     /// EPERM or EACCES.
     #[error(
         "cannot {what}: permission denied; it needs the capability CAP_NET_ADMIN (run as root, or let the service \
@@ -37,7 +37,6 @@ pub enum NetlinkError {
         /// What was asked.
         what: String,
         /// What it answered.
-        #[source]
         error: io::Error,
     },
     /// No answer.

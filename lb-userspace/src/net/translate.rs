@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
-    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
+    neighbour::{
+        NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
+        NeighbourState,
+    },
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
 };
 
@@ -72,8 +75,10 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     }
     let mut ip = None;
     let mut mac = None;
+    let mut kept = message.header.flags.contains(NeighbourFlags::ExtLearned);
     for attribute in &message.attributes {
         match attribute {
+            NeighbourAttribute::ExtFlags(flags) => kept |= flags.contains(NeighbourExtFlags::Managed),
             NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => ip = Some((*address).into()),
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => ip = Some((*address).into()),
             NeighbourAttribute::LinkLayerAddress(bytes) => {
@@ -99,6 +104,7 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
         ifindex: message.header.ifindex,
         nud,
         mac,
+        kept,
     })
 }
 
@@ -270,7 +276,8 @@ mod tests {
                 ip,
                 ifindex: 7,
                 nud: Nud::Reachable,
-                mac: None
+                mac: None,
+                kept: false
             })
         );
         message.header.flags = NeighbourFlags::Proxy;

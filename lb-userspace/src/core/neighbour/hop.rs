@@ -21,8 +21,8 @@ use super::{Mac, Timing};
 /// What an entry or its absence, the clock or a refusal tells about a next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The kernel has a link-layer address. `fixed`: set by an administrator or the device, never verified.
-    /// `probing`: the kernel is verifying it at this moment.
+    /// The kernel has a link-layer address. `fixed`: set by an administrator or the device, or kept by
+    /// somebody else; not ours to verify. `probing`: the kernel is verifying it at this moment.
     Answer { mac: Mac, fixed: bool, probing: bool },
     /// The kernel holds the entry for usable, without an Ethernet address.
     NoAddress,
@@ -120,7 +120,7 @@ pub enum ProbeKind {
     /// Verify an address that is in use, at once (NUD_PROBE): direct routing never shows the kernel an answer, so
     /// nothing else would tell it that the neighbour died.
     Confirm,
-    /// Find the address out (NTF_USE, creating the entry), and report the entry's present state.
+    /// Report the entry's present state, and unless it is usable have the kernel ask (NTF_USE, creating the entry).
     Resolve,
 }
 

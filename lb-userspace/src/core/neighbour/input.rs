@@ -71,9 +71,20 @@ pub struct Neighbour {
     pub nud: Nud,
     /// Its link-layer address, where the entry has one of six bytes.
     pub mac: Option<Mac>,
+    /// Somebody else keeps it up to date: the kernel by itself (NTF_EXT_MANAGED) or a routing daemon
+    /// (NTF_EXT_LEARNED). Confirming it would take these marks away.
+    pub kept: bool,
 }
 
 impl Neighbour {
+    /// Whether the kernel would send to it without asking anybody first (linux/neighbour.h, NUD_VALID).
+    pub fn is_usable(&self) -> bool {
+        match self.nud {
+            Nud::Reachable | Nud::Stale | Nud::Delay | Nud::Probe | Nud::NoArp | Nud::Permanent => true,
+            Nud::None | Nud::Incomplete | Nud::Failed => false,
+        }
+    }
+
     /// What the entry tells about the next hop.
     pub(super) fn event(&self) -> Event {
         let answer = |fixed, probing| match self.mac {
@@ -81,8 +92,8 @@ impl Neighbour {
             Some(_) | None => Event::NoAddress,
         };
         match self.nud {
-            Nud::Reachable | Nud::Stale | Nud::Delay => answer(false, false),
-            Nud::Probe => answer(false, true),
+            Nud::Reachable | Nud::Stale | Nud::Delay => answer(self.kept, false),
+            Nud::Probe => answer(self.kept, true),
             Nud::NoArp | Nud::Permanent => answer(true, false),
             Nud::None | Nud::Incomplete => Event::Resolving,
             Nud::Failed => Event::Failed,

@@ -36,11 +36,12 @@ fn nud() -> impl Strategy<Value = Nud> {
 }
 
 fn neighbour() -> impl Strategy<Value = Neighbour> {
-    (address(), 1..4_u32, nud(), mac()).prop_map(|(ip, ifindex, nud, mac)| Neighbour {
+    (address(), 1..4_u32, nud(), mac(), any::<bool>()).prop_map(|(ip, ifindex, nud, mac, kept)| Neighbour {
         ip,
         ifindex,
         nud,
         mac,
+        kept,
     })
 }
 

@@ -34,6 +34,7 @@ fn entry(nud: Nud, mac: Option<Mac>) -> Input {
         ifindex: ETH,
         nud,
         mac,
+        kept: false,
     })
 }
 
@@ -372,11 +373,31 @@ fn an_address_in_use_is_confirmed_every_period_but_not_while_the_kernel_does_it(
 }
 
 #[test]
-fn what_an_administrator_set_is_left_alone() {
+fn what_others_set_or_keep_is_left_alone() {
     let mut bench = Bench::resolved();
     bench.feed(entry(Nud::Permanent, Some(PEER_MAC)));
     assert_eq!(bench.pass(ms(60_000)), []);
     assert_eq!(bench.machine.next_deadline(), None);
+
+    let mac = Some(PEER_MAC);
+    let kept = Neighbour {
+        ip: backend(),
+        ifindex: ETH,
+        nud: Nud::Reachable,
+        mac,
+        kept: true,
+    };
+    bench.feed(Input::Neighbour(kept));
+    assert_eq!(bench.pass(ms(60_000)), []);
+    bench.feed(Input::Neighbour(Neighbour {
+        nud: Nud::Failed,
+        ..kept
+    }));
+    assert_eq!(
+        bench.pass(Timing::default().settle).last(),
+        Some(&not_answering()),
+        "its failure counts"
+    );
 }
 
 #[test]
@@ -408,6 +429,7 @@ fn backends_behind_one_gateway_share_its_probe() {
         ifindex: ETH,
         nud: Nud::Reachable,
         mac: Some(PEER_MAC),
+        kept: false,
     };
     let outputs = bench.feed(Input::Neighbour(reachable));
     assert_eq!(outputs.len(), backends.len());
@@ -448,6 +470,7 @@ fn probes_of_many_hops_are_spread_over_the_period() {
             ifindex: ETH,
             nud: Nud::Reachable,
             mac: Some(PEER_MAC),
+            kept: false,
         };
         bench.feed(Input::Neighbour(entry));
     }
@@ -665,6 +688,7 @@ fn a_snapshot_replaces_what_was_known() {
         ifindex: ETH,
         nud: Nud::Stale,
         mac: Some(NEW_MAC),
+        kept: false,
     }];
     let outputs = bench.feed(Input::Snapshot {
         links: vec![link(true)],
@@ -703,6 +727,7 @@ fn strangers_are_ignored() {
         ifindex: ETH,
         nud: Nud::Failed,
         mac: None,
+        kept: false,
     }));
     bench.feed(Input::NeighbourDeleted {
         ip: backend(),
