@@ -30,8 +30,8 @@ const RESYNC_PAUSE: Duration = Duration::from_secs(1);
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Longer messages are cut, which counts as a loss. The kernel's multicast messages stay under a page or two.
 const LONGEST_MESSAGE: usize = 64 << 10;
-/// Messages read before what they caused is done.
-const READ_BATCH: usize = 4096;
+/// Messages read before what they caused is done: more than fit into the buffer, except for a kernel that never stops.
+const READ_BATCH: usize = 32 << 10;
 /// Requests made before newly arrived messages are read.
 const REQUEST_BATCH: usize = 64;
 /// Changes that wait for the daemon; when it is full the monitor waits, and the kernel's buffer fills.
@@ -149,6 +149,8 @@ struct Worker {
     buffer: Vec<u8>,
     /// Messages may be waiting that no readiness will announce.
     unread: bool,
+    /// Messages were lost and the tables not read since: what we know may be old.
+    lossy: bool,
 }
 
 impl Worker {
@@ -169,6 +171,7 @@ impl Worker {
             last_resync: None,
             buffer: Vec::with_capacity(LONGEST_MESSAGE),
             unread: true,
+            lossy: false,
         })
     }
 
@@ -186,31 +189,34 @@ impl Worker {
         }
     }
 
-    /// Does what is to do now, then waits for the next thing.
+    /// Learns what is new, does what follows from it, then waits for the next thing.
     async fn turn(&mut self) -> Result<(), End> {
-        if self.unread {
-            self.read_events()?;
-        }
+        // First, so that nothing is asked or probed on the strength of what is not so any more.
+        self.read_events()?;
         if self.resync_at <= Instant::now() {
             self.resync().await?;
         }
-        self.perform().await?;
+        if !self.lossy {
+            self.feed(Input::Tick);
+            self.perform().await?;
+        }
         if self.unread {
             return Ok(());
         }
-        let deadline = self.machine.next_deadline().map(|at| self.start + at);
+        let deadline = self
+            .machine
+            .next_deadline()
+            .filter(|_| !self.lossy)
+            .map(|at| self.start + at);
         tokio::select! {
             wanted = self.targets.changed() => {
                 wanted.map_err(|_| End::Unwanted)?;
                 let addresses = self.targets.borrow_and_update();
                 self.machine.set_targets(&addresses);
             }
-            ready = self.events.readable() => {
-                // Cleared before reading: what arrives while we read announces itself again.
-                ready.map_err(MonitorError::Socket)?.clear_ready();
-                self.unread = true;
-            }
-            () = sleep_until(deadline.unwrap_or(self.resync_at).min(self.resync_at)) => self.feed(Input::Tick),
+            // Cleared before reading: what arrives while we read announces itself again.
+            ready = self.events.readable() => ready.map_err(MonitorError::Socket)?.clear_ready(),
+            () = sleep_until(deadline.unwrap_or(self.resync_at).min(self.resync_at)) => {}
         }
         Ok(())
     }
@@ -268,6 +274,7 @@ impl Worker {
         tracing::debug!(why, "kernel messages were lost, reading the tables anew");
         let earliest = self.last_resync.map_or(self.start, |last| last + RESYNC_PAUSE);
         self.resync_at = self.resync_at.min(earliest);
+        self.lossy = true;
     }
 
     async fn resync(&mut self) -> Result<(), End> {
@@ -276,6 +283,7 @@ impl Worker {
         while self.unread {
             self.read_events()?;
         }
+        self.lossy = false;
         let now = Instant::now();
         self.last_resync = Some(now);
         self.resync_at = now + RESYNC;
@@ -303,6 +311,9 @@ impl Worker {
             requests += 1;
             if requests % REQUEST_BATCH == 0 {
                 self.read_events()?;
+                if self.lossy {
+                    break;
+                }
             }
         }
         Ok(())

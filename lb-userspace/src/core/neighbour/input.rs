@@ -200,7 +200,7 @@ pub enum Input {
         /// Every neighbour entry there is.
         neighbours: Vec<Neighbour>,
     },
-    /// The time of [`Neighbours::next_deadline`] has come.
+    /// The time of [`next_deadline`](super::Neighbours::next_deadline) has come.
     Tick,
 }
 
