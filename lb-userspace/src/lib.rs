@@ -4,7 +4,9 @@
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod datapath;
+pub mod doctor;
 pub mod net;
