@@ -5,5 +5,6 @@
 
 pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod datapath;
 pub mod net;

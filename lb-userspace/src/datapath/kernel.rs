@@ -1,5 +1,7 @@
 //! The datapath in the kernel.
 
+use std::sync::Arc;
+
 use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, PerCpuArray},
@@ -327,8 +329,8 @@ fn map_tables(ebpf: &mut Ebpf, sizes: &MapSizes, seed: &Seed) -> Result<Tables, 
         service_names: region(ebpf, sizes, names::SERVICE_NAMES)?,
         slots,
         backends: region(ebpf, sizes, names::BACKENDS)?,
-        flows_v4: region(ebpf, sizes, names::FLOWS_V4)?,
-        flows_v6: region(ebpf, sizes, names::FLOWS_V6)?,
+        flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
+        flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         seed: *seed,
         books,
     })
