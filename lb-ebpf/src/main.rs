@@ -35,6 +35,20 @@ fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
     handle(&packet::Packet::new(&context))
 }
 
+/// Writes the time in jiffies over the packet's first eight bytes: the daemon runs it to read the flow table's clock.
+#[cfg(target_arch = "bpf")]
+#[aya_ebpf::macros::xdp]
+fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
+    match packet::Packet::new(&context).bytes_mut::<8>(0) {
+        Some(bytes) => {
+            // SAFETY: eight bytes are there.
+            unsafe { bytes.cast::<u64>().write_volatile(clock::jiffies()) };
+            XDP_PASS
+        }
+        None => XDP_DROP,
+    }
+}
+
 #[inline(always)]
 fn handle(packet: &packet::Packet) -> u32 {
     match balance::balance(packet) {

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime, ServiceEntry,
-        SlotLine, VipFilter,
+        ServiceName, SlotLine, VipFilter,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -26,6 +26,8 @@ pub(crate) static FRONTENDS_V4: Array<FrontendBucket<Frontend4>, 2, MMAPABLE> = 
 pub(crate) static FRONTENDS_V6: Array<FrontendBucket<Frontend6>, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SERVICES: Array<ServiceEntry, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SERVICE_NAMES: Array<ServiceName, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SLOTS: Array<SlotLine, 1, MMAPABLE> = Array::new();
 #[btf_map]

@@ -7,6 +7,7 @@ mod backend;
 mod counters;
 mod frontend;
 mod schedule;
+mod service_name;
 mod settings;
 mod vip_filter;
 
@@ -19,6 +20,7 @@ pub use frontend::{
     build, find, places,
 };
 pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, ServiceEntry, SlotLine};
+pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use vip_filter::VipFilter;
 

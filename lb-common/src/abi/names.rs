@@ -2,6 +2,8 @@
 
 /// The XDP program.
 pub const PROGRAM: &str = "tandem";
+/// A program that is never attached: run once, it writes the time in jiffies (8 bytes) over the packet's first bytes.
+pub const CLOCK_PROGRAM: &str = "tandem_clock";
 /// Read-only [`Settings`](super::Settings).
 pub const SETTINGS: &str = "SETTINGS";
 /// Array of one [`Runtime`](super::Runtime).
@@ -14,6 +16,8 @@ pub const FRONTENDS_V4: &str = "FRONTENDS_V4";
 pub const FRONTENDS_V6: &str = "FRONTENDS_V6";
 /// Array of [`ServiceEntry`](super::ServiceEntry), indexed by the service's number.
 pub const SERVICES: &str = "SERVICES";
+/// Array of [`ServiceName`](super::ServiceName), indexed by the service's number; for a daemon that comes back.
+pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 /// Array of [`SlotLine`](super::SlotLine): the schedule tables of all services.
 pub const SLOTS: &str = "SLOTS";
 /// Array of [`BackendEntry`](super::BackendEntry), indexed by the backend's number.
@@ -28,12 +32,13 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 11] = [
+pub const MAPS: [&str; 12] = [
     RUNTIME,
     VIP_FILTER,
     FRONTENDS_V4,
     FRONTENDS_V6,
     SERVICES,
+    SERVICE_NAMES,
     SLOTS,
     BACKENDS,
     FLOWS_V4,

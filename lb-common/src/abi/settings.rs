@@ -43,6 +43,9 @@ pub struct Runtime {
     pub version: Word,
     /// The words of [`Settings::flow_seed`], for a daemon that comes back to these maps.
     pub flow_seed: [Word; 6],
+    /// The words of [`Settings::schedule_seed`], likewise.
+    pub schedule_seed: [Word; 6],
+    reserved: [Word; 2],
 }
 
-const _: () = assert!(size_of::<Runtime>() == 64);
+const _: () = assert!(size_of::<Runtime>() == 128);

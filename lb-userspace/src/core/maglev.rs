@@ -1,14 +1,15 @@
 //! Weighted Maglev: which backend answers for which slot of a service's schedule table.
 //!
-//! After the Maglev paper (Eisenbud et al., NSDI 2016, section 3.4): every backend has its own pseudo-random permutation
-//! of the slots and the backends take turns in claiming the next slot of theirs that is still free. The paper leaves
-//! weights open; here the turns are handed out on a common time line, on which a backend of weight `w` has its turn
-//! number `k` at `(2k + 1) / 2w`. That is Sainte-Laguë's apportionment, which favours neither heavy nor light backends, and since
-//! a backend's turns depend on nothing but its own weight, a change to one backend leaves the order of the others as it was.
-//! Turn 0 is at time 0 for everybody, so that every backend gets at least one slot while there are slots.
+//! After the Maglev paper (Eisenbud et al., NSDI 2016, section 3.4): every backend has its own pseudo-random
+//! permutation of the slots and the backends take turns in claiming the next slot of theirs that is still
+//! free. The paper leaves weights open; here the turns are handed out on a common time line, on which a
+//! backend of weight `w` has its turn number `k` at `(2k + 1) / 2w`. That is Sainte-Laguë's apportionment,
+//! which favours neither heavy nor light backends, and since a backend's turns depend on nothing but its own
+//! weight, a change to one backend leaves the order of the others as it was. Turn 0 is at time 0 for
+//! everybody, so that every backend gets at least one slot while there are slots.
 //!
-//! The table depends on the set of entries alone and not on their order: two directors that list the same backends
-//! differently build the same table.
+//! The table depends on the set of entries alone and not on their order: two directors that list the same
+//! backends differently build the same table.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -19,7 +20,8 @@ use std::{
 /// A backend as the table sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// Identity of the backend, alike on every director: see [`backend_id`]. Unique among the entries of a table.
+    /// Identity of the backend, alike on every director: see [`backend_id`]. Unique among the entries of a
+    /// table.
     pub id: u64,
     /// Share of the slots relative to the other entries; an entry of weight 0 takes none.
     pub weight: u32,
@@ -41,9 +43,9 @@ pub fn backend_id(key: u64, address: IpAddr, port: u16) -> u64 {
 
 /// The table: for each of `table_size` slots the index into `entries` of the backend that owns it.
 ///
-/// Empty when no entry has a weight. An entry's slots come within one of its exact share; only where many light entries
-/// round the same way does a heavy one make up for all of them. When there are more weighted entries than slots, as
-/// many entries as there are slots get one each.
+/// Empty when no entry has a weight. An entry's slots come within one of its exact share; only where many
+/// light entries round the same way does a heavy one make up for all of them. When there are more weighted
+/// entries than slots, as many entries as there are slots get one each.
 ///
 /// `table_size` should be a prime, at least a hundred times the number of entries. Any other size gives a valid table
 /// too, but one in which more slots change hands when the entries change.
@@ -79,8 +81,8 @@ pub fn is_prime(n: u32) -> bool {
 /// Marks a slot that nobody has claimed yet.
 const FREE: u32 = u32::MAX;
 
-/// Units of the time line in a whole: fine enough to tell any two different turns of weights up to 65535 apart, since
-/// those are at least 2^-33 apart.
+/// Units of the time line in a whole: fine enough to tell any two different turns of weights up to 65535
+/// apart, since those are at least 2^-33 apart.
 const TIME_UNIT: u64 = 1 << 34;
 
 /// An entry on its way through its permutation of the slots.
@@ -101,8 +103,8 @@ impl Claimant {
     fn new(index: u32, entry: Entry, table_size: u32) -> Self {
         let size = u64::from(table_size.max(1));
         let first_skip = 1 + mix(entry.id) % (size - 1).max(1);
-        // A step that shares a factor with the size would come round before it has seen every slot. With a prime size
-        // the first will do; with any other, `size - 1` does at the latest.
+        // A step that shares a factor with the size would come round before it has seen every slot. With a
+        // prime size the first will do; with any other, `size - 1` does at the latest.
         let skip = (first_skip..size).find(|skip| gcd(*skip, size) == 1).unwrap_or(1);
         Self {
             index,
@@ -156,7 +158,8 @@ impl PartialEq for Claimant {
 
 impl Eq for Claimant {}
 
-/// Spreads a word over all 64 bits, one to one: the output function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+/// Spreads a word over all 64 bits, one to one: the output function of SplitMix64 (Steele, Lea and Flood,
+/// OOPSLA 2014).
 const fn mix(word: u64) -> u64 {
     let mut x = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -323,7 +326,8 @@ mod tests {
 
         #[test]
         fn the_order_of_the_list_is_of_no_account(
-            (list, shuffled) in weighted(1..40_usize).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),
+            (list, shuffled) in
+                weighted(1..40_usize).prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),
             table_size in prop_oneof![Just(1009_u32), Just(4001), 1..2000_u32],
         ) {
             let by_id = |list: &[Entry]| -> Vec<u64> {

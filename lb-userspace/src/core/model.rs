@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
 
+/// Weight of a backend that has none of its own.
+pub const DEFAULT_WEIGHT: u32 = 100;
+
 /// Largest weight of a backend (as in IPVS, where a weight is 0..=65535).
 pub const MAX_WEIGHT: u32 = 65_535;
 
@@ -46,6 +49,19 @@ pub struct Limits {
     pub backends: u32,
     /// Schedule slots over all services together; a service needs its table size once, and once more while it changes.
     pub slots: u32,
+}
+
+impl Default for Limits {
+    /// A million IPv4 and a quarter of a million IPv6 flows, in 32 + 16 MiB; slots for 62 services of the default
+    /// table size, in 16 MiB.
+    fn default() -> Self {
+        Self {
+            flows_v4: 1 << 20,
+            flows_v6: 1 << 18,
+            backends: 1 << 14,
+            slots: 1 << 22,
+        }
+    }
 }
 
 /// Frontends that share backends.

@@ -1,7 +1,8 @@
 //! Who has which part of the array of schedule slots.
 //!
-//! All services' schedule tables live side by side in one BPF array. A service that changes builds its new table in a free
-//! range, is switched over, and gives the old range back. Ranges begin at cache lines, so that no two services share one.
+//! All services' schedule tables live side by side in one BPF array. A service that changes builds its new
+//! table in a free range, is switched over, and gives the old range back. Ranges begin at cache lines, so
+//! that no two services share one.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -32,8 +33,9 @@ pub fn padded(len: u32) -> u64 {
 /// The slot array has no room for a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no room for a schedule of {wanted} slots: the largest free range has {largest_free} of the {capacity} slots. \
-     Raise `slots` under [limits] and restart, or give services a smaller `table_size`"
+    "no room for a schedule of {wanted} slots: the largest free range has {largest_free} of the {capacity} \
+     slots; \
+     raise `slots` under [limits] and restart, or give services a smaller `table_size`"
 )]
 pub struct NoSpace {
     /// Slots asked for.
@@ -44,7 +46,8 @@ pub struct NoSpace {
     pub capacity: u32,
 }
 
-/// The ranges that are said to be in use cannot be: the pinned maps and this allocator do not belong together.
+/// The ranges that are said to be in use cannot be: the pinned maps and this allocator do not belong
+/// together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadRange {
     /// Not a range at all.
@@ -68,7 +71,8 @@ pub enum BadRange {
 
 /// Hands out ranges of a slot array of fixed length.
 ///
-/// Only the ranges in use are kept; what lies between them is free, so that neighbouring free ranges are one without further ado.
+/// Only the ranges in use are kept; what lies between them is free, so that neighbouring free ranges are one
+/// without further ado.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotAllocator {
     capacity: u32,
@@ -94,7 +98,8 @@ impl SlotAllocator {
         Ok(allocator)
     }
 
-    /// Takes the smallest free range that has room for `len` slots (at least 1), the first of them if several are alike.
+    /// Takes the smallest free range that has room for `len` slots (at least 1), the first of them if several
+    /// are alike.
     pub fn allocate(&mut self, len: u32) -> Result<SlotRange, NoSpace> {
         let len = len.max(1);
         let best = self
@@ -238,8 +243,8 @@ mod tests {
         );
         assert_eq!(
             error.to_string(),
-            "no room for a schedule of 33 slots: the largest free range has 32 of the 64 slots. \
-             Raise `slots` under [limits] and restart, or give services a smaller `table_size`"
+            "no room for a schedule of 33 slots: the largest free range has 32 of the 64 slots; \
+             raise `slots` under [limits] and restart, or give services a smaller `table_size`"
         );
     }
 
@@ -302,7 +307,8 @@ mod tests {
             let mut array = vec![false; capacity as usize];
             let mut held: Vec<SlotRange> = Vec::new();
             let cells = |range: SlotRange| {
-                range.start as usize..(range.start as usize + padded(range.len) as usize).min(capacity as usize)
+                let end = range.start as usize + padded(range.len) as usize;
+                range.start as usize..end.min(capacity as usize)
             };
             for step in steps {
                 match step {
@@ -329,7 +335,8 @@ mod tests {
                     }
                     Step::Free(_) => {}
                     Step::Restart => {
-                        slots = SlotAllocator::with_used(capacity, held.iter().copied()).expect("the same ranges");
+                        let used = held.iter().copied();
+                        slots = SlotAllocator::with_used(capacity, used).expect("the same ranges");
                     }
                 }
                 held.sort_unstable();

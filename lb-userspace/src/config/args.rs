@@ -1,0 +1,104 @@
+//! A configuration without a file: `--interface eth0 --vip 192.0.2.10:80 --backend 10.0.0.11`.
+
+use toml::Spanned;
+
+use super::{
+    ConfigError, Loaded, check,
+    diagnostic::{Diagnostic, Source, quote},
+    file::{Backend, Director, File, Limits, Service, unplaced},
+    host_name,
+};
+
+/// Name of the one service.
+const SERVICE: &str = "default";
+
+/// Makes a configuration of one service, called `default`, which listens at `vips` (as under `listen` in the
+/// file) and has
+/// `backends`: addresses, each with `=WEIGHT` after it or not.
+///
+/// The rules and defaults are those of the file; errors quote the argument at fault.
+pub fn from_args(interfaces: &[String], vips: &[String], backends: &[String]) -> Result<Loaded, ConfigError> {
+    parse(interfaces, vips, backends, &host_name())
+}
+
+pub(super) fn parse(
+    interfaces: &[String],
+    vips: &[String],
+    backends: &[String],
+    host: &str,
+) -> Result<Loaded, ConfigError> {
+    let mut arguments = Arguments::default();
+    let interfaces = interfaces
+        .iter()
+        .map(|name| arguments.push("--interface", name))
+        .collect();
+    let listen = vips.iter().map(|vip| arguments.push("--vip", vip)).collect();
+    let backends = backends
+        .iter()
+        .map(|backend| arguments.backend(backend))
+        .collect();
+    let file = File {
+        director: Director {
+            name: None,
+            interfaces: Some(unplaced(interfaces)),
+            manage_vips: None,
+        },
+        limits: Limits::default(),
+        services: vec![Service {
+            name: unplaced(SERVICE.to_owned()),
+            listen: unplaced(listen),
+            scheduler: None,
+            forward: None,
+            table_size: None,
+            backends,
+        }],
+    };
+    let source = Source {
+        name: "command line".to_owned(),
+        text: arguments.text,
+        numbered: false,
+    };
+    check(&file, source, host, arguments.errors)
+}
+
+/// The arguments written out, each on a line of its own, for errors to point into.
+#[derive(Default)]
+struct Arguments {
+    text: String,
+    errors: Vec<Diagnostic>,
+}
+
+impl Arguments {
+    fn push(&mut self, option: &str, value: &str) -> Spanned<String> {
+        self.text.push_str(option);
+        self.text.push(' ');
+        let start = self.text.len();
+        self.text.push_str(value);
+        let span = start..self.text.len();
+        self.text.push('\n');
+        Spanned::new(span, value.to_owned())
+    }
+
+    fn backend(&mut self, argument: &str) -> Backend {
+        let whole = self.push("--backend", argument).span();
+        let Some((address, weight)) = argument.split_once('=') else {
+            return Backend {
+                name: None,
+                address: Spanned::new(whole, argument.to_owned()),
+                weight: None,
+            };
+        };
+        let middle = whole.start + address.len();
+        let weight_span = middle + 1..whole.end;
+        let number = weight.parse().map_err(|_| {
+            let error = Diagnostic::error(format!("{} is not a weight", quote(weight)));
+            self.errors
+                .push(error.at(weight_span.clone(), "expected a number, as in 10.0.0.11=50"));
+        });
+        Backend {
+            name: None,
+            address: Spanned::new(whole.start..middle, address.to_owned()),
+            weight: number.ok().map(|number| Spanned::new(weight_span, number)),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The tables and keys of the configuration file, as they stand in it: nothing is checked here but names and
+//! types.
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{diagnostic::NOWHERE, size::Size};
+use crate::core::model;
+
+/// The file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) director: Director,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
+    pub(super) services: Vec<Service>,
+}
+
+/// `[director]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Director {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) interfaces: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) manage_vips: Option<bool>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) flows_v4: Option<Spanned<Size>>,
+    pub(super) flows_v6: Option<Spanned<Size>>,
+    pub(super) backends: Option<Spanned<Size>>,
+    pub(super) slots: Option<Spanned<Size>>,
+}
+
+/// `[[service]]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) name: Spanned<String>,
+    pub(super) listen: Spanned<Vec<Spanned<String>>>,
+    pub(super) scheduler: Option<model::Scheduler>,
+    pub(super) forward: Option<model::Forward>,
+    pub(super) table_size: Option<Spanned<i64>>,
+    #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
+    pub(super) backends: Vec<Backend>,
+}
+
+/// `[[service.backend]]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backend {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) address: Spanned<String>,
+    pub(super) weight: Option<Spanned<i64>>,
+}
+
+/// A value that was not read from any text.
+pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(NOWHERE, value)
+}
+
+fn texts(values: &[impl Display]) -> Spanned<Vec<Spanned<String>>> {
+    unplaced(values.iter().map(|value| unplaced(value.to_string())).collect())
+}
+
+/// The file that says what `config` says, with every default written out.
+impl From<&model::Config> for File {
+    fn from(config: &model::Config) -> Self {
+        let size = |number: u32| Some(unplaced(Size(number.into())));
+        let model::Config {
+            director,
+            limits,
+            services,
+        } = config;
+        Self {
+            director: Director {
+                name: Some(unplaced(director.name.clone())),
+                interfaces: Some(texts(&director.interfaces)),
+                manage_vips: Some(director.manage_vips),
+            },
+            limits: Limits {
+                flows_v4: size(limits.flows_v4),
+                flows_v6: size(limits.flows_v6),
+                backends: size(limits.backends),
+                slots: size(limits.slots),
+            },
+            services: services.iter().map(Service::from).collect(),
+        }
+    }
+}
+
+impl From<&model::Service> for Service {
+    fn from(service: &model::Service) -> Self {
+        Self {
+            name: unplaced(service.name.clone()),
+            listen: texts(&service.frontends),
+            scheduler: Some(service.scheduler),
+            forward: Some(service.forward),
+            table_size: Some(unplaced(service.table_size.into())),
+            backends: service.backends.iter().map(Backend::from).collect(),
+        }
+    }
+}
+
+impl From<&model::Backend> for Backend {
+    fn from(backend: &model::Backend) -> Self {
+        Self {
+            name: Some(unplaced(backend.name.clone())),
+            address: unplaced(backend.address.to_string()),
+            weight: Some(unplaced(backend.weight.into())),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `192.0.2.10:80/tcp` and `[2001:db8::10]:80`: where clients come in.
+
+use std::{net::IpAddr, ops::Range};
+
+use super::diagnostic::quote;
+use crate::core::model::{Frontend, Protocol};
+
+/// The text is not a `VIP:port/protocol`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}: {}", problem.expected())]
+pub struct ListenError {
+    /// What is wrong.
+    pub problem: ListenProblem,
+    /// Which bytes of the text are at fault.
+    pub at: Range<usize>,
+}
+
+/// What is wrong with a `VIP:port/protocol`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListenProblem {
+    /// No address, or none that can be understood.
+    #[error("{} is not an IP address", quote(.0))]
+    Address(String),
+    /// An address alone.
+    #[error("{} has no port", quote(.0))]
+    NoPort(String),
+    /// Not a number, 0, or too large.
+    #[error("{} is not a port", quote(.0))]
+    Port(String),
+    /// An IPv6 address and perhaps a port, and no telling where the one ends.
+    #[error("{} is an IPv6 address without brackets", quote(.0))]
+    NoBrackets(String),
+    /// A protocol that is not balanced.
+    #[error("{} is not a protocol that can be balanced", quote(.0))]
+    Protocol(String),
+}
+
+impl ListenProblem {
+    /// What should have been there.
+    pub const fn expected(&self) -> &'static str {
+        match self {
+            Self::Address(_) => {
+                "expected an address such as 192.0.2.10 or [2001:db8::10] (names are not looked up)"
+            }
+            Self::NoPort(_) => "expected a port after the address, as in 192.0.2.10:80 or [2001:db8::10]:80",
+            Self::Port(_) => "expected a port from 1 to 65535",
+            Self::NoBrackets(_) => "expected brackets around the address, as in [2001:db8::10]:80",
+            Self::Protocol(_) => "expected tcp or udp",
+        }
+    }
+}
+
+/// Reads `ADDRESS:PORT` or `ADDRESS:PORT/PROTOCOL`; an IPv6 address stands in brackets, and the protocol is
+/// TCP if none is given.
+///
+/// Checks the form only: whether the address can be a VIP is a question for validation.
+pub fn parse_frontend(text: &str) -> Result<Frontend, ListenError> {
+    let fail = |problem: fn(String) -> ListenProblem, at: Range<usize>| {
+        Err(ListenError {
+            problem: problem(text[at.clone()].to_owned()),
+            at,
+        })
+    };
+    let (socket, protocol) = match text.split_once('/') {
+        None => (text, Protocol::Tcp),
+        Some((socket, "tcp")) => (socket, Protocol::Tcp),
+        Some((socket, "udp")) => (socket, Protocol::Udp),
+        Some((socket, _)) => return fail(ListenProblem::Protocol, socket.len() + 1..text.len()),
+    };
+
+    let colon = socket.rfind(':').filter(|colon| !socket[*colon..].contains(']'));
+    let host_end = colon.unwrap_or(socket.len());
+    let host = &socket[..host_end];
+    let vip = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => inner.parse().ok().map(IpAddr::V6),
+        None if host.contains(':') && !host.contains(['[', ']']) => {
+            return fail(ListenProblem::NoBrackets, 0..socket.len());
+        }
+        None => host.parse().ok().map(IpAddr::V4),
+    };
+    let Some(vip) = vip else {
+        return fail(ListenProblem::Address, 0..host_end);
+    };
+    let Some(colon) = colon else {
+        return fail(ListenProblem::NoPort, 0..socket.len());
+    };
+
+    let digits = &socket[colon + 1..];
+    match digits.parse() {
+        Ok(port @ 1..) if !digits.starts_with('+') => Ok(Frontend { vip, port, protocol }),
+        _ => fail(ListenProblem::Port, colon + 1..socket.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frontend(vip: &str, port: u16, protocol: Protocol) -> Frontend {
+        Frontend {
+            vip: vip.parse().expect("an address"),
+            port,
+            protocol,
+        }
+    }
+
+    #[test]
+    fn good_ones() {
+        for (text, want) in [
+            ("192.0.2.10:80", frontend("192.0.2.10", 80, Protocol::Tcp)),
+            ("192.0.2.10:80/tcp", frontend("192.0.2.10", 80, Protocol::Tcp)),
+            ("192.0.2.10:53/udp", frontend("192.0.2.10", 53, Protocol::Udp)),
+            ("[2001:db8::10]:443", frontend("2001:db8::10", 443, Protocol::Tcp)),
+            (
+                "[2001:db8::10]:65535/udp",
+                frontend("2001:db8::10", 65_535, Protocol::Udp),
+            ),
+        ] {
+            assert_eq!(parse_frontend(text), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_ones_and_where() {
+        use ListenProblem as P;
+        type Case = (&'static str, fn(String) -> P, &'static str);
+        let cases: [Case; 22] = [
+            ("", P::Address, ""),
+            (":80", P::Address, ""),
+            ("web:80", P::Address, "web"),
+            ("web", P::Address, "web"),
+            ("80", P::Address, "80"),
+            ("192.0.2.300:80", P::Address, "192.0.2.300"),
+            (" 192.0.2.10:80", P::Address, " 192.0.2.10"),
+            ("[192.0.2.10]:80", P::Address, "[192.0.2.10]"),
+            ("[2001:db8::10:80", P::Address, "[2001:db8::10"),
+            ("[fe80::1%eth0]:80", P::Address, "[fe80::1%eth0]"),
+            ("[2001:db8::10]80", P::Address, "[2001:db8::10]80"),
+            ("192.0.2.10", P::NoPort, "192.0.2.10"),
+            ("[2001:db8::10]/udp", P::NoPort, "[2001:db8::10]"),
+            ("192.0.2.10:", P::Port, ""),
+            ("192.0.2.10:0", P::Port, "0"),
+            ("192.0.2.10:65536", P::Port, "65536"),
+            ("192.0.2.10:+80", P::Port, "+80"),
+            ("192.0.2.10:http/tcp", P::Port, "http"),
+            ("2001:db8::10:80", P::NoBrackets, "2001:db8::10:80"),
+            ("2001:db8::10", P::NoBrackets, "2001:db8::10"),
+            ("192.0.2.10:80/sctp", P::Protocol, "sctp"),
+            ("192.0.2.10:80/", P::Protocol, ""),
+        ];
+        for (text, problem, culprit) in cases {
+            let error = parse_frontend(text).expect_err(text);
+            assert_eq!(error.problem, problem(culprit.to_owned()), "{text}");
+            assert_eq!(&text[error.at.clone()], culprit, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(vip: IpAddr, port in 1_u16.., udp: bool) {
+            let protocol = if udp { Protocol::Udp } else { Protocol::Tcp };
+            let frontend = Frontend { vip, port, protocol };
+            prop_assert_eq!(parse_frontend(&frontend.to_string()), Ok(frontend));
+        }
+
+        #[test]
+        fn any_text_gets_an_answer(text in r"[\[\]:/.0-9a-f%\PC]{0,40}") {
+            if let Err(error) = parse_frontend(&text) {
+                prop_assert!(text.get(error.at).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! From the operator's file, or arguments, to a validated [`Config`].
+//!
+//! [`load`] and [`from_args`] find everything that is wrong and say it at once; see [`ConfigError::render`].
+//! docs/configuration.md describes the file.
+
+mod args;
+mod diagnostic;
+mod error;
+mod file;
+mod listen;
+mod size;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use self::diagnostic::{Diagnostic, Severity, Source};
+pub use self::{
+    args::from_args,
+    diagnostic::Report,
+    error::ConfigError,
+    listen::{ListenError, ListenProblem, parse_frontend},
+};
+use crate::core::model::Config;
+
+/// Most bytes of a configuration file that are read.
+pub const MAX_FILE_SIZE: u64 = 16 << 20;
+
+/// A configuration, and what may be unwise about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Valid.
+    pub config: Config,
+    /// To be shown to the operator; may be empty.
+    pub warnings: Report,
+}
+
+/// Reads and validates the file at `path`.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, error))?;
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(ConfigError::TooLarge(path.into()));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        ConfigError::NotUtf8 {
+            path: path.into(),
+            line: 1 + good.iter().filter(|byte| **byte == b'\n').count(),
+        }
+    })?;
+    parse(&path.display().to_string(), text, &host_name())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> ConfigError {
+    match source.kind() {
+        io::ErrorKind::NotFound => ConfigError::NotFound(path.into()),
+        io::ErrorKind::PermissionDenied => ConfigError::PermissionDenied(path.into()),
+        io::ErrorKind::IsADirectory => ConfigError::IsDirectory(path.into()),
+        _ => ConfigError::Unreadable {
+            path: path.into(),
+            source,
+        },
+    }
+}
+
+/// Validates the text of a file. `name` stands for the file in messages, `host_name` for a director without a
+/// name.
+pub fn parse(name: &str, text: String, host_name: &str) -> Result<Loaded, ConfigError> {
+    let source = Source {
+        name: name.to_owned(),
+        text,
+        numbered: true,
+    };
+    match syntax::read(&source.text) {
+        Ok(file) => check(&file, source, host_name, Vec::new()),
+        Err(error) => Err(ConfigError::Invalid(Report::new(source, vec![*error]))),
+    }
+}
+
+/// The file that says what `config` says, with every default written out: [`parse`] makes the same `config`
+/// of it.
+pub fn to_toml(config: &Config) -> String {
+    toml::to_string(&file::File::from(config))
+        .expect("tables, strings, numbers and booleans always have a TOML form")
+}
+
+/// Validates what was read from `source`, in which `errors` were found already.
+fn check(
+    file: &file::File,
+    source: Source,
+    host_name: &str,
+    errors: Vec<Diagnostic>,
+) -> Result<Loaded, ConfigError> {
+    let (config, found) = validate::validate(file, &source, host_name);
+    let (errors, warnings): (Vec<_>, Vec<_>) = errors
+        .into_iter()
+        .chain(found)
+        .partition(|diagnostic| diagnostic.severity == Severity::Error);
+    if errors.is_empty() {
+        Ok(Loaded {
+            config,
+            warnings: Report::new(source, warnings),
+        })
+    } else {
+        Err(ConfigError::Invalid(Report::new(source, errors)))
+    }
+}
+
+/// The kernel's name for this machine; empty if it will not say.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

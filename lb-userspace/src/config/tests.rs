@@ -1,0 +1,389 @@
+//! The module as its callers see it.
+
+use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::core::model::{
+    Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Forward, Frontend, Limits, MAX_WEIGHT, Protocol,
+    Scheduler, Service,
+};
+
+const HOST: &str = "lb1";
+
+fn read(text: &str) -> Result<Loaded, ConfigError> {
+    parse("tandem.toml", text.to_owned(), HOST)
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see.
+#[test]
+fn messages() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata");
+    let mut cases = 0;
+    for entry in fs::read_dir(&directory).expect("the directory of cases") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = fs::read_to_string(&path).expect("a case");
+            let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+            let got = match parse(&name, text, HOST) {
+                Ok(loaded) => loaded.warnings.to_string(),
+                Err(error) => error.render(),
+            };
+            let want = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
+            assert_eq!(got, want, "{name} gets another answer:\n{got}");
+            cases += 1;
+        }
+    }
+    assert!(cases >= 20, "only {cases} cases found");
+}
+
+#[test]
+fn the_packaged_example_is_valid_and_says_the_defaults() {
+    let text = include_str!("../../../packaging/tandem.toml");
+    let short = read(text).expect("valid");
+    assert!(short.warnings.is_empty(), "{}", short.warnings);
+    // Every commented key is the default: with the comment signs away the file means the same, but for the
+    // names.
+    let long = text.lines().map(|line| {
+        let key = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        key.unwrap_or(line).to_owned() + "\n"
+    });
+    let mut long = read(&long.collect::<String>()).expect("valid").config;
+    assert_eq!(long.director.name, "a");
+    long.director.name = HOST.to_owned();
+    assert_eq!(long, short.config);
+}
+
+#[test]
+fn the_documented_example_is_valid() {
+    let docs = include_str!("../../../docs/configuration.md");
+    let example = docs
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an example");
+    let loaded = read(example).expect("valid");
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert_eq!(loaded.config.services[0].backends[1].weight, 50);
+}
+
+#[test]
+fn defaults() {
+    let loaded = read(
+        "director.interfaces = ['eth0']\n[[service]]\nname = 'web'\nlisten = ['192.0.2.10:80']\n\
+         backend = [{ address = '10.0.0.11' }]",
+    );
+    let expected = Config {
+        director: Director {
+            name: HOST.to_owned(),
+            interfaces: vec!["eth0".to_owned()],
+            manage_vips: true,
+        },
+        limits: Limits {
+            flows_v4: 1 << 20,
+            flows_v6: 1 << 18,
+            backends: 1 << 14,
+            slots: 1 << 22,
+        },
+        services: vec![Service {
+            name: "web".to_owned(),
+            frontends: vec![Frontend {
+                vip: ip("192.0.2.10"),
+                port: 80,
+                protocol: Protocol::Tcp,
+            }],
+            scheduler: Scheduler::Maglev,
+            forward: Forward::Dr,
+            table_size: DEFAULT_TABLE_SIZE,
+            backends: vec![Backend {
+                name: "10.0.0.11".to_owned(),
+                address: ip("10.0.0.11"),
+                weight: DEFAULT_WEIGHT,
+            }],
+        }],
+    };
+    assert_eq!(loaded.expect("valid").config, expected);
+}
+
+#[test]
+fn both_families_may_serve_either() {
+    let loaded = read(
+        "director.interfaces = ['eth0']\n[[service]]\nname = 'web'\n\
+         listen = ['192.0.2.10:80', '[2001:db8::10]:80']\n\
+         [[service.backend]]\naddress = '10.0.0.11'\n[[service.backend]]\naddress = '2001:db8::11'\n",
+    );
+    let service = loaded.expect("valid").config.services.remove(0);
+    assert_eq!(
+        service.backends.iter().map(|b| b.address).collect::<Vec<_>>(),
+        [ip("10.0.0.11"), ip("2001:db8::11")]
+    );
+}
+
+#[test]
+fn a_director_needs_a_name_from_somewhere() {
+    let text = "director.interfaces = ['eth0']";
+    assert_eq!(read(text).expect("valid").config.director.name, HOST);
+    let error = parse("tandem.toml", text.to_owned(), "").expect_err("no name");
+    assert_eq!(
+        error.render(),
+        "error: the director has no name, and the host name cannot serve as one\n --> tandem.toml\n  \
+         = set `name` under [director]\n"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("tandem.toml");
+    let shown = path.display();
+
+    let error = load(&path).expect_err("absent");
+    assert!(matches!(error, ConfigError::NotFound(_)));
+    assert_eq!(
+        error.render(),
+        format!(
+            "error: there is no configuration file `{shown}`: create it \
+             (docs/configuration.md says how) or name another with --config\n"
+        )
+    );
+
+    let error = load(dir.path()).expect_err("a directory");
+    assert!(matches!(error, ConfigError::IsDirectory(_)), "{error:?}");
+
+    fs::write(&path, b"[director]\n# caf\xe9\n").expect("written");
+    let error = load(&path).expect_err("Latin-1");
+    assert!(matches!(error, ConfigError::NotUtf8 { line: 2, .. }), "{error:?}");
+
+    let file = File::create(&path).expect("created");
+    file.set_len(MAX_FILE_SIZE + 1).expect("a sparse file");
+    let error = load(&path).expect_err("too large");
+    assert!(matches!(error, ConfigError::TooLarge(_)), "{error:?}");
+    assert!(matches!(
+        load(Path::new("/dev/zero")).expect_err("endless"),
+        ConfigError::TooLarge(_)
+    ));
+
+    fs::write(&path, "[director]\ninterfaces = ['eth0']\nname = 'a'\n").expect("written");
+    assert_eq!(load(&path).expect("valid").config.director.name, "a");
+
+    fs::write(
+        &path,
+        "[director]\ninterfaces = []\n[[service]]\nname = 'x'\nlisten = []\n",
+    )
+    .expect("written");
+    assert_eq!(
+        load(&path).expect_err("invalid").to_string(),
+        format!("{shown}: 2 errors")
+    );
+}
+
+#[test]
+fn a_file_of_somebody_else() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("tandem.toml");
+    fs::write(&path, "").expect("written");
+    let error = io::Error::from(io::ErrorKind::PermissionDenied);
+    assert!(matches!(
+        unreadable(&path, error),
+        ConfigError::PermissionDenied(_)
+    ));
+}
+
+#[test]
+fn what_is_shown_is_bounded_and_harmless() {
+    let long = format!(
+        "director.interfaces = ['eth0']\n[[service]]\nname = '{}'\nlisten = []\n",
+        "x".repeat(100_000)
+    );
+    let shown = read(&long).expect_err("invalid").render();
+    assert!(shown.lines().all(|line| line.chars().count() < 300), "{shown}");
+
+    let many = "director.interfaces = ['eth0']\n".to_owned()
+        + &"[[service]]\nname = 'x y'\nlisten = []\n".repeat(1000);
+    let shown = read(&many).expect_err("invalid").render();
+    assert!(shown.ends_with("\n… and 2950 more\n"), "{shown}");
+
+    let escape = read("a = \u{1b}[31m").expect_err("invalid").render();
+    assert!(!escape.contains('\u{1b}'), "{escape:?}");
+}
+
+#[test]
+fn the_carets_are_below_the_culprit() {
+    let wide = "x".repeat(500);
+    for line in [
+        "colour = 1",
+        "\tcolour = 1",
+        " \t\t colour = 1",
+        "director = { name = 'äöü', colour = 1 }",
+        &format!("director = {{ colour = 1, name = '{wide}' }}"),
+        &format!("director = {{ name = '{wide}', colour = 1, interfaces = ['{wide}'] }}"),
+    ] {
+        let shown = read(&format!("# first line\r\n{line}\r\n"))
+            .expect_err("there is no such key")
+            .render();
+        let lines: Vec<&str> = shown.lines().collect();
+        let (text, carets) = (lines[3], lines[4]);
+        let at = carets.chars().position(|c| c == '^').expect("a caret");
+        assert_eq!(
+            text.chars().skip(at).take(6).collect::<String>(),
+            "colour",
+            "{shown}"
+        );
+        assert_eq!(carets.matches('^').count(), 6, "{shown}");
+        // The n-th tab of one line is above the n-th tab of the other.
+        let tabs = |line: &str| line.chars().take(at).map(|c| c == '\t').collect::<Vec<_>>();
+        assert_eq!(tabs(text), tabs(carets), "{shown}");
+    }
+}
+
+mod arguments {
+    use super::*;
+
+    fn from(interfaces: &[&str], vips: &[&str], backends: &[&str]) -> Result<Loaded, ConfigError> {
+        let owned = |values: &[&str]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
+        args::parse(&owned(interfaces), &owned(vips), &owned(backends), HOST)
+    }
+
+    #[test]
+    fn make_the_same_as_a_file() {
+        let loaded = from(
+            &["eth0"],
+            &["192.0.2.10:80", "[2001:db8::10]:53/udp"],
+            &["10.0.0.11", "10.0.0.12=50", "2001:db8::13=0"],
+        );
+        let file = read(
+            "director.interfaces = ['eth0']\n[[service]]\nname = 'default'\n\
+             listen = ['192.0.2.10:80', '[2001:db8::10]:53/udp']\n\
+             backend = [{ address = '10.0.0.11' }, { address = '10.0.0.12', weight = 50 }, \
+             { address = '2001:db8::13', weight = 0 }]",
+        );
+        assert_eq!(loaded.expect("valid").config, file.expect("valid").config);
+    }
+
+    #[test]
+    fn errors_quote_the_argument() {
+        let error = from(
+            &["eth0"],
+            &["192.0.2.10", "192.0.2.11:80", "192.0.2.11:80/tcp"],
+            &["192.0.2.11", "10.0.0.12=many", "10.0.0.13=70000", "10.0.0.14:80"],
+        );
+        assert_eq!(
+            error.expect_err("all wrong").render(),
+            include_str!("testdata/arguments.txt")
+        );
+    }
+
+    #[test]
+    fn none_at_all() {
+        let error = from(&[], &[], &[]).expect_err("nothing to do");
+        assert_eq!(error.render(), include_str!("testdata/no_arguments.txt"));
+    }
+}
+
+/// Bytes that mean something in TOML, and some that do not.
+const SLIPS: &[u8] = b"[]{}\"'=,.:#\n\t 09aZ\\\xc3";
+
+fn name() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9._:][A-Za-z0-9._:-]{0,62}"
+}
+
+fn address(prefix: u16) -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<[u8; 2]>().prop_map(move |[a, b]| IpAddr::from([prefix as u8, 0, a, b])),
+        any::<[u16; 3]>().prop_map(move |[a, b, c]| IpAddr::from([0x2001, 0xdb8, prefix, a, 0, 0, b, c])),
+    ]
+}
+
+fn backends() -> impl Strategy<Value = Vec<Backend>> {
+    let set = |size| {
+        (
+            proptest::collection::btree_set(name(), size),
+            proptest::collection::btree_set(address(10), size),
+        )
+    };
+    (0..20_usize)
+        .prop_flat_map(move |size| (set(size), vec(0..=MAX_WEIGHT, size)))
+        .prop_map(|((names, addresses), weights)| {
+            let pairs = names.into_iter().zip(addresses).zip(weights);
+            pairs
+                .map(|((name, address), weight)| Backend {
+                    name,
+                    address,
+                    weight,
+                })
+                .collect()
+        })
+}
+
+prop_compose! {
+    /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
+    fn config()(
+        names in vec(name(), 1..4),
+        manage_vips: bool,
+        interfaces in proptest::collection::btree_set("[a-z][a-z0-9]{0,14}", 1..4),
+        limits in (1024..=1_u32 << 26, 1024..=1_u32 << 26, 100..=1_u32 << 16, (1_u32 << 23)..=1_u32 << 26),
+        frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
+        services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573])), 0..4),
+    ) -> Config {
+        let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
+            Frontend { vip, port, protocol: if udp { Protocol::Udp } else { Protocol::Tcp } }
+        });
+        let interfaces: BTreeSet<String> = interfaces;
+        Config {
+            director: Director {
+                name: names[0].clone(),
+                interfaces: interfaces.into_iter().collect(),
+                manage_vips,
+            },
+            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
+            services: services.into_iter().enumerate().map(|(index, (backends, table_size))| Service {
+                name: format!("s{index}"),
+                frontends: frontends.by_ref().take(2).collect(),
+                scheduler: Scheduler::Maglev,
+                forward: Forward::Dr,
+                table_size,
+                backends,
+            }).collect(),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_again(config in config()) {
+        let text = to_toml(&config);
+        match read(&text) {
+            Ok(loaded) => prop_assert_eq!(loaded.config, config),
+            Err(error) => prop_assert!(false, "{}\n{}", text, error.render()),
+        }
+    }
+
+    #[test]
+    fn any_bytes_get_an_answer(bytes in vec(any::<u8>(), 0..300)) {
+        if let Err(error) = read(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(error.render().starts_with("error: "));
+        }
+    }
+
+    /// Near misses: a good file with a few bytes of it replaced.
+    #[test]
+    fn any_slip_gets_an_answer(
+        slips in vec((any::<prop::sample::Index>(), prop::sample::select(SLIPS)), 1..6),
+    ) {
+        let mut bytes = include_bytes!("../../../packaging/tandem.toml").to_vec();
+        for (index, byte) in slips {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Err(error) = read(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(error.render().starts_with("error: "));
+        }
+    }
+}

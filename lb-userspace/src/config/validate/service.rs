@@ -1,0 +1,279 @@
+//! Services, their frontends and their backends.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+};
+
+use toml::Spanned;
+
+use super::{FirstSeen, Validator};
+use crate::{
+    config::{
+        diagnostic::{Diagnostic, quote},
+        file, parse_frontend,
+    },
+    core::{
+        maglev,
+        model::{
+            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, MAX_WEIGHT, Scheduler, Service,
+        },
+    },
+};
+
+/// Longest schedule of a service: the largest prime below 2^20. Longer ones spread no better and fall out of
+/// caches.
+const MAX_TABLE_SIZE: u32 = 1_048_573;
+
+/// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
+const SLOTS_PER_BACKEND: usize = 100;
+
+impl Validator<'_> {
+    pub(super) fn services(&mut self, tables: &[file::Service]) -> Vec<Service> {
+        if tables.is_empty() {
+            self.report(
+                Diagnostic::warning("there is no service: nothing will be balanced")
+                    .note("add one with [[service]], a `name`, and where to `listen`"),
+            );
+        }
+        let mut names = FirstSeen::new();
+        let mut frontends_seen = FirstSeen::new();
+        let mut services: Vec<Service> = Vec::new();
+        for table in tables {
+            let name = &table.name;
+            self.name("service", name);
+            self.once(&mut names, name.get_ref().clone(), &name.span(), || {
+                Diagnostic::error(format!("two services are called {}", quote(name.get_ref())))
+                    .at(name.span(), "expected another name")
+            });
+            services.push(Service {
+                name: name.get_ref().clone(),
+                frontends: self.frontends(&mut frontends_seen, table),
+                scheduler: table.scheduler.unwrap_or(Scheduler::Maglev),
+                forward: table.forward.unwrap_or(Forward::Dr),
+                table_size: self.table_size(table),
+                backends: Vec::new(),
+            });
+        }
+        // Only now are all VIPs known, of which none may be a backend.
+        let vips = frontends_seen
+            .into_iter()
+            .map(|(frontend, span)| (frontend.vip, span))
+            .collect();
+        for (service, table) in services.iter_mut().zip(tables) {
+            service.backends = self.backends(&vips, table);
+            self.balance(service, table);
+        }
+        services
+    }
+
+    fn frontends(&mut self, seen: &mut FirstSeen<Frontend>, table: &file::Service) -> Vec<Frontend> {
+        if table.listen.get_ref().is_empty() {
+            self.report(
+                Diagnostic::error(format!("service {} listens nowhere", quote(table.name.get_ref()))).at(
+                    table.listen.span(),
+                    "expected at least one VIP:port, such as \"192.0.2.10:80\"",
+                ),
+            );
+        }
+        let mut frontends = Vec::new();
+        for listen in table.listen.get_ref() {
+            let (text, span) = (listen.get_ref(), listen.span());
+            let frontend = match parse_frontend(text) {
+                Ok(frontend) => frontend,
+                Err(error) => {
+                    let at = self.source.part(&span, text, error.at);
+                    let expected = error.problem.expected();
+                    self.report(Diagnostic::error(error.problem.to_string()).at(at, expected));
+                    continue;
+                }
+            };
+            if self.host_address("VIP", frontend.vip, &span)
+                && self.once(seen, frontend, &span, || {
+                    Diagnostic::error(format!("{frontend} is given twice")).at(
+                        span.clone(),
+                        "expected an address, port and protocol that no service has yet",
+                    )
+                })
+            {
+                frontends.push(frontend);
+            }
+        }
+        frontends
+    }
+
+    fn table_size(&mut self, table: &file::Service) -> u32 {
+        let Some(given) = &table.table_size else {
+            return DEFAULT_TABLE_SIZE;
+        };
+        let wrong = match u32::try_from(*given.get_ref()) {
+            Ok(size @ 2..=MAX_TABLE_SIZE) if maglev::is_prime(size) => return size,
+            Ok(size @ 2..=MAX_TABLE_SIZE) => Diagnostic::error(format!("`table_size` {size} is not a prime"))
+                .at(
+                    given.span(),
+                    format!("expected a prime; the next is {}", next_prime(size as usize)),
+                ),
+            Ok(_) | Err(_) => Diagnostic::error("`table_size` is out of range").at(
+                given.span(),
+                format!("expected a prime from 2 to {MAX_TABLE_SIZE}"),
+            ),
+        };
+        self.report(wrong);
+        DEFAULT_TABLE_SIZE
+    }
+
+    fn backends(&mut self, vips: &FirstSeen<IpAddr>, table: &file::Service) -> Vec<Backend> {
+        let mut names = FirstSeen::new();
+        let mut addresses = FirstSeen::new();
+        let mut backends = Vec::new();
+        for entry in &table.backends {
+            let weight = self.weight(entry);
+            if let Some(name) = &entry.name {
+                self.name("backend", name);
+            }
+            let Some(address) = self.backend_address(vips, &entry.address) else {
+                continue;
+            };
+            if !self.once(&mut addresses, address, &entry.address.span(), || {
+                Diagnostic::error(format!(
+                    "two backends of service {} have the address {address}",
+                    quote(table.name.get_ref())
+                ))
+                .at(entry.address.span(), "expected another address")
+            }) {
+                continue;
+            }
+            let name = entry
+                .name
+                .as_ref()
+                .map_or_else(|| address.to_string(), |name| name.get_ref().clone());
+            let name_span = entry.name.as_ref().unwrap_or(&entry.address).span();
+            self.once(&mut names, name.clone(), &name_span, || {
+                Diagnostic::error(format!(
+                    "two backends of service {} are called {}",
+                    quote(table.name.get_ref()),
+                    quote(&name)
+                ))
+                .at(name_span.clone(), "expected another name")
+            });
+            backends.push(Backend {
+                name,
+                address,
+                weight,
+            });
+        }
+        backends
+    }
+
+    fn backend_address(&mut self, vips: &FirstSeen<IpAddr>, given: &Spanned<String>) -> Option<IpAddr> {
+        let (text, span) = (given.get_ref(), given.span());
+        let Ok(address) = text.parse() else {
+            let label = if text.parse::<SocketAddr>().is_ok() {
+                "expected an address alone: a backend is reached at the port of the VIP"
+            } else {
+                "expected an address such as 10.0.0.11 or 2001:db8::11 (names are not looked up)"
+            };
+            self.report(
+                Diagnostic::error(format!("{} is not the address of a backend", quote(text))).at(span, label),
+            );
+            return None;
+        };
+        if !self.host_address("backend", address, &span) {
+            return None;
+        }
+        if let Some(vip) = vips.get(&address) {
+            self.report(
+                Diagnostic::error(format!("{address} is a VIP and cannot be a backend as well"))
+                    .at(span, "expected the address of the server itself")
+                    .related(vip.clone(), "the VIP"),
+            );
+            return None;
+        }
+        Some(address)
+    }
+
+    fn weight(&mut self, entry: &file::Backend) -> u32 {
+        let Some(weight) = &entry.weight else {
+            return DEFAULT_WEIGHT;
+        };
+        match u32::try_from(*weight.get_ref()) {
+            Ok(weight @ 0..=MAX_WEIGHT) => weight,
+            Ok(_) | Err(_) => {
+                self.report(Diagnostic::error("`weight` is out of range").at(
+                    weight.span(),
+                    format!("expected 0 (no new connections) to {MAX_WEIGHT}"),
+                ));
+                DEFAULT_WEIGHT
+            }
+        }
+    }
+
+    /// Whether packets can be addressed to `address` from another machine, and to no more than one.
+    fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
+        let kind = match address {
+            IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
+            IpAddr::V4(v4) if v4.is_loopback() => "a loopback address",
+            IpAddr::V4(v4) if v4.is_multicast() => "a multicast address",
+            IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
+            IpAddr::V6(v6) if v6.is_unspecified() => "the unspecified address",
+            IpAddr::V6(v6) if v6.is_loopback() => "a loopback address",
+            IpAddr::V6(v6) if v6.is_multicast() => "a multicast address",
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address",
+            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "an IPv4-mapped address",
+            IpAddr::V4(_) | IpAddr::V6(_) => return true,
+        };
+        self.report(
+            Diagnostic::error(format!("{address} cannot be a {role}: it is {kind}")).at(
+                span.clone(),
+                "expected the address of one host, the same seen from everywhere",
+            ),
+        );
+        false
+    }
+
+    /// Whether the schedule has a slot for every backend, and enough of them for the shares to come out.
+    fn balance(&mut self, service: &Service, table: &file::Service) {
+        let (name, count) = (quote(&service.name), service.backends.len());
+        let slots = service.table_size as usize;
+        let span = table
+            .table_size
+            .as_ref()
+            .map_or_else(|| table.name.span(), Spanned::span);
+        let better = next_prime(count * SLOTS_PER_BACKEND);
+
+        if service.backends.iter().all(|backend| backend.weight == 0) {
+            let what = if count == 0 {
+                "no backend"
+            } else {
+                "only backends of weight 0"
+            };
+            self.report(
+                Diagnostic::warning(format!("service {name} has {what}"))
+                    .at(table.name.span(), "there is nowhere to send new connections"),
+            );
+        } else if count > slots {
+            self.report(
+                Diagnostic::error(format!("service {name} has {count} backends on {slots} slots")).at(
+                    span,
+                    format!("expected a `table_size` of {better} or another large prime"),
+                ),
+            );
+        } else if slots < (count * SLOTS_PER_BACKEND).min(MAX_TABLE_SIZE as usize) {
+            self.report(
+                Diagnostic::warning(format!("service {name} has few slots for its {count} backends"))
+                    .at(span, "shares will differ from weights")
+                    .note(format!(
+                        "a `table_size` of {better} or a larger prime would be better"
+                    )),
+            );
+        }
+    }
+}
+
+/// The smallest prime from `least` that a table size may be, or else the largest.
+fn next_prime(least: usize) -> u32 {
+    let least = u32::try_from(least).unwrap_or(MAX_TABLE_SIZE);
+    (least..=MAX_TABLE_SIZE)
+        .find(|n| maglev::is_prime(*n))
+        .unwrap_or(MAX_TABLE_SIZE)
+}

@@ -1,0 +1,433 @@
+//! From what is in the maps to what should be there: a plan of steps, in an order in which no packet meets a half-made
+//! state.
+//!
+//! The planner gives numbers to services and backends. A number stays with its (service, address) as long as flows may
+//! refer to it: a backend that leaves the configuration is *retired*, keeps its number and its link, and is forgotten
+//! only after no flow named it in two censuses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use lb_common::abi::Link;
+
+use self::numbers::Numbers;
+use super::{maglev, model::Frontend};
+
+mod numbers;
+
+/// Censuses without a flow after which a retired backend is forgotten. One is not enough: a packet that was scheduled
+/// before the retirement may enter its flow after the first census has passed that place.
+const QUIET_CENSUSES: u32 = 2;
+
+/// What the maps hold already, as a restarted daemon reads it back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Names of services by number.
+    pub services: BTreeMap<u32, String>,
+    /// Backends by number.
+    pub backends: BTreeMap<u32, Assigned>,
+}
+
+/// A backend that has a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assigned {
+    /// Number of its service.
+    pub service: u32,
+    /// Its address.
+    pub address: IpAddr,
+    /// How it is reached at present.
+    pub link: Option<Link>,
+}
+
+/// What should be in the maps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// Services; names are unique.
+    pub services: Vec<DesiredService>,
+    /// How addresses are reached; one that is missing is unresolved.
+    pub links: BTreeMap<IpAddr, Link>,
+}
+
+/// A service that should be in the maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredService {
+    /// Unique name.
+    pub name: String,
+    /// Where clients come in.
+    pub frontends: Vec<Frontend>,
+    /// Slots of the schedule table.
+    pub table_size: u32,
+    /// Backends and their effective weights: 0 takes no new flows.
+    pub backends: Vec<(IpAddr, u32)>,
+}
+
+/// One change to the maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The number belongs to this backend from now on; unresolved.
+    AssignBackend {
+        /// Number of the backend.
+        backend: u32,
+        /// Number of its service.
+        service: u32,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// The backend is reached like this, or not at all.
+    SetLink {
+        /// Number of the backend.
+        backend: u32,
+        /// How it is reached.
+        link: Option<Link>,
+    },
+    /// The number belongs to this service from now on.
+    NameService {
+        /// Number of the service.
+        service: u32,
+        /// Its name.
+        name: String,
+    },
+    /// The service chooses by this table from now on.
+    SetSchedule {
+        /// Number of the service.
+        service: u32,
+        /// The table.
+        schedule: ScheduleSpec,
+    },
+    /// These frontends are in force from now on, all at once.
+    SetFrontends(BTreeMap<Frontend, u32>),
+    /// No flow names this backend any more.
+    ForgetBackend {
+        /// Number of the backend.
+        backend: u32,
+    },
+    /// The service is gone, and so are its backends.
+    ForgetService {
+        /// Number of the service.
+        service: u32,
+    },
+}
+
+/// What a schedule table is computed from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScheduleSpec {
+    /// Slots.
+    pub table_size: u32,
+    /// Number of each backend and what Maglev knows of it.
+    pub entries: Vec<(u32, maglev::Entry)>,
+}
+
+impl ScheduleSpec {
+    /// The table: the number of a backend for each slot; empty when no backend has a weight.
+    #[must_use]
+    pub fn table(&self) -> Vec<u32> {
+        let entries: Vec<_> = self.entries.iter().map(|(_, entry)| *entry).collect();
+        let mut table = maglev::populate(&entries, self.table_size);
+        for slot in &mut table {
+            *slot = self.entries[*slot as usize].0;
+        }
+        table
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// All numbers of backends are taken.
+    #[error(
+        "no room for backend {address} of service `{service}`: all {limit} places are taken, {retired} of them by \
+         removed backends that still have flows; raise `backends` under [limits] and restart, or wait for those flows to end"
+    )]
+    TooManyBackends {
+        /// The backend.
+        address: IpAddr,
+        /// Its service.
+        service: String,
+        /// Places there are.
+        limit: u32,
+        /// Places of retired backends.
+        retired: usize,
+    },
+    /// All numbers of services are taken.
+    #[error("no room for service `{service}`: all {limit} places are taken")]
+    TooManyServices {
+        /// The service.
+        service: String,
+        /// Places there are.
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct KnownService {
+    number: u32,
+    /// What was last put in force; `None` when the maps' content is not known.
+    schedule: Option<ScheduleSpec>,
+    wanted: bool,
+}
+
+#[derive(Debug, Clone)]
+struct KnownBackend {
+    number: u32,
+    link: Option<Link>,
+    wanted: bool,
+    quiet_censuses: u32,
+}
+
+/// Keeps the numbers and knows what is in force.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    key: u64,
+    limits: (u32, u32),
+    service_numbers: Numbers,
+    backend_numbers: Numbers,
+    services: BTreeMap<String, KnownService>,
+    backends: BTreeMap<(u32, IpAddr), KnownBackend>,
+    frontends: Option<BTreeMap<Frontend, u32>>,
+}
+
+impl Planner {
+    /// A planner for maps that hold `inventory`.
+    ///
+    /// `key` is the cluster's key for identities of backends (see [`maglev::backend_id`]).
+    #[must_use]
+    pub fn new(key: u64, max_services: u32, max_backends: u32, inventory: &Inventory) -> Self {
+        let service = |(&number, name): (&u32, &String)| {
+            (
+                name.clone(),
+                KnownService {
+                    number,
+                    schedule: None,
+                    wanted: false,
+                },
+            )
+        };
+        let backend = |(&number, assigned): (&u32, &Assigned)| {
+            let known = KnownBackend {
+                number,
+                link: assigned.link,
+                wanted: false,
+                quiet_censuses: 0,
+            };
+            ((assigned.service, assigned.address), known)
+        };
+        Self {
+            key,
+            limits: (max_services, max_backends),
+            service_numbers: Numbers::new(max_services, inventory.services.keys().copied()),
+            backend_numbers: Numbers::new(max_backends, inventory.backends.keys().copied()),
+            services: inventory.services.iter().map(service).collect(),
+            backends: inventory.backends.iter().map(backend).collect(),
+            frontends: None,
+        }
+    }
+
+    /// The steps from what is in force to `desired`. The planner takes them as done; if one fails, make a new planner
+    /// from a new inventory.
+    ///
+    /// # Errors
+    /// [`PlanError`]; nothing has changed then.
+    pub fn plan(&mut self, desired: &Desired) -> Result<Vec<Step>, PlanError> {
+        let mut next = self.clone();
+        let steps = next.advance(desired)?;
+        *self = next;
+        Ok(steps)
+    }
+
+    fn advance(&mut self, desired: &Desired) -> Result<Vec<Step>, PlanError> {
+        let mut steps = Vec::new();
+        self.services
+            .values_mut()
+            .for_each(|service| service.wanted = false);
+        self.backends
+            .values_mut()
+            .for_each(|backend| backend.wanted = false);
+
+        let mut frontends = BTreeMap::new();
+        let mut schedules = Vec::new();
+        for service in &desired.services {
+            let number = self.want_service(&service.name, &mut steps)?;
+            let mut spec = ScheduleSpec {
+                table_size: service.table_size,
+                entries: Vec::new(),
+            };
+            for &(address, weight) in &service.backends {
+                let backend = self.want_backend(number, service, address, &mut steps)?;
+                let reachable = desired.links.contains_key(&address);
+                let weight = if reachable { weight } else { 0 };
+                let entry = maglev::Entry {
+                    id: maglev::backend_id(self.key, address, 0),
+                    weight,
+                };
+                spec.entries.push((backend, entry));
+            }
+            schedules.push((service.name.clone(), spec));
+            frontends.extend(service.frontends.iter().map(|&frontend| (frontend, number)));
+        }
+
+        // Links that appear come before the tables that use them, links that vanish after the tables that still did.
+        let mut vanished = Vec::new();
+        for ((_, address), backend) in &mut self.backends {
+            let link = desired.links.get(address).copied();
+            if link != backend.link {
+                backend.link = link;
+                let step = Step::SetLink {
+                    backend: backend.number,
+                    link,
+                };
+                if link.is_some() {
+                    steps.push(step)
+                } else {
+                    vanished.push(step)
+                }
+            }
+        }
+        for (name, spec) in schedules {
+            let Some(service) = self.services.get_mut(&name) else {
+                continue;
+            };
+            if service.schedule.as_ref() != Some(&spec) {
+                steps.push(Step::SetSchedule {
+                    service: service.number,
+                    schedule: spec.clone(),
+                });
+                service.schedule = Some(spec);
+            }
+        }
+        if self.frontends.as_ref() != Some(&frontends) {
+            steps.push(Step::SetFrontends(frontends.clone()));
+            self.frontends = Some(frontends);
+        }
+        steps.append(&mut vanished);
+        for service in self.services.values_mut().filter(|service| !service.wanted) {
+            if service.schedule != Some(ScheduleSpec::default()) {
+                service.schedule = Some(ScheduleSpec::default());
+                steps.push(Step::SetSchedule {
+                    service: service.number,
+                    schedule: ScheduleSpec::default(),
+                });
+            }
+        }
+        Ok(steps)
+    }
+
+    fn want_service(&mut self, name: &str, steps: &mut Vec<Step>) -> Result<u32, PlanError> {
+        if let Some(service) = self.services.get_mut(name) {
+            service.wanted = true;
+            return Ok(service.number);
+        }
+        let number = self
+            .service_numbers
+            .take()
+            .ok_or_else(|| PlanError::TooManyServices {
+                service: name.to_owned(),
+                limit: self.limits.0,
+            })?;
+        steps.push(Step::NameService {
+            service: number,
+            name: name.to_owned(),
+        });
+        let known = KnownService {
+            number,
+            schedule: None,
+            wanted: true,
+        };
+        self.services.insert(name.to_owned(), known);
+        Ok(number)
+    }
+
+    fn want_backend(
+        &mut self,
+        service: u32,
+        of: &DesiredService,
+        address: IpAddr,
+        steps: &mut Vec<Step>,
+    ) -> Result<u32, PlanError> {
+        if let Some(backend) = self.backends.get_mut(&(service, address)) {
+            backend.wanted = true;
+            backend.quiet_censuses = 0;
+            return Ok(backend.number);
+        }
+        let number = self
+            .backend_numbers
+            .take()
+            .ok_or_else(|| PlanError::TooManyBackends {
+                address,
+                service: of.name.clone(),
+                limit: self.limits.1,
+                retired: self.backends.values().filter(|backend| !backend.wanted).count(),
+            })?;
+        steps.push(Step::AssignBackend {
+            backend: number,
+            service,
+            address,
+        });
+        let known = KnownBackend {
+            number,
+            link: None,
+            wanted: true,
+            quiet_censuses: 0,
+        };
+        self.backends.insert((service, address), known);
+        Ok(number)
+    }
+
+    /// Addresses of retired backends: flows still go there, so their links are still wanted.
+    pub fn retired(&self) -> impl Iterator<Item = (u32, IpAddr)> + '_ {
+        self.backends
+            .iter()
+            .filter(|(_, backend)| !backend.wanted)
+            .map(|((_, address), backend)| (backend.number, *address))
+    }
+
+    /// Number of a service.
+    #[must_use]
+    pub fn service_number(&self, name: &str) -> Option<u32> {
+        self.services.get(name).map(|service| service.number)
+    }
+
+    /// Number of a backend.
+    #[must_use]
+    pub fn backend_number(&self, service: u32, address: IpAddr) -> Option<u32> {
+        self.backends
+            .get(&(service, address))
+            .map(|backend| backend.number)
+    }
+
+    /// Takes note of a census (`has_flows`: whether any flow names this backend) and forgets what nobody needs.
+    pub fn census(&mut self, has_flows: impl Fn(u32) -> bool) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.backends.retain(|_, backend| {
+            if backend.wanted || has_flows(backend.number) {
+                backend.quiet_censuses = 0;
+                return true;
+            }
+            backend.quiet_censuses += 1;
+            if backend.quiet_censuses < QUIET_CENSUSES {
+                return true;
+            }
+            self.backend_numbers.give_back(backend.number);
+            steps.push(Step::ForgetBackend {
+                backend: backend.number,
+            });
+            false
+        });
+        let populated: BTreeSet<u32> = self.backends.keys().map(|(service, _)| *service).collect();
+        self.services.retain(|_, service| {
+            let keep = service.wanted || populated.contains(&service.number);
+            if !keep {
+                self.service_numbers.give_back(service.number);
+                steps.push(Step::ForgetService {
+                    service: service.number,
+                });
+            }
+            keep
+        });
+        steps
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Walking the flow table: counting flows, and removing those that have expired.
+
+use lb_common::{
+    flow_table::{Bucket, Clock, Entry},
+    tcp_state::{FlowState, Worth},
+};
+
+/// What a walk found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Living flows by number of the state.
+    pub states: [u64; FlowState::LIMIT],
+    /// Living flows by number of the backend.
+    pub backends: Vec<u32>,
+    /// Flows that had expired and were removed.
+    pub expired: u64,
+    /// Places of the tables.
+    pub places: u64,
+}
+
+impl Census {
+    /// Room for this many backends.
+    #[must_use]
+    pub fn new(backends: usize) -> Self {
+        Self {
+            backends: vec![0; backends],
+            ..Self::default()
+        }
+    }
+
+    /// Living flows.
+    #[must_use]
+    pub fn flows(&self) -> u64 {
+        self.states.iter().sum()
+    }
+
+    /// Flows of one backend.
+    #[must_use]
+    pub fn of_backend(&self, number: u32) -> u32 {
+        self.backends.get(number as usize).copied().unwrap_or(0)
+    }
+}
+
+/// Adds the flows of one table to `census` and removes the expired ones.
+///
+/// Runs beside the packet path. A flow whose packet arrives at the very moment of its expiry may be removed all the
+/// same; its next packet is scheduled like a new one.
+pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, census: &mut Census) {
+    census.places += (table.len() * lb_common::flow_table::WAYS) as u64;
+    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
+        let control = entry.state();
+        if !control.is_live() {
+            continue;
+        }
+        if clock.worth(entry, control).0 == Worth::Expired {
+            census.expired += u64::from(entry.remove(control));
+            continue;
+        }
+        census.states[control.state_index()] += 1;
+        if let Some(count) = census.backends.get_mut(control.backend() as usize) {
+            *count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_common::{
+        flow_table::{Entry4, NewFlow, insert},
+        packet::FlowKey4,
+    };
+
+    #[test]
+    fn counts_the_living_and_removes_the_dead() {
+        let table: Vec<Bucket<Entry4>> = (0..64).map(|_| Bucket::default()).collect();
+        let timeouts = [0, 60, 900, 120, 10, 300, 0, 0];
+        let states = [FlowState::SynReceived, FlowState::Established, FlowState::Close];
+        for (n, state) in (0..).zip(states.into_iter().cycle().take(30)) {
+            let key = FlowKey4::new(n, 1, n << 16 | 1, 6);
+            let hash = u64::from(n) << 32 | u64::from(n);
+            insert(
+                &*table,
+                &NewFlow {
+                    key,
+                    hash,
+                    backend: n % 2,
+                    state,
+                },
+                &Clock {
+                    now: 1000,
+                    timeouts: &timeouts,
+                },
+            );
+        }
+        let mut found = Census::new(2);
+        census(
+            &table,
+            &Clock {
+                now: 1061,
+                timeouts: &timeouts,
+            },
+            &mut found,
+        );
+        assert_eq!((found.flows(), found.expired, found.places), (10, 20, 256));
+        assert_eq!(found.states[FlowState::Established as usize], 10);
+        assert_eq!(
+            (found.of_backend(0), found.of_backend(1), found.of_backend(9)),
+            (5, 5, 0)
+        );
+        let mut again = Census::new(2);
+        census(
+            &table,
+            &Clock {
+                now: 1061,
+                timeouts: &timeouts,
+            },
+            &mut again,
+        );
+        assert_eq!((again.flows(), again.expired), (10, 0));
+    }
+}

@@ -1,0 +1,373 @@
+//! The datapath in the kernel.
+
+use aya::{
+    Ebpf, Pod,
+    maps::{Map, MapData, PerCpuArray},
+    programs::Xdp,
+};
+use lb_common::{
+    abi::{BackendCounters, Counters, Event, Runtime, Settings, VERSION, names},
+    flow_table::Word,
+    hash::Seed,
+    reason::Reason,
+};
+
+use super::{
+    Attachment, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock, default_timeouts,
+    object, region::Shared, tables::Books,
+};
+
+/// The loaded program, its maps and its links.
+pub struct Kernel {
+    ebpf: Ebpf,
+    pins: Option<Pins>,
+    /// The maps as memory.
+    pub tables: Tables,
+    settings: Settings,
+    clock: JiffyClock,
+    counters: PerCpuArray<MapData, Plain<Counters>>,
+    backend_counters: PerCpuArray<MapData, Plain<BackendCounters>>,
+}
+
+/// Sums over all CPUs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Totals {
+    counters: Counters,
+}
+
+impl Totals {
+    /// Packets that were not forwarded for this reason.
+    #[must_use]
+    pub fn reason(&self, reason: Reason) -> u64 {
+        self.counters.reasons[reason.number() as usize]
+    }
+
+    /// How often this happened.
+    #[must_use]
+    pub fn event(&self, event: Event) -> u64 {
+        self.counters.events[event as usize]
+    }
+}
+
+/// Sums of one backend over all CPUs.
+pub type BackendTotals = BackendCounters;
+
+/// Lets aya copy a counter layout.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+struct Plain<T>(T);
+
+// SAFETY: integers without padding.
+unsafe impl Pod for Plain<Counters> {}
+// SAFETY: integers without padding.
+unsafe impl Pod for Plain<BackendCounters> {}
+
+impl Kernel {
+    /// Loads the program. With `pins`, takes up the maps that an earlier daemon left there, connections and all.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    pub fn open(sizes: &MapSizes, pins: Option<Pins>) -> Result<Self, DatapathError> {
+        if let Some(pins) = &pins {
+            pins.prepare()?;
+        }
+        let (flow_seed, schedule_seed) = match &pins {
+            Some(pins) => seeds(pins)?,
+            None => (random_seed(), random_seed()),
+        };
+        // The rate is needed before the program can be loaded, and reading it takes a loaded program: the clock program
+        // of a throw-away object with the smallest maps.
+        let clock = measure_clock()?;
+        let settings = Settings {
+            flow_seed,
+            schedule_seed,
+            timeouts: default_timeouts(clock.hz()),
+            flow_mask_v4: sizes.flows_v4 - 1,
+            flow_mask_v6: sizes.flows_v6 - 1,
+            frontend_mask: sizes.frontends - 1,
+            reserved: 0,
+        };
+        let mut ebpf = object::load(sizes, &settings, pins.as_ref())?;
+        load_program(&mut ebpf, names::PROGRAM)?;
+        load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
+        let tables = map_tables(&mut ebpf, sizes, &flow_seed)?;
+        remember(&tables.runtime[0], &settings);
+        Ok(Self {
+            counters: per_cpu(&mut ebpf, names::COUNTERS)?,
+            backend_counters: per_cpu(&mut ebpf, names::BACKEND_COUNTERS)?,
+            ebpf,
+            pins,
+            tables,
+            settings,
+            clock,
+        })
+    }
+
+    /// Attaches the program to an interface, or replaces it there.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    ///
+    /// # Panics
+    /// Never for a datapath that was opened with pins.
+    pub fn attach(&mut self, interface: &str) -> Result<Attachment, DatapathError> {
+        let Some(pins) = self.pins.clone() else {
+            return Err(DatapathError::Missing {
+                name: "pin directory",
+            });
+        };
+        attach::attach(program(&mut self.ebpf, names::PROGRAM)?, interface, &pins)
+    }
+
+    /// Releases the interfaces that an earlier daemon held and that are not in `keep`; their names.
+    ///
+    /// # Errors
+    /// [`DatapathError::Pin`].
+    pub fn release_others(&self, keep: &[String]) -> Result<Vec<String>, DatapathError> {
+        let Some(pins) = &self.pins else {
+            return Ok(Vec::new());
+        };
+        let mut interfaces = pins.linked_interfaces()?;
+        interfaces.retain(|interface| !keep.contains(interface));
+        for interface in &interfaces {
+            pins.remove(&pins.link(interface))?;
+        }
+        Ok(interfaces)
+    }
+
+    /// The program, for test runs.
+    ///
+    /// # Errors
+    /// [`DatapathError::Missing`].
+    pub fn program(&mut self) -> Result<&mut Xdp, DatapathError> {
+        program(&mut self.ebpf, names::PROGRAM)
+    }
+
+    /// What the program was told when it was loaded.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What a jiffy is.
+    #[must_use]
+    pub fn clock(&self) -> JiffyClock {
+        self.clock
+    }
+
+    /// The present time in jiffies, as the packet path sees it.
+    ///
+    /// # Errors
+    /// [`DatapathError::Clock`].
+    pub fn jiffies(&mut self) -> Result<u64, DatapathError> {
+        clock::read_jiffies(program(&mut self.ebpf, names::CLOCK_PROGRAM)?)
+    }
+
+    /// What happened to packets that were not forwarded, and other events.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn totals(&self) -> Result<Totals, DatapathError> {
+        let mut sum = Counters::default();
+        for cpu in read_per_cpu(&self.counters, names::COUNTERS, 0)? {
+            let pairs = sum
+                .reasons
+                .iter_mut()
+                .zip(cpu.reasons)
+                .chain(sum.events.iter_mut().zip(cpu.events));
+            pairs.for_each(|(sum, value)| *sum += value);
+        }
+        Ok(Totals { counters: sum })
+    }
+
+    /// Counters of one backend.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn backend_totals(&self, backend: u32) -> Result<BackendTotals, DatapathError> {
+        let mut sum = BackendCounters::default();
+        for cpu in read_per_cpu(&self.backend_counters, names::BACKEND_COUNTERS, backend)? {
+            sum.packets += cpu.packets;
+            sum.bytes += cpu.bytes;
+            sum.flows += cpu.flows;
+        }
+        Ok(sum)
+    }
+
+    /// Zeroes the counters of a backend whose number gets a new owner.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn reset_backend_totals(&mut self, backend: u32) -> Result<(), DatapathError> {
+        let map = names::BACKEND_COUNTERS;
+        let wrap = |source| DatapathError::Map {
+            map,
+            source: Box::new(source),
+        };
+        let cpus = self.backend_counters.get(&backend, 0).map_err(wrap)?.len();
+        let zeroes = vec![Plain(BackendCounters::default()); cpus];
+        let zeroes = aya::maps::PerCpuValues::try_from(zeroes).map_err(|error| wrap(error.into()))?;
+        self.backend_counters.set(backend, zeroes, 0).map_err(wrap)
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, DatapathError> {
+    let program = ebpf.program_mut(name).ok_or(DatapathError::Missing { name })?;
+    program.try_into().map_err(|_| DatapathError::Missing { name })
+}
+
+fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
+    program(ebpf, name)?.load().map_err(|source| {
+        if object::permission(&source) {
+            DatapathError::Permission {
+                what: format!("load the XDP program `{name}`"),
+            }
+        } else {
+            DatapathError::Program {
+                program: name,
+                source: Box::new(source),
+            }
+        }
+    })
+}
+
+fn measure_clock() -> Result<JiffyClock, DatapathError> {
+    let zero = Seed::new([0; 6]);
+    let settings = Settings {
+        flow_seed: zero,
+        schedule_seed: zero,
+        timeouts: default_timeouts(0),
+        flow_mask_v4: 1,
+        flow_mask_v6: 1,
+        frontend_mask: 0,
+        reserved: 0,
+    };
+    let sizes = MapSizes {
+        flows_v4: 2,
+        flows_v6: 2,
+        frontends: 1,
+        services: 1,
+        backends: 1,
+        slot_lines: 1,
+    };
+    let mut ebpf = object::load(&sizes, &settings, None)?;
+    load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
+    let jiffies = clock::read_jiffies(program(&mut ebpf, names::CLOCK_PROGRAM)?)?;
+    Ok(JiffyClock::from_reading(jiffies, clock::uptime()?))
+}
+
+/// The seeds of pinned maps, or new ones.
+fn seeds(pins: &Pins) -> Result<(Seed, Seed), DatapathError> {
+    let path = pins.map(names::RUNTIME);
+    if !path.exists() {
+        return Ok((random_seed(), random_seed()));
+    }
+    let map = names::RUNTIME;
+    let data = MapData::from_pin(&path).map_err(|source| DatapathError::Map {
+        map,
+        source: Box::new(source),
+    })?;
+    let runtime =
+        Region::<Runtime>::of_map(MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
+    match runtime[0].version.load() {
+        // Maps that a daemon made and did not live to fill.
+        0 => Ok((random_seed(), random_seed())),
+        version if version == u64::from(VERSION) => {
+            let seed = |words: &[Word; 6]| Seed::new(words.each_ref().map(Word::load));
+            Ok((seed(&runtime[0].flow_seed), seed(&runtime[0].schedule_seed)))
+        }
+        found => Err(DatapathError::Version {
+            directory: pins.directory().to_owned(),
+            found,
+            expected: VERSION,
+        }),
+    }
+}
+
+/// Leaves the seeds for the next daemon; the version last, since it says that the rest is there.
+fn remember(runtime: &Runtime, settings: &Settings) {
+    let pairs = [
+        (&runtime.flow_seed, settings.flow_seed),
+        (&runtime.schedule_seed, settings.schedule_seed),
+    ];
+    for (words, seed) in pairs {
+        words
+            .iter()
+            .zip(seed.words())
+            .for_each(|(word, value)| word.publish(value));
+    }
+    runtime.version.publish(VERSION.into());
+}
+
+fn random_seed() -> Seed {
+    Seed::new(rand::random())
+}
+
+struct MapFd<'a>(&'a MapData);
+
+impl std::os::fd::AsRawFd for MapFd<'_> {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        use std::os::fd::AsFd as _;
+        self.0.fd().as_fd().as_raw_fd()
+    }
+}
+
+fn map_tables(ebpf: &mut Ebpf, sizes: &MapSizes, seed: &Seed) -> Result<Tables, DatapathError> {
+    let slots = region(ebpf, sizes, names::SLOTS)?;
+    let services = region(ebpf, sizes, names::SERVICES)?;
+    let books = Books::new(&slots, &services).map_err(|_| DatapathError::Missing {
+        name: "valid schedule",
+    })?;
+    Ok(Tables {
+        runtime: region(ebpf, sizes, names::RUNTIME)?,
+        vip_filter: region(ebpf, sizes, names::VIP_FILTER)?,
+        frontends_v4: region(ebpf, sizes, names::FRONTENDS_V4)?,
+        frontends_v6: region(ebpf, sizes, names::FRONTENDS_V6)?,
+        services,
+        service_names: region(ebpf, sizes, names::SERVICE_NAMES)?,
+        slots,
+        backends: region(ebpf, sizes, names::BACKENDS)?,
+        flows_v4: region(ebpf, sizes, names::FLOWS_V4)?,
+        flows_v6: region(ebpf, sizes, names::FLOWS_V6)?,
+        seed: *seed,
+        books,
+    })
+}
+
+fn region<T: Shared>(
+    ebpf: &mut Ebpf,
+    sizes: &MapSizes,
+    map: &'static str,
+) -> Result<Region<T>, DatapathError> {
+    let Some(Map::Array(data)) = ebpf.map(map) else {
+        return Err(DatapathError::Missing { name: map });
+    };
+    let (elements, _) = sizes.of(map);
+    Region::of_map(MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
+}
+
+fn per_cpu<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<PerCpuArray<MapData, Plain<T>>, DatapathError>
+where
+    Plain<T>: Pod,
+{
+    let data = ebpf.take_map(map).ok_or(DatapathError::Missing { name: map })?;
+    PerCpuArray::try_from(data).map_err(|source| DatapathError::Map {
+        map,
+        source: Box::new(source),
+    })
+}
+
+fn read_per_cpu<T: Copy>(
+    array: &PerCpuArray<MapData, Plain<T>>,
+    map: &'static str,
+    index: u32,
+) -> Result<Vec<T>, DatapathError>
+where
+    Plain<T>: Pod,
+{
+    let values = array.get(&index, 0).map_err(|source| DatapathError::Map {
+        map,
+        source: Box::new(source),
+    })?;
+    Ok(values.iter().map(|value| value.0).collect())
+}

@@ -1,0 +1,24 @@
+//! The lower half of the datapath: loads the XDP program, keeps its maps, and carries out the steps of a plan.
+//!
+//! [`Tables`] is the maps as memory, and the steps on them; it works on plain memory too, which is how its tests run.
+//! [`Kernel`] loads, pins and attaches, and owns the [`Tables`] that are mapped from the kernel.
+
+mod attach;
+mod census;
+mod clock;
+mod error;
+mod kernel;
+mod object;
+mod pins;
+mod region;
+mod tables;
+
+pub use attach::{AttachMode, Attachment};
+pub use census::{Census, census};
+pub use clock::JiffyClock;
+pub use error::DatapathError;
+pub use kernel::{BackendTotals, Kernel, Totals};
+pub use object::{MapSizes, default_timeouts};
+pub use pins::{DEFAULT_DIRECTORY, Pins};
+pub use region::Region;
+pub use tables::{StepError, Tables};

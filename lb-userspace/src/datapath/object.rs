@@ -1,0 +1,140 @@
+//! The eBPF object in this binary, and how it is loaded.
+
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned, maps::MapData};
+use lb_common::{
+    abi::{SLOTS_PER_LINE, Settings, names},
+    flow_table::WAYS,
+    tcp_state::FlowState,
+};
+
+use super::{DatapathError, Pins};
+use crate::core::model::Limits;
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tandem-xdp"));
+
+/// Buckets of one generation of the frontend tables: room for some 15 000 frontends of each family.
+const FRONTEND_BUCKETS: u32 = 4096;
+/// Services there may be.
+const SERVICES: u32 = 16_384;
+
+/// Elements of each map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapSizes {
+    /// Buckets of the IPv4 flow table; a power of two.
+    pub flows_v4: u32,
+    /// Buckets of the IPv6 flow table; a power of two.
+    pub flows_v6: u32,
+    /// Buckets of one generation of a frontend table; a power of two.
+    pub frontends: u32,
+    /// Services.
+    pub services: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Lines of schedule slots.
+    pub slot_lines: u32,
+}
+
+impl MapSizes {
+    /// Sizes for these limits.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let buckets = |flows: u32| flows.div_ceil(WAYS as u32).max(2).next_power_of_two();
+        Self {
+            flows_v4: buckets(limits.flows_v4),
+            flows_v6: buckets(limits.flows_v6),
+            frontends: FRONTEND_BUCKETS,
+            services: SERVICES,
+            backends: limits.backends,
+            slot_lines: limits.slots.div_ceil(SLOTS_PER_LINE),
+        }
+    }
+
+    /// Elements of the map with this name, and the limit that an operator knows it by.
+    #[must_use]
+    pub(super) fn of(&self, map: &str) -> (u32, &'static str) {
+        match map {
+            names::FLOWS_V4 => (self.flows_v4, "IPv4 flows (flows_v4; in buckets of 4)"),
+            names::FLOWS_V6 => (self.flows_v6, "IPv6 flows (flows_v6; in buckets of 4)"),
+            names::FRONTENDS_V4 | names::FRONTENDS_V6 => (self.frontends * 2, "frontends"),
+            names::SERVICES | names::SERVICE_NAMES => (self.services, "services"),
+            names::BACKENDS | names::BACKEND_COUNTERS => (self.backends, "backends"),
+            names::SLOTS => (self.slot_lines, "schedule slots (slots; in lines of 16)"),
+            _ => (1, "single entries"),
+        }
+    }
+}
+
+/// Timeouts in jiffies, by number of the state.
+#[must_use]
+pub fn default_timeouts(hz: u32) -> [u32; FlowState::LIMIT] {
+    let mut timeouts = [0; FlowState::LIMIT];
+    for state in FlowState::ALL {
+        timeouts[state as usize] = state.default_timeout() * hz;
+    }
+    timeouts
+}
+
+/// Loads the object with maps of these sizes; with `pins`, maps that are pinned there are used, and others pinned.
+pub(super) fn load(
+    sizes: &MapSizes,
+    settings: &Settings,
+    pins: Option<&Pins>,
+) -> Result<Ebpf, DatapathError> {
+    let mut loader = EbpfLoader::new();
+    for map in names::MAPS {
+        let (elements, limit) = sizes.of(map);
+        loader.map_max_entries(map, elements);
+        if let Some(pins) = pins {
+            let path = pins.map(map);
+            if path.exists() {
+                check_size(&path, map, elements, limit)?;
+            }
+            loader.map_pin_path(map, path);
+        }
+    }
+    loader.override_global(names::SETTINGS, settings.as_bytes(), true);
+    loader.load(OBJECT).map_err(|error| match permission(&error) {
+        true => DatapathError::Permission {
+            what: "create BPF maps".to_owned(),
+        },
+        false => DatapathError::Load(Box::new(error)),
+    })
+}
+
+fn check_size(
+    path: &std::path::Path,
+    map: &'static str,
+    elements: u32,
+    limit: &'static str,
+) -> Result<(), DatapathError> {
+    let wrap = |source| DatapathError::Map {
+        map,
+        source: Box::new(source),
+    };
+    let found = MapData::from_pin(path)
+        .and_then(|data| data.info())
+        .map_err(wrap)?
+        .max_entries();
+    if found == elements {
+        Ok(())
+    } else {
+        Err(DatapathError::Resized {
+            what: limit,
+            found,
+            expected: elements,
+        })
+    }
+}
+
+/// Whether the last cause is that the kernel does not allow it.
+pub(super) fn permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::PermissionDenied
+                || io.raw_os_error() == Some(libc::EPERM);
+        }
+        source = error.source();
+    }
+    false
+}

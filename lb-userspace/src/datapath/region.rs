@@ -1,0 +1,88 @@
+//! A slice of shared words: the memory of a BPF array, or of the heap.
+
+use std::{fmt, io, marker::PhantomData, ops::Deref, os::fd::AsRawFd};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+/// `len` elements of `T` that live as long as the region.
+///
+/// `T` is one of the layouts of `lb_common::abi` or a bucket of the flow table: made of shared words alone, for which
+/// all-zero is a valid value.
+pub struct Region<T> {
+    memory: MmapRaw,
+    len: usize,
+    element: PhantomData<T>,
+}
+
+/// Layouts that may be laid over shared memory.
+///
+/// # Safety
+/// The type consists of `Word`s and `HalfWord`s only: any bytes are a value, and access from elsewhere is no data race.
+pub unsafe trait Shared {}
+
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::Runtime {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::VipFilter {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::ServiceEntry {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::ServiceName {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::SlotLine {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::BackendEntry {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::FrontendBucket<lb_common::abi::Frontend4> {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::FrontendBucket<lb_common::abi::Frontend6> {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Entry4> {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Entry6> {}
+
+impl<T: Shared> Region<T> {
+    /// Zeroed memory of this process.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn anonymous(len: usize) -> io::Result<Self> {
+        let memory = MmapOptions::new().len(len * size_of::<T>()).map_anon()?;
+        Ok(Self {
+            memory: memory.into(),
+            len,
+            element: PhantomData,
+        })
+    }
+
+    /// The elements of an array map made with `BPF_F_MMAPABLE` (Linux 5.5).
+    ///
+    /// # Errors
+    /// When the map cannot be mapped, as when it has fewer than `len` elements.
+    pub fn of_map(map: impl AsRawFd, len: usize) -> io::Result<Self> {
+        let memory = MmapOptions::new().len(len * size_of::<T>()).map_raw(&map)?;
+        Ok(Self {
+            memory,
+            len,
+            element: PhantomData,
+        })
+    }
+}
+
+impl<T> Deref for Region<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping covers `len` elements, starts at a page, and lives as long as the region; any bytes are a
+        // `T`, and `T` is made of atomics, so others may write meanwhile.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T> fmt::Debug for Region<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}

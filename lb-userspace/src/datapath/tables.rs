@@ -1,0 +1,307 @@
+//! The maps as memory, and the steps of a plan on them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lb_common::{
+    abi::{
+        BackendEntry, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull, NO_BACKEND,
+        Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, VipFilter, build,
+    },
+    flow_table::{Bucket, Entry4, Entry6},
+    hash::Seed,
+    packet::protocol,
+};
+
+use super::Region;
+use crate::core::{
+    model::Frontend,
+    plan::{Assigned, Inventory, ScheduleSpec, Step},
+    slots::{NoSpace, SlotAllocator, SlotRange},
+};
+
+/// How long a packet may go on using what it read before a change. A packet is under way for microseconds; this allows
+/// for a virtual CPU that is not scheduled for a while.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// No room for a schedule table.
+    #[error("service number {service}: {source}")]
+    NoSlots {
+        /// The service.
+        service: u32,
+        /// Why.
+        source: NoSpace,
+    },
+    /// No room for the frontends.
+    #[error("too many frontends: {count} do not fit into a table of {places} places")]
+    Frontends {
+        /// How many there are.
+        count: usize,
+        /// Places of the table.
+        places: usize,
+    },
+    /// A number outside the map.
+    #[error("the plan names {what} {number}, and there are only {limit}: a fault of the planner")]
+    OutOfRange {
+        /// Kind of number.
+        what: &'static str,
+        /// The number.
+        number: u32,
+        /// Elements of the map.
+        limit: usize,
+    },
+}
+
+/// The maps of the packet path.
+#[derive(Debug)]
+pub struct Tables {
+    /// What changes while the program runs.
+    pub runtime: Region<Runtime>,
+    /// Which addresses may be VIPs.
+    pub vip_filter: Region<VipFilter>,
+    /// IPv4 frontends: two generations.
+    pub frontends_v4: Region<FrontendBucket<Frontend4>>,
+    /// IPv6 frontends: two generations.
+    pub frontends_v6: Region<FrontendBucket<Frontend6>>,
+    /// Services by number.
+    pub services: Region<ServiceEntry>,
+    /// Names of services by number.
+    pub service_names: Region<ServiceName>,
+    /// Schedule tables.
+    pub slots: Region<SlotLine>,
+    /// Backends by number.
+    pub backends: Region<BackendEntry>,
+    /// IPv4 flows.
+    pub flows_v4: Region<Bucket<Entry4>>,
+    /// IPv6 flows.
+    pub flows_v6: Region<Bucket<Entry6>>,
+    /// Key of the frontend table's hash.
+    pub seed: Seed,
+    /// What only the writer needs to know.
+    pub books: Books,
+}
+
+/// What the one writer of the tables remembers between steps.
+#[derive(Debug)]
+pub struct Books {
+    allocator: SlotAllocator,
+    /// Ranges that packets may still be reading, and since when nobody new does.
+    retired: Vec<(Instant, SlotRange)>,
+    vips: BTreeSet<IpAddr>,
+    flipped: Option<Instant>,
+}
+
+impl Books {
+    /// Books for tables in which these schedules are in force.
+    ///
+    /// # Errors
+    /// The services whose schedules cannot be: they overlap or lie outside.
+    pub fn new(slots: &[SlotLine], services: &[ServiceEntry]) -> Result<Self, String> {
+        let capacity = slots.len() as u32 * SLOTS_PER_LINE;
+        let used = services
+            .iter()
+            .map(ServiceEntry::schedule)
+            .filter(|schedule| schedule.length > 0);
+        let used = used.map(|schedule| SlotRange {
+            start: schedule.base,
+            len: schedule.length,
+        });
+        let allocator = SlotAllocator::with_used(capacity, used).map_err(|error| error.to_string())?;
+        Ok(Self {
+            allocator,
+            retired: Vec::new(),
+            vips: BTreeSet::new(),
+            flipped: None,
+        })
+    }
+}
+
+impl Tables {
+    /// What the maps hold already.
+    #[must_use]
+    pub fn inventory(&self) -> Inventory {
+        let services = (0..)
+            .zip(self.service_names.iter())
+            .filter_map(|(n, name)| Some((n, name.get()?)));
+        let assigned = |entry: &BackendEntry| {
+            Some(Assigned {
+                service: entry.service(),
+                address: entry.address()?,
+                link: entry.link(),
+            })
+        };
+        let backends = (0..)
+            .zip(self.backends.iter())
+            .filter_map(|(n, entry)| Some((n, assigned(entry)?)));
+        Inventory {
+            services: services.collect(),
+            backends: backends.collect(),
+        }
+    }
+
+    /// Carries out one step.
+    ///
+    /// # Errors
+    /// [`StepError`]; what was in force before the step still is.
+    pub fn apply(&mut self, step: &Step) -> Result<(), StepError> {
+        match step {
+            Step::AssignBackend {
+                backend,
+                service,
+                address,
+            } => self.backend(*backend)?.assign(*address, *service),
+            Step::SetLink { backend, link } => self.backend(*backend)?.set_link(link.as_ref()),
+            Step::NameService { service, name } => {
+                element(&self.services, "service", *service)?.set_schedule(Schedule::default());
+                element(&self.service_names, "service", *service)?.set(name);
+            }
+            Step::SetSchedule { service, schedule } => self.set_schedule(*service, schedule)?,
+            Step::SetFrontends(frontends) => self.set_frontends(frontends)?,
+            Step::ForgetBackend { backend } => self.backend(*backend)?.clear(),
+            Step::ForgetService { service } => element(&self.service_names, "service", *service)?.clear(),
+        }
+        Ok(())
+    }
+
+    fn backend(&self, number: u32) -> Result<&BackendEntry, StepError> {
+        element(&self.backends, "backend", number)
+    }
+
+    /// Writes the new table beside the old one, and puts it in force with one store.
+    fn set_schedule(&mut self, service: u32, spec: &ScheduleSpec) -> Result<(), StepError> {
+        let table = spec.table();
+        let schedule = if table.is_empty() {
+            Schedule::default()
+        } else {
+            let range = self
+                .allocate(table.len() as u32)
+                .map_err(|source| StepError::NoSlots { service, source })?;
+            for (slot, &backend) in (range.start..).zip(&table) {
+                let line = element(&self.slots, "slot line", slot / SLOTS_PER_LINE)?;
+                line.slots[(slot % SLOTS_PER_LINE) as usize].store(backend);
+            }
+            Schedule {
+                base: range.start,
+                length: range.len,
+            }
+        };
+        let entry = element(&self.services, "service", service)?;
+        let old = entry.schedule();
+        entry.set_schedule(schedule);
+        if old.length > 0 {
+            self.books.retired.push((
+                Instant::now(),
+                SlotRange {
+                    start: old.base,
+                    len: old.length,
+                },
+            ));
+        }
+        Ok(())
+    }
+
+    fn allocate(&mut self, length: u32) -> Result<SlotRange, NoSpace> {
+        self.release(Instant::now());
+        match self.books.allocator.allocate(length) {
+            Ok(range) => Ok(range),
+            Err(error) => {
+                let Some(&(newest, _)) = self.books.retired.last() else {
+                    return Err(error);
+                };
+                thread::sleep(GRACE.saturating_sub(newest.elapsed()));
+                self.release(newest + GRACE);
+                self.books.allocator.allocate(length)
+            }
+        }
+    }
+
+    /// Takes back the ranges that no packet can be reading any more.
+    fn release(&mut self, now: Instant) {
+        let (done, waiting) = self
+            .books
+            .retired
+            .iter()
+            .partition(|(since, _)| now.duration_since(*since) >= GRACE);
+        self.books.retired = waiting;
+        let done: Vec<(Instant, SlotRange)> = done;
+        for (_, range) in done {
+            let freed = self.books.allocator.free(range);
+            debug_assert!(freed.is_ok(), "a range that was in force was allocated");
+        }
+    }
+
+    /// Writes the idle generation in full, and flips.
+    fn set_frontends(&mut self, frontends: &BTreeMap<Frontend, u32>) -> Result<(), StepError> {
+        if let Some(flipped) = self.books.flipped {
+            // The idle generation was in force a moment ago, and a packet may still be reading it.
+            thread::sleep(GRACE.saturating_sub(flipped.elapsed()));
+        }
+        let vips: BTreeSet<IpAddr> = frontends.keys().map(|frontend| frontend.vip).collect();
+        let generation = self.runtime[0].generation.load() & 1 ^ 1;
+        for idle in [
+            fill(&self.frontends_v4, generation, &self.seed, frontends, &vips),
+            fill(&self.frontends_v6, generation, &self.seed, frontends, &vips),
+        ] {
+            idle.map_err(|FrontendsFull| StepError::Frontends {
+                count: frontends.len(),
+                places: self.frontends_v4.len() / 2 * lb_common::abi::WAYS,
+            })?;
+        }
+        for &vip in &vips {
+            self.vip_filter[0].insert(vip);
+        }
+        self.runtime[0].generation.publish(generation);
+        self.vip_filter[0].replace(vips.iter().copied());
+        self.books.vips = vips;
+        self.books.flipped = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The VIPs in force.
+    #[must_use]
+    pub fn vips(&self) -> &BTreeSet<IpAddr> {
+        &self.books.vips
+    }
+}
+
+/// Writes one generation of one family: the frontends, and each VIP once more for echo requests.
+fn fill<E: FrontendEntry>(
+    table: &[FrontendBucket<E>],
+    generation: u64,
+    seed: &Seed,
+    frontends: &BTreeMap<Frontend, u32>,
+    vips: &BTreeSet<IpAddr>,
+) -> Result<(), FrontendsFull> {
+    let (first, second) = table.split_at(table.len() / 2);
+    let idle = if generation == 0 { first } else { second };
+    let listening = frontends.iter().filter_map(|(frontend, &service)| {
+        Some((
+            E::key_of(frontend.vip, frontend.port, frontend.protocol.number())?,
+            service,
+        ))
+    });
+    let echo = vips.iter().filter_map(|&vip| {
+        let icmp = if vip.is_ipv4() {
+            protocol::ICMP
+        } else {
+            protocol::ICMPV6
+        };
+        Some((E::key_of(vip, 0, icmp)?, NO_BACKEND))
+    });
+    build(idle, seed, listening.chain(echo))
+}
+
+fn element<'a, T>(region: &'a [T], what: &'static str, number: u32) -> Result<&'a T, StepError> {
+    region.get(number as usize).ok_or(StepError::OutOfRange {
+        what,
+        number,
+        limit: region.len(),
+    })
+}

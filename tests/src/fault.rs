@@ -1,0 +1,63 @@
+//! Faults: what can go wrong with links and neighbours. Processes have theirs in [`Process`](crate::Process).
+
+use std::net::IpAddr;
+
+use crate::error::LabError;
+use crate::host::Host;
+use crate::interface::Interface;
+
+impl Host {
+    /// Takes an interface down, as an administrator would; its addresses stay.
+    ///
+    /// # Errors
+    /// [`LabError::NoInterface`], or what the system refused.
+    pub fn link_down(&self, interface: &str) -> Result<(), LabError> {
+        self.set_link(interface, "down")
+    }
+
+    /// Takes an interface up again.
+    ///
+    /// # Errors
+    /// [`LabError::NoInterface`], or what the system refused.
+    pub fn link_up(&self, interface: &str) -> Result<(), LabError> {
+        self.set_link(interface, "up")
+    }
+
+    /// Makes the host forget the MAC address of a neighbour on an interface.
+    ///
+    /// # Errors
+    /// [`LabError::Ip`] when it knows of no such neighbour.
+    pub fn forget_neighbour(&self, neighbour: IpAddr, interface: &str) -> Result<(), LabError> {
+        let interface = self.interface(interface)?;
+        self.namespace()
+            .ip(&[format!("neighbour del {neighbour} dev {}", interface.name())])
+    }
+
+    fn set_link(&self, interface: &str, state: &str) -> Result<(), LabError> {
+        let interface = self.interface(interface)?;
+        self.namespace()
+            .ip(&[format!("link set {} {state}", interface.name())])
+    }
+}
+
+impl Interface {
+    /// Pulls the cable out of the switch: the host's interface stays up and loses its carrier.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn unplug(&self) -> Result<(), LabError> {
+        self.switch()
+            .namespace()
+            .ip(&[format!("link set {} down", self.port())])
+    }
+
+    /// Puts the cable back.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn plug_in(&self) -> Result<(), LabError> {
+        self.switch()
+            .namespace()
+            .ip(&[format!("link set {} up", self.port())])
+    }
+}

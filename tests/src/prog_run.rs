@@ -1,0 +1,194 @@
+//! Runs of the real XDP program in the real kernel on packets that never were on a wire (`BPF_PROG_TEST_RUN`).
+//!
+//! A [`Rig`] has its own maps. A test says what goes in, and what comes out: action, bytes, and exactly which counters
+//! moved.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use anyhow::{Context as _, Result};
+use aya::programs::{TestRun as _, TestRunOptions};
+use lb_common::{
+    abi::{Event, Link},
+    reason::Reason,
+};
+use lb_userspace::{
+    core::{
+        model::Frontend,
+        plan::{Desired, DesiredService, Inventory, Planner},
+    },
+    datapath::{Kernel, MapSizes},
+};
+
+/// Interface by which packets of a test run come in: the loopback device of the namespace.
+pub const INGRESS: u32 = 1;
+
+/// What the program said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `XDP_ABORTED`: never on purpose.
+    Aborted,
+    /// `XDP_DROP`.
+    Drop,
+    /// `XDP_PASS`.
+    Pass,
+    /// `XDP_TX`.
+    Tx,
+    /// `XDP_REDIRECT`.
+    Redirect,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the program said.
+    pub action: Action,
+    /// The packet as the program left it.
+    pub packet: Vec<u8>,
+    /// The counters that moved, by name, and by how much: `reason.…`, `event.…`, `backend.ADDRESS.packets|bytes|flows`.
+    pub counted: BTreeMap<String, u64>,
+}
+
+/// The program with maps of its own.
+pub struct Rig {
+    /// The datapath.
+    pub kernel: Kernel,
+    planner: Planner,
+    backends: BTreeMap<u32, IpAddr>,
+}
+
+/// Maps that are large enough for tests.
+pub const SIZES: MapSizes = MapSizes {
+    flows_v4: 1024,
+    flows_v6: 1024,
+    frontends: 256,
+    services: 64,
+    backends: 256,
+    slot_lines: 16_384,
+};
+
+impl Rig {
+    /// Loads the program.
+    ///
+    /// # Errors
+    /// What the daemon would say.
+    pub fn new(sizes: &MapSizes) -> Result<Self> {
+        let kernel = Kernel::open(sizes, None).context("loading the XDP program")?;
+        let planner = Planner::new(1, sizes.services, sizes.backends, &Inventory::default());
+        Ok(Self {
+            kernel,
+            planner,
+            backends: BTreeMap::new(),
+        })
+    }
+
+    /// Puts these services in force.
+    ///
+    /// # Errors
+    /// What the daemon would say.
+    pub fn configure(&mut self, desired: &Desired) -> Result<()> {
+        for step in self.planner.plan(desired)? {
+            self.kernel.tables.apply(&step)?;
+        }
+        self.backends = self
+            .kernel
+            .tables
+            .inventory()
+            .backends
+            .into_iter()
+            .map(|(n, b)| (n, b.address))
+            .collect();
+        Ok(())
+    }
+
+    /// Runs the program on one packet.
+    ///
+    /// # Errors
+    /// When the kernel does not take the packet (shorter than 14 bytes, longer than a page).
+    pub fn run(&mut self, packet: &[u8]) -> Result<Outcome> {
+        let before = self.counters()?;
+        let mut output = vec![0; packet.len() + 256];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.data_out = Some(&mut output);
+        let result = self
+            .kernel
+            .program()?
+            .test_run(options)
+            .context("running the program")?;
+        output.truncate(result.data_size_out as usize);
+        let mut counted = self.counters()?;
+        counted.retain(|name, value| {
+            *value -= before.get(name).copied().unwrap_or(0);
+            *value > 0
+        });
+        let action = match result.return_value {
+            1 => Action::Drop,
+            2 => Action::Pass,
+            3 => Action::Tx,
+            4 => Action::Redirect,
+            _ => Action::Aborted,
+        };
+        Ok(Outcome {
+            action,
+            packet: output,
+            counted,
+        })
+    }
+
+    fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        let totals = self.kernel.totals()?;
+        let reasons = Reason::ALL
+            .iter()
+            .map(|&r| (format!("reason.{}", r.slug()), totals.reason(r)));
+        let events = Event::ALL
+            .iter()
+            .map(|&e| (format!("event.{}", e.slug()), totals.event(e)));
+        let mut all: BTreeMap<_, _> = reasons.chain(events).collect();
+        for (&number, address) in &self.backends {
+            let backend = self.kernel.backend_totals(number)?;
+            for (name, value) in [
+                ("packets", backend.packets),
+                ("bytes", backend.bytes),
+                ("flows", backend.flows),
+            ] {
+                *all.entry(format!("backend.{address}.{name}")).or_default() += value;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// A MAC address for the n-th backend of a test.
+#[must_use]
+pub fn backend_mac(n: u8) -> [u8; 6] {
+    [0x02, 0, 0, 0, 0xBB, n]
+}
+
+/// The director's MAC address in tests.
+pub const DIRECTOR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xDD, 1];
+
+/// One service at these frontends with backends of equal weight, 10.0.0.1 and following, all resolved on `ifindex`.
+#[must_use]
+pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desired {
+    let addresses = (1..=backends).map(|n| (n, IpAddr::from([10, 0, 0, n])));
+    Desired {
+        services: vec![DesiredService {
+            name: "web".to_owned(),
+            frontends: frontends.to_vec(),
+            table_size: 65_537,
+            backends: addresses.clone().map(|(_, address)| (address, 100)).collect(),
+        }],
+        links: addresses
+            .map(|(n, address)| {
+                (
+                    address,
+                    Link {
+                        destination: backend_mac(n),
+                        source: DIRECTOR_MAC,
+                        ifindex,
+                    },
+                )
+            })
+            .collect(),
+    }
+}
