@@ -6,7 +6,6 @@ use std::{
     time::Instant,
 };
 
-
 use tracing::{info, warn};
 
 use super::{links::Links, vips::Vips};
@@ -55,6 +54,8 @@ pub(super) struct Director {
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
     vips: Vips,
+    /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
+    adopted: bool,
 }
 
 impl Director {
@@ -82,12 +83,14 @@ impl Director {
             config,
             kernel,
             vips,
+            adopted: false,
         })
     }
 
-    /// Backends whose links are to be followed: the configured ones, and those that are gone but still have flows.
-    pub(super) fn targets(&self) -> BTreeSet<IpAddr> {
-        let configured = self.config.services.iter().flat_map(|service| &service.backends);
+    /// Backends whose links are to be followed under this configuration: its own, and those that are gone but still have
+    /// flows.
+    pub(super) fn targets(&self, config: &Config) -> BTreeSet<IpAddr> {
+        let configured = config.services.iter().flat_map(|service| &service.backends);
         let retired = self.planner.retired().map(|(_, address)| address);
         configured.map(|backend| backend.address).chain(retired).collect()
     }
@@ -107,22 +110,26 @@ impl Director {
         matters
     }
 
-    /// Puts in force what the configuration and the links call for.
+    /// Puts in force what the links call for, once a configuration was adopted.
     pub(super) fn converge(&mut self) -> Result<(), DirectorError> {
-        let desired = self.desired(&self.config);
-        let steps = self.planner.plan(&desired)?;
+        if !self.adopted {
+            return Ok(());
+        }
+        let steps = self.planner.plan(&self.desired(&self.config))?;
         self.execute(&steps)
     }
 
-    /// Changes over to another configuration: all of it or, with an error, nothing.
-    pub(super) async fn reload(&mut self, config: Config) -> Result<(), DirectorError> {
+    /// Changes over to a configuration: all of it or, with an error, nothing of its services.
+    ///
+    /// Packets find their services before the interfaces and the VIPs lead them here.
+    pub(super) async fn adopt(&mut self, config: Config) -> Result<(), DirectorError> {
         if config.limits != self.config.limits {
             return Err(DirectorError::NeedsRestart { what: "[limits]" });
         }
-        let desired = self.desired(&config);
-        let steps = self.planner.plan(&desired)?;
+        let steps = self.planner.plan(&self.desired(&config))?;
         self.execute(&steps)?;
         self.config = config;
+        self.adopted = true;
         self.attach()?;
         self.hold_vips().await;
         Ok(())
@@ -133,9 +140,16 @@ impl Director {
             name: service.name.clone(),
             frontends: service.frontends.clone(),
             table_size: service.table_size,
-            backends: service.backends.iter().map(|backend| (backend.address, backend.weight)).collect(),
+            backends: service
+                .backends
+                .iter()
+                .map(|backend| (backend.address, backend.weight))
+                .collect(),
         };
-        Desired { services: config.services.iter().map(service).collect(), links: self.links.all() }
+        Desired {
+            services: config.services.iter().map(service).collect(),
+            links: self.links.all(),
+        }
     }
 
     fn execute(&mut self, steps: &[Step]) -> Result<(), DirectorError> {
@@ -158,13 +172,20 @@ impl Director {
     fn replan(&mut self) {
         let sizes = MapSizes::new(&self.config.limits);
         let [key, ..] = self.kernel.settings().schedule_seed.words();
-        self.planner = Planner::new(key, sizes.services, sizes.backends, &self.kernel.tables.inventory());
+        self.planner = Planner::new(
+            key,
+            sizes.services,
+            sizes.backends,
+            &self.kernel.tables.inventory(),
+        );
     }
 
     fn count_slots(&mut self, service: u32) {
         let backends = &self.kernel.tables.backends;
         self.slots.retain(|&backend, _| {
-            backends.get(backend as usize).is_some_and(|entry| entry.in_use() && entry.service() != service)
+            backends
+                .get(backend as usize)
+                .is_some_and(|entry| entry.in_use() && entry.service() != service)
         });
         self.slots.extend(self.kernel.tables.slot_counts(service));
     }
@@ -218,7 +239,9 @@ impl Director {
 
     /// Puts the VIPs on the interface, if that is our task, and tells the network.
     pub(super) async fn hold_vips(&mut self) {
-        let Some(interface) = self.config.director.interfaces.first() else { return };
+        let Some(interface) = self.config.director.interfaces.first() else {
+            return;
+        };
         let wanted = if self.config.director.manage_vips {
             self.kernel.tables.vips().clone()
         } else {
@@ -233,14 +256,6 @@ impl Director {
         self.census = census;
         self.census_at = Some(Instant::now());
         self.execute(&steps)?;
-        let targets = self.targets();
-        self.links.retain(&targets);
         Ok(())
     }
-
-    /// Whether every backend is known to be reachable or not.
-    pub(super) fn settled(&self) -> bool {
-        self.links.settled(&self.targets())
-    }
-
 }

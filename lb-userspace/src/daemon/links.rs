@@ -26,8 +26,14 @@ pub(super) struct Links {
 impl Links {
     /// What an earlier daemon knew.
     pub(super) fn inherit(inventory: &Inventory) -> Self {
-        let links = inventory.backends.values().filter_map(|backend| Some((backend.address, backend.link?)));
-        Self { known: BTreeMap::new(), inherited: links.collect() }
+        let links = inventory
+            .backends
+            .values()
+            .filter_map(|backend| Some((backend.address, backend.link?)));
+        Self {
+            known: BTreeMap::new(),
+            inherited: links.collect(),
+        }
     }
 
     /// Takes note of a change; whether it makes a difference to the packet path.
@@ -46,10 +52,16 @@ impl Links {
     /// How the backend is reached.
     pub(super) fn link(&self, address: IpAddr) -> Option<Link> {
         match self.known.get(&address) {
-            None | Some(Egress::Unresolved(Unresolved::NotYetResolved)) => self.inherited.get(&address).copied(),
+            None | Some(Egress::Unresolved(Unresolved::NotYetResolved)) => {
+                self.inherited.get(&address).copied()
+            }
             Some(egress) => {
                 let hop = egress.on_link(address).ok()?;
-                Some(Link { destination: hop.dest_mac.0, source: hop.source_mac.0, ifindex: hop.ifindex })
+                Some(Link {
+                    destination: hop.dest_mac.0,
+                    source: hop.source_mac.0,
+                    ifindex: hop.ifindex,
+                })
             }
         }
     }
@@ -57,7 +69,10 @@ impl Links {
     /// Every backend that is reached.
     pub(super) fn all(&self) -> BTreeMap<IpAddr, Link> {
         let addresses: BTreeSet<&IpAddr> = self.known.keys().chain(self.inherited.keys()).collect();
-        addresses.into_iter().filter_map(|&address| Some((address, self.link(address)?))).collect()
+        addresses
+            .into_iter()
+            .filter_map(|&address| Some((address, self.link(address)?)))
+            .collect()
     }
 
     /// The interface and the MAC address by which the backend is reached, or why it is not.
@@ -74,7 +89,10 @@ impl Links {
     /// Whether each of these is known to be reachable or not: nothing is being looked up.
     pub(super) fn settled(&self, addresses: &BTreeSet<IpAddr>) -> bool {
         addresses.iter().all(|address| {
-            !matches!(self.known.get(address), None | Some(Egress::Unresolved(Unresolved::NotYetResolved)))
+            !matches!(
+                self.known.get(address),
+                None | Some(Egress::Unresolved(Unresolved::NotYetResolved))
+            )
         })
     }
 }

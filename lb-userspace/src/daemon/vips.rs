@@ -18,7 +18,10 @@ pub(super) struct Vips {
 
 impl Vips {
     pub(super) fn open() -> Result<Self, NetlinkError> {
-        Ok(Self { netlink: Netlink::open()?, held: BTreeSet::new() })
+        Ok(Self {
+            netlink: Netlink::open()?,
+            held: BTreeSet::new(),
+        })
     }
 
     /// Makes the interface hold exactly `wanted` of ours; those that an earlier daemon left elsewhere are removed. What
@@ -62,7 +65,10 @@ impl Vips {
             Err(error) => return warn!(interface, %error, "cannot announce the VIPs"),
         };
         let (Some(mac), Ok(announcer)) = (mac, Announcer::open(interface)) else {
-            return warn!(interface, "cannot announce the VIPs: no Ethernet link, or no permission (CAP_NET_RAW)");
+            return warn!(
+                interface,
+                "cannot announce the VIPs: no Ethernet link, or no permission (CAP_NET_RAW)"
+            );
         };
         for &vip in vips {
             match announcer.announce(vip, mac) {

@@ -270,7 +270,7 @@ fn seeds(pins: &Pins) -> Result<(Seed, Seed), DatapathError> {
         source: Box::new(source),
     })?;
     let runtime =
-        Region::<Runtime>::of_map(MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
+        Region::<Runtime>::of_map(&MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
     match runtime[0].version.load() {
         // Maps that a daemon made and did not live to fill.
         0 => Ok((random_seed(), random_seed())),
@@ -345,7 +345,7 @@ fn region<T: Shared>(
         return Err(DatapathError::Missing { name: map });
     };
     let (elements, _) = sizes.of(map);
-    Region::of_map(MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
+    Region::of_map(&MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
 }
 
 fn per_cpu<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<PerCpuArray<MapData, Plain<T>>, DatapathError>

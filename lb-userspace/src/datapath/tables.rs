@@ -268,11 +268,17 @@ impl Tables {
     /// How many slots of the service's table each backend has.
     #[must_use]
     pub fn slot_counts(&self, service: u32) -> BTreeMap<u32, u32> {
-        let schedule = self.services.get(service as usize).map(ServiceEntry::schedule).unwrap_or_default();
+        let schedule = self
+            .services
+            .get(service as usize)
+            .map(ServiceEntry::schedule)
+            .unwrap_or_default();
         let mut counts = BTreeMap::new();
         for slot in schedule.base..schedule.base + schedule.length {
             let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
-            *counts.entry(line.slots[(slot % SLOTS_PER_LINE) as usize].load()).or_default() += 1;
+            *counts
+                .entry(line.slots[(slot % SLOTS_PER_LINE) as usize].load())
+                .or_default() += 1;
         }
         counts
     }
