@@ -5,3 +5,6 @@
 
 pub mod query;
 pub mod types;
+
+/// Socket on which the daemon answers unless the operator says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/tandem/tandem.sock";

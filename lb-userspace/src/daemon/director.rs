@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Instant,
 };
 
 use tracing::{info, warn};
 
-use super::{links::Links, vips::Vips};
+use super::{flows::Flows, links::Links, vips::Vips};
 use crate::{
     core::{
         model::Config,
@@ -53,14 +54,25 @@ pub(super) struct Director {
     /// The latest census, and when it was taken.
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
-    vips: Vips,
+    pub(super) vips: Vips,
+    /// When the daemon began.
+    pub(super) opened: Instant,
+    /// Where the configuration came from.
+    pub(super) source: String,
+    /// What the API reads beside the daemon's loop.
+    pub(super) flows: Arc<Flows>,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
 }
 
 impl Director {
     /// Loads the datapath, and takes up what an earlier daemon left in it. Nothing is attached or changed yet.
-    pub(super) fn open(config: Config, pins: Pins, vips: Vips) -> Result<Self, DirectorError> {
+    pub(super) fn open(
+        config: Config,
+        source: String,
+        pins: Pins,
+        vips: Vips,
+    ) -> Result<Self, DirectorError> {
         let sizes = MapSizes::new(&config.limits);
         let kernel = Kernel::open(&sizes, Some(pins))?;
         let inventory = kernel.tables.inventory();
@@ -76,13 +88,16 @@ impl Director {
         Ok(Self {
             planner: Planner::new(key, sizes.services, sizes.backends, &inventory),
             links: Links::inherit(&inventory),
-            census: Census::new(sizes.backends as usize),
+            census: Census::default(),
             census_at: None,
             attachments: Vec::new(),
             slots: BTreeMap::new(),
             config,
-            kernel,
             vips,
+            opened: Instant::now(),
+            source,
+            flows: Arc::new(Flows::new(&kernel)),
+            kernel,
             adopted: false,
         })
     }
@@ -130,6 +145,7 @@ impl Director {
         self.execute(&steps)?;
         self.config = config;
         self.adopted = true;
+        self.flows.set_names(self.names());
         self.attach()?;
         self.hold_vips().await;
         Ok(())
@@ -165,6 +181,9 @@ impl Director {
             if let Step::SetSchedule { service, .. } = step {
                 self.count_slots(*service);
             }
+        }
+        if !steps.is_empty() {
+            self.flows.set_names(self.names());
         }
         Ok(())
     }

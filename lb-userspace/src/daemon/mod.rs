@@ -2,8 +2,10 @@
 
 mod args;
 mod director;
+mod flows;
 mod links;
 mod survey;
+mod views;
 mod vips;
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -138,7 +140,11 @@ struct Daemon {
 
 async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     let pins = Pins::new(&args.bpffs);
-    let director = Director::open(config.clone(), pins, Vips::open()?)?;
+    let source = match &args.config {
+        Some(path) => path.display().to_string(),
+        None => "command line".to_owned(),
+    };
+    let director = Director::open(config.clone(), source, pins, Vips::open()?)?;
     let mut daemon = Daemon {
         survey: Survey::new(&director.kernel),
         director,
@@ -206,6 +212,7 @@ impl Daemon {
     fn tick(&mut self) -> Result<(), DaemonError> {
         self.director.reattach();
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
+        self.director.flows.set_now(jiffies);
         self.survey.start(jiffies);
         Ok(())
     }

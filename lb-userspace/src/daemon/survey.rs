@@ -42,10 +42,10 @@ impl Survey {
                 now: jiffies,
                 timeouts: &timeouts,
             };
-            let mut found = Census::new(backends);
-            census(&flows_v4, &clock, &mut found);
-            census(&flows_v6, &clock, &mut found);
-            found
+            let mut backends = vec![0; backends];
+            let v4 = census(&flows_v4, &clock, &mut backends);
+            let v6 = census(&flows_v6, &clock, &mut backends);
+            Census { v4, v6, backends }
         }));
     }
 

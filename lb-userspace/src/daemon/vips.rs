@@ -12,7 +12,7 @@ use crate::net::{
 
 /// Keeps the VIPs on an interface.
 pub(super) struct Vips {
-    netlink: Netlink,
+    pub(super) netlink: Netlink,
     held: BTreeSet<IpAddr>,
 }
 
