@@ -7,12 +7,13 @@ use std::{
     time::Instant,
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{flows::Flows, links::Links, vips::Vips};
 use crate::{
     core::{
         model::Config,
+        neighbour::Unresolved,
         plan::{Desired, DesiredService, PlanError, Planner, Step},
     },
     datapath::{AttachMode, Attachment, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
@@ -113,16 +114,14 @@ impl Director {
     /// Takes note of a backend's way; whether the packet path has to hear of it.
     pub(super) fn note(&mut self, change: Change) -> bool {
         let address = change.address;
-        let before = self.links.describe(address);
-        let matters = self.links.note(change);
-        let after = self.links.describe(address);
-        if before != after {
-            match &after {
-                Ok((interface, _)) => info!(backend = %address, interface, "backend reachable"),
-                Err(reason) => warn!(backend = %address, reason, "backend not reachable"),
+        match change.egress.on_link(address) {
+            Ok(hop) => {
+                info!(backend = %address, interface = hop.ifname, mac = %hop.dest_mac, "backend reachable")
             }
+            Err(Unresolved::NotYetResolved) => {}
+            Err(reason) => warn!(backend = %address, %reason, "backend not reachable"),
         }
-        matters
+        self.links.note(change)
     }
 
     /// Puts in force what the links call for, once a configuration was adopted.
@@ -170,6 +169,7 @@ impl Director {
 
     fn execute(&mut self, steps: &[Step]) -> Result<(), DirectorError> {
         for step in steps {
+            debug!(?step);
             if let Step::AssignBackend { backend, .. } = step {
                 self.kernel.reset_backend_totals(*backend)?;
             }

@@ -8,7 +8,10 @@ mod survey;
 mod views;
 mod vips;
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeSet, fmt, io::IsTerminal as _, net::IpAddr, path::PathBuf, process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser as _;
 use futures_util::FutureExt as _;
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
