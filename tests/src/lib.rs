@@ -12,6 +12,7 @@
 //! # anyhow::Ok(())
 //! ```
 
+pub mod bench;
 mod big_file;
 pub mod capture;
 mod cleanup;
