@@ -17,6 +17,7 @@ use clap::Parser as _;
 use futures_util::FutureExt as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{error, info, warn};
@@ -25,6 +26,10 @@ pub use self::args::Args;
 pub use self::director::DirectorError;
 use self::{director::Director, survey::Survey, vips::Vips};
 use crate::{
+    api::{
+        self, ApiSocket, Bounds, SocketError,
+        query::{self, Query},
+    },
     config::{self, ConfigError},
     core::{model::Config, neighbour::Timing},
     datapath::{DatapathError, Pins},
@@ -48,6 +53,9 @@ pub enum DaemonError {
     /// The datapath cannot be removed.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+    /// The API's socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The kernel's tables cannot be followed.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
@@ -140,15 +148,19 @@ struct Daemon {
     pending: Option<Pending>,
     survey: Survey,
     config_path: Option<PathBuf>,
+    queries: mpsc::Receiver<Query>,
 }
 
 async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
+    // First of all: two daemons must not write the same maps.
+    let socket = ApiSocket::bind(&args.socket)?;
     let pins = Pins::new(&args.bpffs);
     let source = match &args.config {
         Some(path) => path.display().to_string(),
         None => "command line".to_owned(),
     };
     let director = Director::open(config.clone(), source, pins, Vips::open()?)?;
+    let (asked, queries) = query::channel();
     let mut daemon = Daemon {
         survey: Survey::new(&director.kernel),
         director,
@@ -156,9 +168,18 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         followed: BTreeSet::new(),
         pending: None,
         config_path: args.config.clone(),
+        queries,
     };
     daemon.prepare(config);
-    daemon.serve().await
+    let api = tokio::spawn(api::serve(
+        socket,
+        asked,
+        daemon.director.flows.clone(),
+        Bounds::default(),
+    ));
+    let outcome = daemon.serve().await;
+    api.abort();
+    outcome
 }
 
 impl Daemon {
@@ -178,6 +199,7 @@ impl Daemon {
                     self.director.note_census(census)?;
                     self.follow();
                 }
+                Some(query) = self.queries.recv() => self.director.answer(query).await,
                 _ = hangup.recv() => self.reload(),
                 () = either(&mut stop) => break,
             }
