@@ -1,29 +1,18 @@
-//! A network device, asked and told by ioctl (netdevice(7), and ethtool's interface).
+//! A network device, asked and told by ioctl (netdevice(7)) and ethtool.
 
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::error::LabError;
 use crate::netns::Namespace;
+use crate::tool;
 use crate::wait::wait_for_some;
 
 /// How long a link may take to come up.
 const LINK_UP: Duration = Duration::from_secs(5);
-
-/// linux/ethtool.h
-const ETHTOOL_STXCSUM: u32 = 0x17;
-const ETHTOOL_GFLAGS: u32 = 0x25;
-const ETHTOOL_SFLAGS: u32 = 0x26;
-const ETH_FLAG_TXVLAN: u32 = 1 << 7;
-
-/// linux/ethtool.h, `struct ethtool_value`.
-#[repr(C)]
-struct Value {
-    command: u32,
-    data: u32,
-}
 
 /// Waits until frames can be sent on `interface`.
 ///
@@ -48,18 +37,29 @@ pub(crate) fn wait_until_running(namespace: &Namespace, interface: &str) -> Resu
     running.map_err(refused("bring up the link", interface))
 }
 
-/// Has the kernel complete each frame before it hands it to `interface`: `ethtool -K IF tx off tx-vlan-hw-insert off`.
+/// Has the kernel complete each frame before it hands it to `interface`: checksums and both kinds of VLAN tags.
 ///
 /// Segmentation goes with the checksum, since a device that cannot do the one is not asked for the other.
 pub(crate) fn turn_off_transmit(namespace: &Namespace, interface: &str) -> Result<(), LabError> {
-    let asked: io::Result<()> = namespace.enter(|| {
-        let socket = any_socket()?;
-        ethtool(&socket, interface, ETHTOOL_STXCSUM, 0)?;
-        let flags = ethtool(&socket, interface, ETHTOOL_GFLAGS, 0)?;
-        ethtool(&socket, interface, ETHTOOL_SFLAGS, flags & !ETH_FLAG_TXVLAN)?;
-        Ok(())
-    })?;
-    asked.map_err(refused("turn off the offloads", interface))
+    let mut ethtool = Command::new(tool::find("ethtool")?);
+    ethtool.args([
+        "-K",
+        interface,
+        "tx",
+        "off",
+        "tx-vlan-hw-insert",
+        "off",
+        "tx-vlan-stag-hw-insert",
+        "off",
+    ]);
+    let output = namespace.enter(move || ethtool.output())?;
+    let said = output.and_then(|output| match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        )),
+    });
+    said.map_err(refused("turn off the offloads", interface))
 }
 
 fn refused(doing: &'static str, interface: &str) -> impl FnOnce(io::Error) -> LabError {
@@ -74,15 +74,6 @@ fn refused(doing: &'static str, interface: &str) -> impl FnOnce(io::Error) -> La
 /// These requests go through a socket; any will do.
 fn any_socket() -> io::Result<UdpSocket> {
     UdpSocket::bind("127.0.0.1:0")
-}
-
-fn ethtool(socket: &UdpSocket, interface: &str, command: u32, data: u32) -> io::Result<u32> {
-    let mut value = Value { command, data };
-    let mut request = request(interface);
-    request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // SAFETY: the pointer leads to `value`, the struct that these commands read and write.
-    unsafe { ask(socket, libc::SIOCETHTOOL, &mut request) }?;
-    Ok(value.data)
 }
 
 fn request(interface: &str) -> libc::ifreq {

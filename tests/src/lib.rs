@@ -12,6 +12,7 @@
 //! # anyhow::Ok(())
 //! ```
 
+pub mod bench;
 mod big_file;
 pub mod capture;
 mod cleanup;
@@ -32,6 +33,7 @@ mod process_table;
 pub mod prog_run;
 pub mod server;
 mod switch;
+pub mod tandem;
 pub mod tool;
 pub mod topology;
 pub mod wait;
@@ -47,4 +49,5 @@ pub use netns::Namespace;
 pub use packet_socket::PacketSocket;
 pub use process::{Process, ProcessError};
 pub use switch::Switch;
+pub use tandem::Tandem;
 pub use wait::{wait_for, wait_for_some};

@@ -100,12 +100,12 @@ fn skip_extensions<F: Frame + ?Sized>(frame: &F, mut payload: Payload) -> Result
             _ => return Ok(payload),
         }
         let extension = frame.window::<8>(payload.offset).ok_or(Reason::Truncated)?;
-        if payload.protocol == protocol::ROUTING && extension.byte::<3>() != 0 {
-            return Err(Reason::RoutingHeader);
-        }
         let length = (usize::from(extension.byte::<1>()) + 1) * 8;
         if length > payload.length {
             return Err(Reason::BadIpHeader);
+        }
+        if payload.protocol == protocol::ROUTING && extension.byte::<3>() != 0 {
+            return Err(Reason::RoutingHeader);
         }
         payload = Payload {
             protocol: extension.byte::<0>(),
