@@ -12,10 +12,12 @@
 //! # anyhow::Ok(())
 //! ```
 
+pub mod bench;
 mod big_file;
 pub mod capture;
 mod cleanup;
 pub mod client;
+mod device;
 mod error;
 mod farewell;
 mod fault;
@@ -25,13 +27,13 @@ mod ip;
 mod lab;
 mod limits;
 mod netns;
-mod offload;
 mod packet_socket;
 mod process;
 mod process_table;
 pub mod prog_run;
 pub mod server;
 mod switch;
+pub mod tandem;
 pub mod tool;
 pub mod topology;
 pub mod wait;
@@ -47,4 +49,5 @@ pub use netns::Namespace;
 pub use packet_socket::PacketSocket;
 pub use process::{Process, ProcessError};
 pub use switch::Switch;
+pub use tandem::Tandem;
 pub use wait::{wait_for, wait_for_some};

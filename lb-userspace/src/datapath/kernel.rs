@@ -1,5 +1,7 @@
 //! The datapath in the kernel.
 
+use std::sync::Arc;
+
 use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, PerCpuArray},
@@ -268,7 +270,7 @@ fn seeds(pins: &Pins) -> Result<(Seed, Seed), DatapathError> {
         source: Box::new(source),
     })?;
     let runtime =
-        Region::<Runtime>::of_map(MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
+        Region::<Runtime>::of_map(&MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
     match runtime[0].version.load() {
         // Maps that a daemon made and did not live to fill.
         0 => Ok((random_seed(), random_seed())),
@@ -327,8 +329,8 @@ fn map_tables(ebpf: &mut Ebpf, sizes: &MapSizes, seed: &Seed) -> Result<Tables, 
         service_names: region(ebpf, sizes, names::SERVICE_NAMES)?,
         slots,
         backends: region(ebpf, sizes, names::BACKENDS)?,
-        flows_v4: region(ebpf, sizes, names::FLOWS_V4)?,
-        flows_v6: region(ebpf, sizes, names::FLOWS_V6)?,
+        flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
+        flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         seed: *seed,
         books,
     })
@@ -343,7 +345,7 @@ fn region<T: Shared>(
         return Err(DatapathError::Missing { name: map });
     };
     let (elements, _) = sizes.of(map);
-    Region::of_map(MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
+    Region::of_map(&MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
 }
 
 fn per_cpu<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<PerCpuArray<MapData, Plain<T>>, DatapathError>

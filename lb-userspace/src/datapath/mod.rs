@@ -14,7 +14,7 @@ mod region;
 mod tables;
 
 pub use attach::{AttachMode, Attachment};
-pub use census::{Census, census};
+pub use census::{Census, TableCensus, census};
 pub use clock::JiffyClock;
 pub use error::DatapathError;
 pub use kernel::{BackendTotals, Kernel, Totals};

@@ -1,0 +1,166 @@
+//! A front and the program behind it, in the kernel.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader, Pod, include_bytes_aligned,
+    maps::{Array, MapData, ProgramArray},
+    programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp},
+};
+
+use super::{
+    machine::cpu_time,
+    packet_source::PacketSource,
+    template::{Family, Order, Template},
+};
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
+
+/// Length of the IPv4 header that a tunnel puts in front.
+const TUNNEL_HEADER: usize = 20;
+
+// SAFETY: 64-bit words only.
+unsafe impl Pod for PacketSource {}
+
+/// A program that does next to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floor {
+    /// Returns `XDP_PASS`.
+    Empty,
+    /// Exchanges the MAC addresses and returns `XDP_TX`.
+    Swap,
+    /// Puts a constant IPv4 header in front of the packet and returns `XDP_TX`.
+    Ipip,
+    /// This many steps of a xorshift generator, at most 4095; returns `XDP_PASS`.
+    KnownCost(u64),
+}
+
+/// What is measured behind a front.
+#[derive(Debug)]
+pub enum Target<'a> {
+    /// A floor.
+    Floor(Floor),
+    /// A program that is loaded already. Like the fronts, it must be one for frames in several buffers (`xdp.frags`).
+    Program(&'a ProgramFd),
+}
+
+/// A front with its own packets and one program behind it.
+pub struct Front {
+    ebpf: Ebpf,
+    entry: &'static str,
+    source: Array<MapData, PacketSource>,
+    /// Keeps the program behind the front: the kernel empties the map when its last handle goes.
+    _target: ProgramArray<MapData>,
+    packet: Vec<u8>,
+}
+
+/// One repeated run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// CPU time of all repetitions, in nanoseconds, and of the system call around them.
+    pub nanoseconds: f64,
+    /// What the program returned the last time.
+    pub action: u32,
+    /// The packet as it was left the last time.
+    pub packet: Vec<u8>,
+}
+
+impl Front {
+    /// Loads a front for packets of `flows` flows, and `target` behind it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn new(template: &Template, flows: u64, order: Order, target: &Target<'_>) -> Result<Self> {
+        let mut ebpf = EbpfLoader::new()
+            .load(OBJECT)
+            .context("the kernel refused the benchmark's maps (are you root?)")?;
+        let mut packet = template.first_packet().to_vec();
+        let entry = match (template.family, target) {
+            (Family::V4, Target::Floor(Floor::Ipip)) => {
+                packet.splice(..0, [0; TUNNEL_HEADER]);
+                "front_v4_encapsulated"
+            }
+            (Family::V4, _) => "front_v4",
+            (Family::V6, _) => "front_v6",
+        };
+        let program = match target {
+            Target::Program(program) => program.try_clone()?,
+            Target::Floor(floor) => load_floor(&mut ebpf, *floor)?,
+        };
+        let mut source: Array<_, PacketSource> = take_map(&mut ebpf, "SOURCE")?.try_into()?;
+        source.set(0, template.source(flows, order), 0)?;
+        let mut target: ProgramArray<_> = take_map(&mut ebpf, "TARGET")?.try_into()?;
+        load(&mut ebpf, entry)?;
+        target
+            .set(0, &program, 0)
+            .context("the kernel refused the program behind the front")?;
+        Ok(Self {
+            ebpf,
+            entry,
+            source,
+            _target: target,
+            packet,
+        })
+    }
+
+    /// Runs the program on the next `packets` packets.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn run(&mut self, packets: u32) -> Result<Run> {
+        let mut packet = vec![0; self.packet.len() + 256];
+        let program = xdp(&mut self.ebpf, self.entry)?;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&self.packet);
+        options.data_out = Some(&mut packet);
+        options.repeat = packets;
+        let before = cpu_time()?;
+        let result = program.test_run(options).context("running the front")?;
+        let nanoseconds = cpu_time()? - before;
+        packet.truncate(result.data_size_out as usize);
+        Ok(Run {
+            nanoseconds,
+            action: result.return_value,
+            packet,
+        })
+    }
+
+    /// How many packets a front of [`Order::Rising`] has made.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn made(&self) -> Result<u32> {
+        Ok((self.source.get(&0, 0)?.position >> 32) as u32)
+    }
+}
+
+fn load_floor(ebpf: &mut Ebpf, floor: Floor) -> Result<ProgramFd> {
+    let name = match floor {
+        Floor::Empty => "floor_empty",
+        Floor::Swap => "floor_swap",
+        Floor::Ipip => "floor_ipip",
+        Floor::KnownCost(steps) => {
+            let mut map: Array<_, u64> = take_map(ebpf, "STEPS")?.try_into()?;
+            map.set(0, steps, 0)?;
+            "known_cost"
+        }
+    };
+    load(ebpf, name)?;
+    Ok(xdp(ebpf, name)?.fd()?.try_clone()?)
+}
+
+fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<()> {
+    xdp(ebpf, name)?
+        .load()
+        .with_context(|| format!("the kernel refused the program {name}"))
+}
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp> {
+    let program = ebpf.program_mut(name);
+    let program = program.with_context(|| format!("the benchmark's object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map> {
+    ebpf.take_map(name)
+        .with_context(|| format!("the benchmark's object has no map {name}"))
+}

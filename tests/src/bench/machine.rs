@@ -1,0 +1,110 @@
+//! The machine that was measured, and holding still on it.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::utsname::uname,
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
+use serde::Serialize;
+
+/// What figures depend on beside the program.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// Model of the CPU, as the kernel names it.
+    pub cpu: String,
+    /// CPUs online.
+    pub cpus: usize,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Machine type.
+    pub architecture: String,
+    /// Version of Tandem.
+    pub tandem: &'static str,
+    /// CPU that the measurement ran on.
+    pub pinned_to: usize,
+}
+
+impl Machine {
+    /// Describes this machine.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn describe(pinned_to: usize) -> Result<Self> {
+        let name = uname().context("asking the kernel for its name")?;
+        let cpus = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
+        let memory = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+        let memory_kib: u64 = field(&memory, "MemTotal")
+            .and_then(|value| value.strip_suffix(" kB")?.parse().ok())
+            .unwrap_or_default();
+        Ok(Self {
+            cpu: field(&cpus, "model name").unwrap_or("unknown").to_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, Into::into),
+            memory_mib: memory_kib / 1024,
+            kernel: name.release().to_string_lossy().into_owned(),
+            architecture: name.machine().to_string_lossy().into_owned(),
+            tandem: env!("CARGO_PKG_VERSION"),
+            pinned_to,
+        })
+    }
+}
+
+/// The value of the first line `NAME : VALUE`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then(|| value.trim())
+    })
+}
+
+/// Keeps this thread on one CPU: `wanted`, or the last that it may use, since the first ones serve most interrupts.
+///
+/// # Errors
+/// When the CPU is not there.
+pub fn pin(wanted: Option<usize>) -> Result<usize> {
+    let this_thread = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this_thread).context("asking for the CPUs of this thread")?;
+    let last = (0..CpuSet::count())
+        .rev()
+        .find(|&cpu| allowed.is_set(cpu) == Ok(true));
+    let cpu = wanted.or(last).unwrap_or(0);
+    let mut only = CpuSet::new();
+    only.set(cpu).with_context(|| format!("there is no CPU {cpu}"))?;
+    sched_setaffinity(this_thread, &only)
+        .with_context(|| format!("cannot run on CPU {cpu}: choose another with --cpu"))?;
+    Ok(cpu)
+}
+
+/// Nanoseconds that this thread has spent on a CPU: what others did meanwhile does not count.
+///
+/// # Errors
+/// Never on Linux.
+pub fn cpu_time() -> Result<f64> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("reading the thread's CPU time")?;
+    Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let text = "model\t\t: 207\nmodel name\t: A CPU : fast\nMemTotal:   24 kB\n";
+        assert_eq!(field(text, "model name"), Some("A CPU : fast"));
+        assert_eq!(field(text, "MemTotal"), Some("24 kB"));
+        assert_eq!(field(text, "name"), None);
+    }
+
+    #[test]
+    fn cpu_time_passes_only_while_the_thread_works() {
+        let before = cpu_time().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(cpu_time().unwrap() - before < 25e6);
+    }
+}

@@ -1,0 +1,18 @@
+//! The measurements of the XDP program: `cargo xtask bench`.
+//!
+//! A *case* is a program behind a [`front`], with a [`template`] of its packets and what must happen to them.
+//! [`measure`] runs all cases in turn, again and again, and checks the counters; [`fastpath`] says which cases there
+//! are, [`report`] shows what came out.
+
+pub mod fastpath;
+pub mod front;
+pub mod machine;
+pub mod measure;
+pub mod report;
+pub mod stats;
+pub mod template;
+pub mod world;
+
+#[expect(dead_code, reason = "drawing is for the front and for tests")]
+#[path = "../../../lb-ebpf/src/bin/bench_xdp/packet_source.rs"]
+mod packet_source;

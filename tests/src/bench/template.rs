@@ -1,0 +1,260 @@
+//! Packets of a case: one packet, and how the front makes those of other flows of it.
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder};
+use lb_common::packet::{FlowKey, parse};
+
+use super::packet_source::{CUTS_V4, CUTS_V6, ETHERNET, PIECES, PacketSource};
+use crate::prog_run::DIRECTOR_MAC;
+
+/// Flows that a template can tell apart.
+pub const MAX_FLOWS: u64 = 1 << 31;
+
+/// Source port of flow 0. The front flips the lower 15 bits as they lie in memory, so in either byte order one bit of it
+/// must be out of reach, or some flow had port 0.
+const SOURCE_PORT: u16 = 0x8080;
+const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xCC, 1];
+
+/// Address family of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// The order in which flows come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// At random, one as likely as another.
+    Random,
+    /// One after the other: each number once.
+    Rising,
+}
+
+/// What is above the network header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// A segment in the middle of a connection, to this port.
+    TcpAck(u16),
+    /// The first segment of a connection, to this port.
+    TcpSyn(u16),
+    /// A datagram to this port.
+    Udp(u16),
+    /// An ICMP echo request.
+    Echo,
+}
+
+/// Packets of one case.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// Address family.
+    pub family: Family,
+    packet: Vec<u8>,
+    services: u16,
+}
+
+impl Template {
+    /// IPv4 packets from clients of `network`.0.0/16 to `vip`.
+    ///
+    /// # Errors
+    /// Never for the payloads there are.
+    pub fn v4(network: [u8; 2], vip: [u8; 4], payload: Payload) -> Result<Self> {
+        let mut header = Ipv4Header::new(
+            0,
+            64,
+            etherparse::IpNumber::TCP,
+            [network[0], network[1], 0, 0],
+            vip,
+        )?;
+        // See `PacketSource::headers_v4`.
+        header.identification = 0xFFFF;
+        Self::new(Family::V4, IpHeaders::Ipv4(header, Default::default()), payload)
+    }
+
+    /// IPv6 packets from clients of 2001:db8:`network`::/48 to `vip`.
+    ///
+    /// # Errors
+    /// Never for the payloads there are.
+    pub fn v6(network: u16, vip: [u8; 16], payload: Payload) -> Result<Self> {
+        let [a, b] = network.to_be_bytes();
+        let header = Ipv6Header {
+            hop_limit: 64,
+            source: [0x20, 1, 0x0D, 0xB8, a, b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            destination: vip,
+            ..Ipv6Header::default()
+        };
+        Self::new(Family::V6, IpHeaders::Ipv6(header, Default::default()), payload)
+    }
+
+    fn new(family: Family, ip: IpHeaders, payload: Payload) -> Result<Self> {
+        // 22 bytes of payload: none of the packets is below 64 bytes, nor below what the front writes.
+        const DATA: [u8; 22] = [0; 22];
+        let network = PacketBuilder::ethernet2(CLIENT_MAC, DIRECTOR_MAC).ip(ip);
+        let mut packet = Vec::new();
+        match payload {
+            Payload::TcpAck(port) => network
+                .tcp(SOURCE_PORT, port, 1, 1000)
+                .ack(1)
+                .write(&mut packet, &DATA)?,
+            Payload::TcpSyn(port) => network
+                .tcp(SOURCE_PORT, port, 1, 1000)
+                .syn()
+                .write(&mut packet, &DATA)?,
+            Payload::Udp(port) => network.udp(SOURCE_PORT, port).write(&mut packet, &DATA)?,
+            Payload::Echo if family == Family::V4 => {
+                network.icmpv4_echo_request(1, 1).write(&mut packet, &DATA)?;
+            }
+            Payload::Echo => network.icmpv6_echo_request(1, 1).write(&mut packet, &DATA)?,
+        }
+        Ok(Self {
+            family,
+            packet,
+            services: 0,
+        })
+    }
+
+    /// Spreads the flows over this many ports, a power of two.
+    #[must_use]
+    pub fn with_services(mut self, services: u16) -> Self {
+        self.services = services - 1;
+        self
+    }
+
+    /// The packet of flow 0.
+    #[must_use]
+    pub fn first_packet(&self) -> &[u8] {
+        &self.packet
+    }
+
+    /// The packet of this flow, as the front makes it.
+    #[must_use]
+    pub fn packet(&self, flow: u32) -> Vec<u8> {
+        let source = self.source(1, Order::Random);
+        let pieces = match self.family {
+            Family::V4 => source.headers_v4(flow),
+            Family::V6 => source.headers_v6(flow),
+        };
+        let mut packet = self.packet.clone();
+        for ((start, end), piece) in self.cuts().zip(pieces) {
+            packet[start..end].copy_from_slice(&piece.to_ne_bytes()[..end - start]);
+        }
+        packet
+    }
+
+    /// The key of this flow.
+    ///
+    /// # Errors
+    /// When the packets are no flow's.
+    pub fn key(&self, flow: u32) -> Result<FlowKey> {
+        let parsed = parse(&*self.packet(flow), |_| true);
+        let parsed = parsed.map_err(|reason| anyhow!("flow {flow} has no key: {}", reason.sentence()))?;
+        Ok(parsed.key)
+    }
+
+    /// State of a front that makes packets of this many flows.
+    #[must_use]
+    pub(super) fn source(&self, flows: u64, order: Order) -> PacketSource {
+        let mut pieces = [0; PIECES];
+        for ((start, end), piece) in self.cuts().zip(&mut pieces) {
+            let mut bytes = [0; 8];
+            bytes[..end - start].copy_from_slice(&self.packet[start..end]);
+            *piece = u64::from_ne_bytes(bytes);
+        }
+        let mut tail = [0; 8];
+        tail[..6].copy_from_slice(&self.packet[8..14]);
+        let mut head = [0; 8];
+        head.copy_from_slice(&self.packet[..8]);
+        // Knuth's MMIX generator has the full period; so has counting, by steps of one flow.
+        let (multiplier, increment, flows) = match order {
+            Order::Random => (6_364_136_223_846_793_005, 1_442_695_040_888_963_407, flows),
+            Order::Rising => (1, 1 << 32, 1 << 32),
+        };
+        PacketSource {
+            position: 0,
+            multiplier,
+            increment,
+            flows,
+            services: self.services.into(),
+            link_head: u64::from_ne_bytes(head),
+            link_tail: u64::from_ne_bytes(tail),
+            pieces,
+        }
+    }
+
+    /// Start and end of each piece in the packet.
+    fn cuts(&self) -> impl Iterator<Item = (usize, usize)> {
+        let cuts = match self.family {
+            Family::V4 => &CUTS_V4,
+            Family::V6 => &CUTS_V6,
+        };
+        cuts.windows(2).map(|cut| (ETHERNET + cut[0], ETHERNET + cut[1]))
+    }
+}
+
+/// Checks that a template can tell `flows` flows apart.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_flows(flows: u64) -> Result<u32> {
+    if flows == 0 || flows > MAX_FLOWS {
+        bail!("the number of flows must be from 1 to {MAX_FLOWS}, not {flows}");
+    }
+    u32::try_from(flows).context("a number of flows")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn templates() -> [Template; 3] {
+        let vip = [192, 0, 2, 10];
+        let vip6 = [0x20, 1, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
+        [
+            Template::v4([198, 18], vip, Payload::TcpAck(80)).unwrap(),
+            Template::v4([198, 18], vip, Payload::Udp(53))
+                .unwrap()
+                .with_services(512),
+            Template::v6(0xC, vip6, Payload::TcpAck(80)).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn every_flow_is_another_and_valid() {
+        for template in templates() {
+            let flows = (0..100_000)
+                .chain((0..31).map(|bit| 1 << bit))
+                .chain([(1 << 31) - 1]);
+            let flows: HashSet<u32> = flows.collect();
+            // `key` parses, and so verifies the header's checksum and that no port is zero.
+            let keys: HashSet<FlowKey> = flows.iter().map(|&flow| template.key(flow).unwrap()).collect();
+            assert_eq!(keys.len(), flows.len());
+            assert_eq!(template.packet(0), template.first_packet());
+        }
+    }
+
+    #[test]
+    fn services_are_ports() {
+        let [one, many, _] = templates();
+        let ports = |template: &Template| {
+            let ports = (0..4096).map(|flow| template.key(flow).unwrap().destination_port);
+            ports.collect::<HashSet<_>>().len()
+        };
+        assert_eq!((ports(&one), ports(&many)), (1, 512));
+    }
+
+    #[test]
+    fn a_random_order_reaches_every_flow_and_no_other() {
+        let mut source = templates()[0].source(1000, Order::Random);
+        let drawn: HashSet<u32> = (0..20_000).map(|_| source.draw()).collect();
+        assert_eq!((drawn.len(), drawn.iter().max()), (1000, Some(&999)));
+    }
+
+    #[test]
+    fn a_rising_order_counts() {
+        let mut source = templates()[0].source(1, Order::Rising);
+        assert_eq!([source.draw(), source.draw(), source.draw()], [1, 2, 3]);
+    }
+}

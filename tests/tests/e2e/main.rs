@@ -1,0 +1,5 @@
+//! Real clients, real servers, the real daemon.
+
+mod config;
+mod continuity;
+mod direct_routing;
