@@ -4,8 +4,10 @@
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod daemon;
 pub mod datapath;
+pub mod doctor;
 pub mod net;

@@ -68,8 +68,13 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The daemon answered that it cannot.
-    #[error("tandemd answers: {}; {}", .0.error, .0.hint)]
-    Refused(ErrorView),
+    #[error("tandemd answers: {}; {}", view.error, view.hint)]
+    Refused {
+        /// What kind of error.
+        status: StatusCode,
+        /// What it says.
+        view: ErrorView,
+    },
     /// What listens there does not speak this API.
     #[error("what listens on {} does not answer like tandemd of this version: {what}", socket.display())]
     Strange {
@@ -208,7 +213,7 @@ impl Client {
         let status = response.status();
         let body = self.whole(response.into_body()).await?;
         Err(match serde_json::from_slice(&body) {
-            Ok(view) => ClientError::Refused(view),
+            Ok(view) => ClientError::Refused { status, view },
             Err(_) => self.strange(format!("HTTP status {status}")),
         })
     }

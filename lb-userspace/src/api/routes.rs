@@ -83,7 +83,8 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadParameters(_) => StatusCode::BAD_REQUEST,
-            Self::Stopping | Self::TooManyDumps => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyDumps => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }

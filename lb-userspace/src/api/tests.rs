@@ -327,7 +327,7 @@ async fn a_dump_that_breaks_off_does_not_look_complete() {
         .unwrap_err();
     assert!(matches!(error, ClientError::BrokenOff(_)), "{error}");
     let error = server.client().count_flows(&FlowFilter::default()).await;
-    assert!(matches!(error, Err(ClientError::Refused(_))));
+    assert!(matches!(error, Err(ClientError::Refused { .. })));
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ async fn dumps_are_limited_in_number() {
         .unwrap();
     let begun = |flows: &Flows| flows.visited.load(Ordering::Relaxed) > 0;
     server.until("the first dump begins", begun).await;
-    let ClientError::Refused(view) = collect(&server.client(), &FlowFilter::default())
+    let ClientError::Refused { view, .. } = collect(&server.client(), &FlowFilter::default())
         .await
         .unwrap_err()
     else {
@@ -372,7 +372,7 @@ async fn a_daemon_that_hangs_and_one_that_stops_are_told_apart() {
         (Loop::IsGone, "tandemd is shutting down"),
     ] {
         let server = Server::start(behaviour, plenty(1), bounds);
-        let ClientError::Refused(view) = server.client().stats().await.unwrap_err() else {
+        let ClientError::Refused { view, .. } = server.client().stats().await.unwrap_err() else {
             panic!("there was an answer")
         };
         assert_eq!(view.error, expected);
