@@ -139,7 +139,7 @@ impl Tandem {
         let mut ended = None;
         wait_for(
             Duration::from_secs(20),
-            &format!("tandemd to say `{words}`"),
+            format!("tandemd to say `{words}`"),
             || {
                 ended = self.process.status();
                 let log = self.process.log();

@@ -116,7 +116,7 @@ impl Director {
         let address = change.address;
         match change.egress.on_link(address) {
             Ok(hop) => {
-                info!(backend = %address, interface = hop.ifname, mac = %hop.dest_mac, "backend reachable")
+                info!(backend = %address, interface = hop.ifname, mac = %hop.dest_mac, "backend reachable");
             }
             Err(Unresolved::NotYetResolved) => {}
             Err(reason) => warn!(backend = %address, %reason, "backend not reachable"),

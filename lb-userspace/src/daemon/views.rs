@@ -24,7 +24,10 @@ impl Director {
     /// Answers; who asked may have gone meanwhile.
     pub(super) async fn answer(&self, query: Query) {
         let outcome = match query {
-            Query::Status(to) => Ok(drop(to.send(self.status().await))),
+            Query::Status(to) => {
+                let _ = to.send(self.status().await);
+                Ok(())
+            }
             Query::Services(to) => self.services().map(|view| drop(to.send(view))),
             Query::Backends(to) => self.backends().map(|view| drop(to.send(view))),
             Query::Stats(to) => self.stats().map(|view| drop(to.send(view))),
