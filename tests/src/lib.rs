@@ -17,6 +17,7 @@ mod big_file;
 pub mod capture;
 mod cleanup;
 pub mod client;
+pub mod demo;
 mod device;
 mod error;
 mod farewell;

@@ -30,3 +30,38 @@ fn begins_with<F: Frame + ?Sized>(frame: &F, kind: u8, offset: usize, length: us
             .window::<HEADER>(offset)
             .is_some_and(|header| header.byte::<0>() == kind && header.byte::<1>() == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_request_of_the_right_family_counts() {
+        let v4: &[u8] = &[0xEE, 8, 0, 0xF7, 0xFE, 0, 1, 0, 0];
+        let v6: &[u8] = &[0xEE, 128, 0, 0, 0, 0, 1, 0, 0];
+        assert!(is_echo_request4(v4, protocol::ICMP, 1, 8));
+        assert!(is_echo_request6(v6, protocol::ICMPV6, 1, 8));
+        assert!(
+            !is_echo_request4(v4, protocol::ICMPV6, 1, 8),
+            "of the other family"
+        );
+        assert!(!is_echo_request6(v6, protocol::ICMP, 1, 8), "of the other family");
+        assert!(
+            !is_echo_request4(v4, protocol::ICMP, 1, 7),
+            "in the frame's padding"
+        );
+        assert!(
+            !is_echo_request6(v6, protocol::ICMPV6, 1, 7),
+            "in the frame's padding"
+        );
+        assert!(!is_echo_request4(&v4[..8], protocol::ICMP, 1, 8), "cut off");
+        for (kind, code) in [(0, 0), (3, 0), (8, 1), (128, 0)] {
+            let other: &[u8] = &[kind, code, 0, 0, 0, 0, 0, 0];
+            assert!(!is_echo_request4(other, protocol::ICMP, 0, 8), "{kind} {code}");
+        }
+        for (kind, code) in [(8, 0), (129, 0), (135, 0), (128, 1)] {
+            let other: &[u8] = &[kind, code, 0, 0, 0, 0, 0, 0];
+            assert!(!is_echo_request6(other, protocol::ICMPV6, 0, 8), "{kind} {code}");
+        }
+    }
+}

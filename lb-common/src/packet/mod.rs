@@ -42,3 +42,6 @@ pub mod protocol {
     /// Destination options, RFC 8200 section 4.6.
     pub const DESTINATION_OPTIONS: u8 = 60;
 }
+
+#[cfg(test)]
+mod tests;

@@ -324,3 +324,6 @@ fn element<'a, T>(region: &'a [T], what: &'static str, number: u32) -> Result<&'
         limit: region.len(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,7 @@ fn assert_unharmed(tally: &Tally) {
 #[test]
 fn a_killed_daemon_and_its_successor_break_nothing() -> Result<()> {
     let lab = OneDirector::build("e2e-kill", 1, 3)?;
-    let _servers = lab
-        .backends
-        .iter()
-        .map(|backend| lab.serve_http(backend))
-        .collect::<Result<Vec<_>, _>>()?;
+    let _servers = lab.serve_http_everywhere()?;
     let mut tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 100]))?;
     let mut held = Crowd::open(
         &lab.clients[0],
@@ -76,11 +72,7 @@ fn a_killed_daemon_and_its_successor_break_nothing() -> Result<()> {
 #[test]
 fn a_restart_with_other_backends_moves_no_connection() -> Result<()> {
     let lab = OneDirector::build("e2e-restart", 1, 4)?;
-    let _servers = lab
-        .backends
-        .iter()
-        .map(|backend| lab.serve_http(backend))
-        .collect::<Result<Vec<_>, _>>()?;
+    let _servers = lab.serve_http_everywhere()?;
     let first = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 100]))?;
     let dial = Dial::new((VIP4, 80).into(), Greeting::Http);
     let mut held = Crowd::open(&lab.clients[0], &dial, 600)?;
@@ -105,11 +97,7 @@ fn a_restart_with_other_backends_moves_no_connection() -> Result<()> {
 #[test]
 fn a_reload_that_replaces_every_backend_breaks_nothing() -> Result<()> {
     let lab = OneDirector::build("e2e-reload", 1, 4)?;
-    let _servers = lab
-        .backends
-        .iter()
-        .map(|backend| lab.serve_http(backend))
-        .collect::<Result<Vec<_>, _>>()?;
+    let _servers = lab.serve_http_everywhere()?;
     let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100]))?;
     let load = load(&lab, 300)?;
     opened(&load, 200)?;
@@ -141,11 +129,7 @@ fn a_refused_reload_leaves_the_old_configuration_in_force() -> Result<()> {
 #[test]
 fn an_unplugged_backend_gets_no_new_connections_until_it_is_back() -> Result<()> {
     let lab = OneDirector::build("e2e-unplug", 1, 3)?;
-    let _servers = lab
-        .backends
-        .iter()
-        .map(|backend| lab.serve_http(backend))
-        .collect::<Result<Vec<_>, _>>()?;
+    let _servers = lab.serve_http_everywhere()?;
     let _tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 100]))?;
     let mut dial = Dial::new((VIP4, 80).into(), Greeting::Http);
     let held = Crowd::open(&lab.clients[0], &dial, 300)?;

@@ -22,11 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[test]
 fn http_over_both_families_reaches_every_backend() -> Result<()> {
     let lab = OneDirector::build("e2e-http", 1, 3)?;
-    let _servers = lab
-        .backends
-        .iter()
-        .map(|backend| lab.serve_http(backend))
-        .collect::<Result<Vec<_>, _>>()?;
+    let _servers = lab.serve_http_everywhere()?;
     let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 100]))?;
     for vip in VIPS {
         let page = http::get(&lab.clients[0], (vip, 80).into(), "/", PATIENCE)?;
@@ -67,11 +63,7 @@ fn datagrams_of_a_flow_stay_on_their_backend() -> Result<()> {
 #[test]
 fn ten_thousand_connections_spread_by_weight_and_all_stay() -> Result<()> {
     let lab = OneDirector::build("e2e-10k", 1, 3)?;
-    let _servers = lab
-        .backends
-        .iter()
-        .map(|backend| lab.serve_http(backend))
-        .collect::<Result<Vec<_>, _>>()?;
+    let _servers = lab.serve_http_everywhere()?;
     let _tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 200]))?;
     let mut crowd = Crowd::open(
         &lab.clients[0],

@@ -3,3 +3,4 @@
 mod config;
 mod continuity;
 mod direct_routing;
+mod operator;
