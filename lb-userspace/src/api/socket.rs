@@ -3,14 +3,21 @@
 use std::{
     fs::{self, DirBuilder, File},
     io,
-    os::unix::{
-        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
-        net::{UnixListener, UnixStream},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::{
+            fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+            net::UnixListener,
+        },
     },
     path::{Path, PathBuf},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+};
 
 /// Where the socket is unless the operator says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/tandem/tandem.sock";
@@ -88,7 +95,7 @@ impl ApiSocket {
         let directory = File::open(directory).map_err(|error| failed("open the directory of", error))?;
         let _lock =
             Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-                nix::errno::Errno::EWOULDBLOCK => SocketError::Starting(path.to_owned()),
+                Errno::EWOULDBLOCK => SocketError::Starting(path.to_owned()),
                 error => failed("lock the directory of", error.into()),
             })?;
         ensure_dead(path)?;
@@ -144,15 +151,24 @@ fn ensure_dead(path: &Path) -> Result<(), SocketError> {
         Ok(found) if !found.file_type().is_socket() => return Err(SocketError::NotASocket(path.to_owned())),
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        Ok(_) => Err(SocketError::InUse(path.to_owned())),
-        Err(source) => Err(SocketError::Io {
+    match knock(path) {
+        Err(Errno::ECONNREFUSED) => Ok(()),
+        // Its queue may be full: too busy to be dead.
+        Ok(_) | Err(Errno::EAGAIN) => Err(SocketError::InUse(path.to_owned())),
+        Err(error) => Err(SocketError::Io {
             what: "find out who listens on",
             path: path.to_owned(),
-            source,
+            source: error.into(),
         }),
     }
+}
+
+/// Connects, if that takes no waiting.
+fn knock(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -168,6 +184,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn directory() -> tempfile::TempDir {
@@ -206,6 +224,18 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok());
         drop(first);
         assert!(ApiSocket::bind(&path).is_ok());
+    }
+
+    #[test]
+    fn one_that_is_too_busy_to_answer_is_alive() {
+        let directory = directory();
+        let path = directory.path().join("tandem.sock");
+        let _socket = ApiSocket::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = knock(&path) {
+            waiting.push(stream);
+        }
+        assert!(matches!(ApiSocket::bind(&path), Err(SocketError::InUse(_))));
     }
 
     #[test]

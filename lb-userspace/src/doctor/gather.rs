@@ -14,7 +14,7 @@ use nix::sys::{
 use super::{BpfFs, Daemon, Facts, Interface, Running, tables};
 use crate::{
     api::{Client, ClientError},
-    config::{self, ConfigError},
+    config,
     core::model::{Config, Limits},
     datapath::{Kernel, MapSizes},
     net::{
@@ -50,7 +50,7 @@ pub async fn gather(scope: &Scope, client: &Client) -> Facts {
     let (config, config_error) = match scope.config.as_deref().map(config::load) {
         None => (None, None),
         Some(Ok(loaded)) => (Some(loaded.config), None),
-        Some(Err(error)) => (None, Some(one_line(&error))),
+        Some(Err(error)) => (None, Some(error.to_string())),
     };
     let interfaces = interfaces(scope, config.as_ref(), &daemon);
     let limits = config.map_or_else(Limits::default, |config| config.limits);
@@ -99,10 +99,6 @@ async fn ask(client: &Client) -> Daemon {
         Err(ClientError::NotRunning { .. }) => Daemon::NotRunning,
         Err(error) => Daemon::Unknown(error.to_string()),
     }
-}
-
-fn one_line(error: &ConfigError) -> String {
-    error.to_string()
 }
 
 fn interfaces(scope: &Scope, config: Option<&Config>, daemon: &Daemon) -> Vec<String> {

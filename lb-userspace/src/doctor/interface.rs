@@ -203,12 +203,14 @@ pub(super) fn room(link: &LinkFacts, forward: Forward) -> Finding {
             ),
         );
     }
+    let spare = match mtu - CLIENT_MTU {
+        0 => "there is no room for a tunnel's headers".to_owned(),
+        spare => format!("a tunnel could add up to {spare} bytes"),
+    };
     Finding::ok(
         CHECK,
         format!(
-            "{name} has room for clients' packets (MTU {mtu}); direct routing adds nothing to them, a tunnel could add \
-             up to {} bytes",
-            mtu - CLIENT_MTU
+            "{name} has room for clients' packets (MTU {mtu}); direct routing adds nothing to them, {spare}"
         ),
     )
 }
