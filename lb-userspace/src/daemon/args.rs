@@ -22,7 +22,7 @@ pub struct Args {
     /// Without a file: interface whose packets are balanced; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub interface: Vec<String>,
-    /// Without a file: VIP and port, as 192.0.2.10:80 or [2001:db8::10]:53/udp; may be repeated.
+    /// Without a file: VIP and port, as `192.0.2.10:80` or `[2001:db8::10]:53/udp`; may be repeated.
     #[arg(long, value_name = "VIP:PORT[/PROTOCOL]")]
     pub vip: Vec<String>,
     /// Without a file: backend, and its weight if not 100; may be repeated.
