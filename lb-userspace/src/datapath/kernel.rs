@@ -13,6 +13,7 @@ use lb_common::{
     hash::Seed,
     reason::Reason,
 };
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::{
     AttachMode, Claim, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock,
@@ -249,7 +250,8 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Da
 }
 
 fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
-    program(ebpf, name)?.load().map_err(|source| {
+    let program = program(ebpf, name)?;
+    undisturbed(|| program.load()).map_err(|source| {
         if object::permission(&source) {
             DatapathError::Permission {
                 what: format!("load the XDP program `{name}`"),
@@ -261,6 +263,18 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError
             }
         }
     })
+}
+
+/// Holds signals back meanwhile. One of them would make the kernel give up the verification (EAGAIN), and aya begin anew with
+/// the verifier's log, which takes twenty times as long.
+fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let done = work();
+    if let Ok(before) = before {
+        // It was valid a moment ago.
+        let _ = before.thread_set_mask();
+    }
+    done
 }
 
 fn measure_clock() -> Result<JiffyClock, DatapathError> {

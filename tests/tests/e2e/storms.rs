@@ -100,12 +100,12 @@ fn reloads_deaths_and_standstills_break_no_connection() -> Result<()> {
     let load = load(&lab, 100)?;
 
     let (mut reloads, mut deaths) = (0, 0);
-    while reloads < 60 || deaths < 5 {
+    while reloads < 40 || deaths < 3 {
         Tandem::write_config(director, &config::web_over(&lab, &chance.backends(BACKENDS)))?;
         tandem.process().signal(Signal::SIGHUP)?;
         reloads += 1;
         tried(&load, 5)?;
-        if chance.below(12) == 0 {
+        if chance.below(10) == 0 {
             tandem.process().kill()?;
             deaths += 1;
             tandem = Tandem::start_again(director)?;

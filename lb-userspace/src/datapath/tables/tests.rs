@@ -352,6 +352,35 @@ fn no_slot_is_lost() {
     }
 }
 
+/// The room is counted as it will be taken, whatever was in force before and is still being read.
+#[test]
+fn room_is_promised_where_there_will_be_room() {
+    let sets: [&[&str]; 6] = [&["a"], &["a", "b"], &["c"], &["c", "d"], &["a", "b", "c"], &[]];
+    for lines in 1..5 {
+        for (before, after) in sets.iter().flat_map(|before| sets.map(|after| (before, after))) {
+            let services = |names: &[&str], with: u8| -> Vec<DesiredService> {
+                let named = (81..).zip(names);
+                named
+                    .map(|(port, name)| service(name, &[frontend(V4, port)], &[with]))
+                    .collect()
+            };
+            let mut tables = Memory::new(LINES * lines, 16).tables();
+            let mut planner = planner(&tables);
+            let mut carry_out = |names: &[&str], with: u8| {
+                let steps = planner.plan(&desired(&services(names, with)));
+                let steps = steps.expect("there are numbers enough");
+                let promised = tables.ensure_room(&steps).is_ok();
+                let done = steps.iter().try_for_each(|step| tables.apply(step)).is_ok();
+                assert_eq!(promised, done, "{before:?} to {names:?} in {lines} tables");
+                done
+            };
+            if carry_out(before, 1) {
+                carry_out(after, 2);
+            }
+        }
+    }
+}
+
 /// Packets that arrive while tables and frontends change meet the old or the new, and nothing in between.
 #[test]
 fn no_packet_meets_a_half_made_change() {
