@@ -17,7 +17,15 @@ const DEFAULT_CONFIG: &str = "/etc/tandem/tandem.toml";
 /// The program, its tables and its connections stay in the kernel when the daemon stops or dies, and packets flow on;
 /// the next daemon takes them up. `tandemd --detach` ends balancing.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "tandemd", version, max_term_width = 100)]
+#[command(
+    name = "tandemd",
+    version,
+    max_term_width = 100,
+    after_help = "SIGHUP has the configuration file read again; SIGTERM and SIGINT end the daemon, not the balancing.\n\n\
+                  It runs as root, or as a user with the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_RAW who \
+                  may write to the directories of --bpffs and --socket.\n\n\
+                  Exit codes: 0 ended as asked, 1 failure, 2 wrong command line or configuration, 4 no permission."
+)]
 pub struct Args {
     /// Configuration file [default: /etc/tandem/tandem.toml, unless the options below say what to do]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "vip", "backend"])]
@@ -31,7 +39,7 @@ pub struct Args {
     /// Without a file: backend, and its weight if not 100; may be repeated.
     #[arg(long, value_name = "ADDRESS[=WEIGHT]")]
     pub backend: Vec<String>,
-    /// Directory on a bpf file system in which maps and links outlive the daemon.
+    /// Directory on a bpf file system in which maps and links outlive the daemon; one daemon at a time works with it.
     #[arg(long, value_name = "DIRECTORY", default_value = DEFAULT_DIRECTORY)]
     pub bpffs: PathBuf,
     /// Socket on which `tandem` asks.

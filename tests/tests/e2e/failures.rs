@@ -164,7 +164,12 @@ fn a_start_that_fails_leaves_nothing_behind() -> Result<()> {
     assert_says(&ending, 1, &["read-only", "remount,rw"])?;
     assert_untouched(director)?;
 
-    let _tandem = Tandem::start_again(director)?;
+    let tandem = Tandem::start_again(director)?;
+    let refused = tandem
+        .reload(&good.replace("\"eth0\"", "\"eth0\", \"eth7\""))
+        .expect_err("no such interface");
+    ensure!(refused.to_string().contains("interface `eth7`"), "{refused}");
+    tandem.reload(&good)?;
     assert_eq!(
         http::get(&lab.clients[0], (VIP4, 80).into(), "/", PATIENCE)?.status,
         200
