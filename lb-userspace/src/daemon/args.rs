@@ -1,6 +1,6 @@
 //! The daemon's command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -9,6 +9,9 @@ use crate::{
     datapath::DEFAULT_DIRECTORY,
 };
 
+/// Where the configuration is unless the operator says otherwise.
+const DEFAULT_CONFIG: &str = "/etc/tandem/tandem.toml";
+
 /// Tandem's daemon: balances TCP and UDP connections over backends in XDP.
 ///
 /// The program, its tables and its connections stay in the kernel when the daemon stops or dies, and packets flow on;
@@ -16,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, Parser)]
 #[command(name = "tandemd", version, max_term_width = 100)]
 pub struct Args {
-    /// Configuration file.
+    /// Configuration file [default: /etc/tandem/tandem.toml, unless the options below say what to do]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "vip", "backend"])]
     pub config: Option<PathBuf>,
     /// Without a file: interface whose packets are balanced; may be repeated.
@@ -45,9 +48,20 @@ impl Args {
     /// # Errors
     /// [`ConfigError`], ready to be shown.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        match &self.config {
+        match self.config_path() {
             Some(path) => config::load(path),
             None => config::from_args(&self.interface, &self.vip, &self.backend),
+        }
+    }
+
+    /// The file that the configuration comes from, unless it comes from the arguments.
+    #[must_use]
+    pub fn config_path(&self) -> Option<&Path> {
+        let from_arguments = !(self.interface.is_empty() && self.vip.is_empty() && self.backend.is_empty());
+        match &self.config {
+            Some(path) => Some(path),
+            None if from_arguments => None,
+            None => Some(Path::new(DEFAULT_CONFIG)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{flows::Flows, links::Links, vips::Vips};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         neighbour::Unresolved,
         plan::{Desired, DesiredService, PlanError, Planner, Step},
     },
-    datapath::{AttachMode, Attachment, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
+    datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
     net::monitor::Change,
 };
 
@@ -29,12 +29,12 @@ pub enum DirectorError {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// What only a restart can change.
-    #[error("{what} cannot be changed while the daemon runs; restart it")]
-    NeedsRestart {
-        /// The setting.
-        what: &'static str,
-    },
+    /// The maps have the size that they were made with.
+    #[error(
+        "[limits] cannot be changed while balancing goes on: set them back, or end balancing with `tandemd --detach` (which \
+         forgets all connections) and start again"
+    )]
+    Limits,
 }
 
 impl From<StepError> for DirectorError {
@@ -49,7 +49,8 @@ pub(super) struct Director {
     pub(super) kernel: Kernel,
     pub(super) planner: Planner,
     pub(super) links: Links,
-    pub(super) attachments: Vec<Attachment>,
+    /// Interfaces of the configuration in force, and whether the program is on them at present.
+    pub(super) interfaces: BTreeMap<String, bool>,
     /// Slots of each backend, by number.
     pub(super) slots: BTreeMap<u32, u32>,
     /// The latest census, and when it was taken.
@@ -64,6 +65,8 @@ pub(super) struct Director {
     pub(super) flows: Arc<Flows>,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
+    /// What went wrong when the maps were to follow the links; they still have to.
+    behind: Option<String>,
 }
 
 impl Director {
@@ -91,7 +94,7 @@ impl Director {
             links: Links::inherit(&inventory),
             census: Census::default(),
             census_at: None,
-            attachments: Vec::new(),
+            interfaces: BTreeMap::new(),
             slots: BTreeMap::new(),
             config,
             vips,
@@ -100,6 +103,7 @@ impl Director {
             flows: Arc::new(Flows::new(&kernel)),
             kernel,
             adopted: false,
+            behind: None,
         })
     }
 
@@ -124,30 +128,61 @@ impl Director {
         self.links.note(change)
     }
 
-    /// Puts in force what the links call for, once a configuration was adopted.
-    pub(super) fn converge(&mut self) -> Result<(), DirectorError> {
+    /// Puts in force what the links call for, once a configuration was adopted. What fails is said once, and tried again.
+    pub(super) fn converge(&mut self) {
         if !self.adopted {
-            return Ok(());
+            return;
         }
-        let steps = self.planner.plan(&self.desired(&self.config))?;
-        self.execute(&steps)
+        let failed = self.apply(&self.desired(&self.config)).err();
+        let failed = failed.map(|error| error.to_string());
+        if failed != self.behind {
+            match &failed {
+                Some(error) => {
+                    error!(%error, "backends have changed, and the packet path cannot follow; trying again")
+                }
+                None => info!("the packet path is up to date again"),
+            }
+        }
+        self.behind = failed;
     }
 
-    /// Changes over to a configuration: all of it or, with an error, nothing of its services.
+    /// Tries again what failed before.
+    pub(super) fn catch_up(&mut self) {
+        if self.behind.is_some() {
+            self.converge();
+        }
+    }
+
+    /// Changes over to a configuration or, with an error, stays with the one before.
     ///
-    /// Packets find their services before the interfaces and the VIPs lead them here.
+    /// Packets find their services before the VIPs lead them here.
     pub(super) async fn adopt(&mut self, config: Config) -> Result<(), DirectorError> {
         if config.limits != self.config.limits {
-            return Err(DirectorError::NeedsRestart { what: "[limits]" });
+            return Err(DirectorError::Limits);
         }
-        let steps = self.planner.plan(&self.desired(&config))?;
-        self.execute(&steps)?;
+        let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
+        if let Err(error) = self.apply(&self.desired(&config)) {
+            // Some of it may be in force already.
+            self.converge();
+            self.kernel.release(&added)?;
+            return Err(error);
+        }
+        for interface in self.kernel.release_others(&config.director.interfaces)? {
+            info!(interface, "released");
+        }
         self.config = config;
+        self.interfaces = interfaces;
         self.adopted = true;
+        self.behind = None;
+        self.kernel.keep();
         self.flows.set_names(self.names());
-        self.attach()?;
         self.hold_vips().await;
         Ok(())
+    }
+
+    fn apply(&mut self, desired: &Desired) -> Result<(), DirectorError> {
+        let steps = self.planner.plan(desired)?;
+        self.execute(&steps)
     }
 
     fn desired(&self, config: &Config) -> Desired {
@@ -170,13 +205,10 @@ impl Director {
     fn execute(&mut self, steps: &[Step]) -> Result<(), DirectorError> {
         for step in steps {
             debug!(?step);
-            if let Step::AssignBackend { backend, .. } = step {
-                self.kernel.reset_backend_totals(*backend)?;
-            }
-            if let Err(error) = self.kernel.tables.apply(step) {
+            if let Err(error) = self.take(step) {
                 // The planner believes that the step was taken: let it look again at what there is.
                 self.replan();
-                return Err(error.into());
+                return Err(error);
             }
             if let Step::SetSchedule { service, .. } = step {
                 self.count_slots(*service);
@@ -186,6 +218,13 @@ impl Director {
             self.flows.set_names(self.names());
         }
         Ok(())
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), DirectorError> {
+        if let Step::AssignBackend { backend, .. } = step {
+            self.kernel.reset_backend_totals(*backend)?;
+        }
+        Ok(self.kernel.tables.apply(step)?)
     }
 
     fn replan(&mut self) {
@@ -209,49 +248,56 @@ impl Director {
         self.slots.extend(self.kernel.tables.slot_counts(service));
     }
 
-    /// Attaches to the configured interfaces, and releases others that an earlier configuration had.
-    pub(super) fn attach(&mut self) -> Result<(), DirectorError> {
-        self.attachments.clear();
-        for interface in self.config.director.interfaces.clone() {
-            let attachment = self.kernel.attach(&interface)?;
-            match attachment.mode {
-                AttachMode::Native => info!(interface, "attached in native mode"),
-                AttachMode::Updated => info!(interface, "replaced the program of an earlier daemon in place"),
-                AttachMode::Generic => warn!(
-                    interface,
-                    "attached in GENERIC mode: the driver has no XDP, every packet costs an skb, and throughput is a \
-                     fraction of what native mode gives"
-                ),
-            }
-            self.attachments.push(attachment);
+    /// Attaches to all of these interfaces or, with an error, to none that was not attached before. One that is in force
+    /// already may be gone for the moment: it must not keep the operator from changing something else.
+    fn attach(&mut self, interfaces: &[String]) -> Result<Attached, DirectorError> {
+        let mut attached = Attached::default();
+        for interface in interfaces {
+            let known = self.interfaces.contains_key(interface);
+            let present = match self.kernel.attach(interface) {
+                Ok(AttachMode::Updated) if known => true,
+                Ok(mode) => {
+                    tell(interface, mode);
+                    if mode != AttachMode::Updated {
+                        attached.added.push(interface.clone());
+                    }
+                    true
+                }
+                Err(error @ DatapathError::NoInterface { .. }) if known => {
+                    warn!(interface, %error, "going on without it");
+                    false
+                }
+                Err(error) => {
+                    self.kernel.release(&attached.added)?;
+                    return Err(error.into());
+                }
+            };
+            attached.interfaces.insert(interface.clone(), present);
         }
-        for interface in self.kernel.release_others(&self.config.director.interfaces)? {
-            info!(interface, "released");
-        }
-        Ok(())
+        Ok(attached)
     }
 
-    /// Attaches again where an interface has been replaced by another of the same name.
+    /// Attaches again where the program is no longer on the interface of that name: it is another one now, or somebody took
+    /// the program off.
     pub(super) fn reattach(&mut self) {
-        let present = |attachment: &Attachment| {
-            nix::net::if_::if_nametoindex(attachment.interface.as_str()) != Ok(attachment.ifindex)
-        };
-        for n in 0..self.attachments.len() {
-            if !present(&self.attachments[n]) {
+        for (interface, present) in &mut self.interfaces {
+            if self.kernel.is_attached(interface) {
                 continue;
             }
-            let interface = self.attachments[n].interface.clone();
-            match self.kernel.attach(&interface) {
-                Ok(attachment) => {
-                    info!(interface, "the interface is another one now; attached to it");
-                    self.attachments[n] = attachment;
+            match self.kernel.attach(interface) {
+                Ok(_) => {
+                    warn!(
+                        interface,
+                        "the program was no longer on this interface; attached again"
+                    );
+                    *present = true;
                 }
-                // Gone for the moment: said once, when it went.
-                Err(DatapathError::NoInterface { .. }) if self.attachments[n].ifindex == 0 => {}
-                Err(error) => {
-                    warn!(interface, %error, "cannot attach any more");
-                    self.attachments[n].ifindex = 0;
+                Err(error) if *present => {
+                    warn!(interface, %error, "the program is no longer on this interface; trying again");
+                    *present = false;
                 }
+                // Said when it went.
+                Err(_) => {}
             }
         }
     }
@@ -269,6 +315,13 @@ impl Director {
         self.vips.hold(interface, &wanted).await;
     }
 
+    /// Puts back what is missing of the VIPs.
+    pub(super) async fn keep_vips(&mut self) {
+        if let Some(interface) = self.config.director.interfaces.first() {
+            self.vips.keep(interface).await;
+        }
+    }
+
     /// Takes note of a census.
     pub(super) fn note_census(&mut self, census: Census) -> Result<(), DirectorError> {
         let steps = self.planner.census(|backend| census.of_backend(backend) > 0);
@@ -276,5 +329,26 @@ impl Director {
         self.census_at = Some(Instant::now());
         self.execute(&steps)?;
         Ok(())
+    }
+}
+
+/// What attaching came to.
+#[derive(Default)]
+struct Attached {
+    /// The interfaces, and whether the program is on them.
+    interfaces: BTreeMap<String, bool>,
+    /// Those that it was not on before.
+    added: Vec<String>,
+}
+
+fn tell(interface: &str, mode: AttachMode) {
+    match mode {
+        AttachMode::Native => info!(interface, "attached in native mode"),
+        AttachMode::Updated => info!(interface, "replaced the program in place"),
+        AttachMode::Generic => warn!(
+            interface,
+            "attached in GENERIC mode: the driver has no XDP, every packet costs an skb, and throughput is a fraction of what \
+             native mode gives"
+        ),
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod director;
+mod failure;
 mod flows;
 mod links;
 mod survey;
@@ -9,7 +10,12 @@ mod views;
 mod vips;
 
 use std::{
-    collections::BTreeSet, fmt, io::IsTerminal as _, net::IpAddr, path::PathBuf, process::ExitCode,
+    collections::BTreeSet,
+    fmt,
+    io::{self, IsTerminal as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
     time::Duration,
 };
 
@@ -24,61 +30,23 @@ use tracing::{error, info, warn};
 
 pub use self::args::Args;
 pub use self::director::DirectorError;
+pub use self::failure::DaemonError;
 use self::{director::Director, survey::Survey, vips::Vips};
 use crate::{
     api::{
-        self, ApiSocket, Bounds, SocketError,
+        self, ApiSocket, Bounds,
         query::{self, Query},
     },
     config::{self, ConfigError},
     core::{model::Config, neighbour::Timing},
-    datapath::{DatapathError, Pins},
-    net::{
-        NetlinkError,
-        monitor::{Monitor, MonitorError},
-    },
+    datapath::Pins,
+    net::monitor::Monitor,
 };
 
 /// How long a configuration waits for its backends to be found before it is adopted without those that are missing.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Between two censuses of the flow table.
 const CENSUS: Duration = Duration::from_secs(1);
-
-/// Why the daemon ends.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// The director cannot work.
-    #[error(transparent)]
-    Director(#[from] DirectorError),
-    /// The datapath cannot be removed.
-    #[error(transparent)]
-    Datapath(#[from] DatapathError),
-    /// The API's socket.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// The kernel's tables cannot be followed.
-    #[error(transparent)]
-    Monitor(#[from] MonitorError),
-    /// The kernel's tables cannot be changed.
-    #[error(transparent)]
-    Netlink(#[from] NetlinkError),
-    /// A signal handler or the runtime.
-    #[error("cannot set up the daemon: {0}")]
-    Setup(#[from] std::io::Error),
-}
-
-impl DaemonError {
-    /// As documented: 4 where permission lacks, 1 otherwise.
-    fn exit_code(&self) -> ExitCode {
-        let permission = match self {
-            Self::Director(DirectorError::Datapath(error)) | Self::Datapath(error) => {
-                matches!(error, DatapathError::Permission { .. })
-            }
-            _ => false,
-        };
-        ExitCode::from(if permission { 4 } else { 1 })
-    }
-}
 
 /// Runs `tandemd`. Exit codes: 0 ended as asked, 1 failure, 2 usage or configuration, 4 permission.
 #[must_use]
@@ -90,28 +58,29 @@ pub fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
         .init();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&DaemonError::Setup(error)),
     };
     if args.detach {
-        return match runtime.block_on(detach(&args.bpffs)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        };
+        return end(runtime.block_on(detach(&args.bpffs)));
     }
     let loaded = match args.load() {
         Ok(loaded) => loaded,
         Err(error) => {
             eprint!("{}", error.render());
-            return ExitCode::from(2);
+            return failure::exit_code_of(&error);
         }
     };
     eprint!("{}", loaded.warnings);
-    match runtime.block_on(run(&args, loaded.config)) {
+    end(runtime.block_on(run(&args, loaded.config)))
+}
+
+fn end(outcome: Result<(), DaemonError>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -123,9 +92,12 @@ fn fail(error: &DaemonError) -> ExitCode {
 }
 
 /// Ends balancing.
-async fn detach(bpffs: &std::path::Path) -> Result<(), DaemonError> {
+async fn detach(bpffs: &Path) -> Result<(), DaemonError> {
+    let pins = Pins::new(bpffs);
+    let claim = pins.claim_existing()?;
     Vips::open()?.drop_all().await?;
-    if Pins::new(bpffs).remove_all()? {
+    if claim.is_some() {
+        pins.remove_all()?;
         info!("released the interfaces, and forgot the connections");
     } else {
         info!(directory = %bpffs.display(), "nothing to detach");
@@ -149,17 +121,34 @@ struct Daemon {
     survey: Survey,
     config_path: Option<PathBuf>,
     queries: mpsc::Receiver<Query>,
+    signals: Signals,
+}
+
+/// What the operator and the service manager say.
+struct Signals {
+    reload: Signal,
+    stop: [Signal; 2],
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            stop: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
+        })
+    }
 }
 
 async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
-    // First of all: two daemons must not write the same maps.
-    let socket = ApiSocket::bind(&args.socket)?;
-    let pins = Pins::new(&args.bpffs);
-    let source = match &args.config {
+    // First of all: who asks for a reload while the daemon starts must not kill it.
+    let signals = Signals::catch()?;
+    let source = match args.config_path() {
         Some(path) => path.display().to_string(),
         None => "command line".to_owned(),
     };
-    let director = Director::open(config.clone(), source, pins, Vips::open()?)?;
+    let director = Director::open(config.clone(), source, Pins::new(&args.bpffs), Vips::open()?)?;
+    let socket = ApiSocket::bind(&args.socket)?;
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {
         survey: Survey::new(&director.kernel),
@@ -167,8 +156,9 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         monitor: Monitor::spawn(Timing::default())?,
         followed: BTreeSet::new(),
         pending: None,
-        config_path: args.config.clone(),
+        config_path: args.config_path().map(Path::to_owned),
         queries,
+        signals,
     };
     daemon.prepare(config);
     let api = tokio::spawn(api::serve(
@@ -186,22 +176,22 @@ impl Daemon {
     async fn serve(&mut self) -> Result<(), DaemonError> {
         let mut ticks = interval(CENSUS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut started = false;
         loop {
             let deadline = self.pending.as_ref().map(|pending| pending.deadline);
+            let [terminate, interrupt] = &mut self.signals.stop;
             tokio::select! {
                 change = self.monitor.next() => self.note(change?)?,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
-                _ = ticks.tick() => self.tick()?,
+                _ = ticks.tick() => self.tick().await?,
                 census = self.survey.finished() => {
                     self.director.note_census(census)?;
                     self.follow();
                 }
                 Some(query) = self.queries.recv() => self.director.answer(query).await,
-                _ = hangup.recv() => self.reload(),
-                () = either(&mut stop) => break,
+                _ = self.signals.reload.recv() => self.reload(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
             }
             if let Some(pending) = self.due() {
                 let outcome = self.director.adopt(pending.config).await;
@@ -230,13 +220,15 @@ impl Daemon {
             matters |= self.director.note(change?);
         }
         if matters {
-            self.director.converge()?;
+            self.director.converge();
         }
         Ok(())
     }
 
-    fn tick(&mut self) -> Result<(), DaemonError> {
+    async fn tick(&mut self) -> Result<(), DaemonError> {
         self.director.reattach();
+        self.director.keep_vips().await;
+        self.director.catch_up();
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
         self.director.flows.set_now(jiffies);
         self.survey.start(jiffies);
@@ -246,10 +238,13 @@ impl Daemon {
     /// Begins to change over to a configuration: its backends are looked up first, so that no service is without any.
     fn prepare(&mut self, config: Config) {
         let targets = self.director.targets(&config);
+        // One that replaces another waits no longer than that would have: reloads in a row must not put off for ever what
+        // they ask for.
+        let waiting = self.pending.take().map(|pending| pending.deadline);
         self.pending = Some(Pending {
             config,
             targets,
-            deadline: Instant::now() + SETTLE,
+            deadline: waiting.unwrap_or_else(|| Instant::now() + SETTLE),
         });
         self.follow();
     }
@@ -300,12 +295,5 @@ fn warn_of(warnings: &impl fmt::Display) {
     let text = warnings.to_string();
     if !text.is_empty() {
         warn!("{text}");
-    }
-}
-
-async fn either((a, b): &mut (Signal, Signal)) {
-    tokio::select! {
-        _ = a.recv() => {}
-        _ = b.recv() => {}
     }
 }
