@@ -69,7 +69,7 @@ impl Front {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn new(template: &Template, flows: u64, order: Order, target: &Target<'_>) -> Result<Self> {
+    pub fn new(template: &Template, flows: u32, order: Order, target: &Target<'_>) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .load(OBJECT)
             .context("the kernel refused the benchmark's maps (are you root?)")?;

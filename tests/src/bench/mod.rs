@@ -8,6 +8,7 @@ pub mod fastpath;
 pub mod front;
 pub mod machine;
 pub mod measure;
+pub mod memory;
 pub mod report;
 pub mod stats;
 pub mod template;

@@ -1,0 +1,85 @@
+//! How much memory the flow table takes.
+
+use std::{
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
+
+use anyhow::{Context as _, Result};
+use aya::maps::loaded_maps;
+use lb_common::{abi::names::FLOWS_V4, flow_table::WAYS};
+use lb_userspace::datapath::Kernel;
+use serde::Serialize;
+
+/// Flows that the target speaks of.
+pub const FLOWS: u64 = 4 << 20;
+/// Bytes that they may take.
+pub const TARGET: u64 = 160_000_000;
+
+/// Memory of the IPv4 flow table.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Memory {
+    /// Flows that the measured table has room for.
+    pub places: u64,
+    /// Bytes that the kernel charges for it.
+    pub bytes: u64,
+    /// Bytes of a table for [`FLOWS`] flows.
+    pub bytes_for_target: u64,
+    /// Bytes that it may have.
+    pub target: u64,
+}
+
+impl Memory {
+    /// Asks the kernel about the IPv4 flow table of this datapath.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn of(kernel: &mut Kernel) -> Result<Self> {
+        let ids = kernel.program()?.info()?.map_ids()?;
+        let ids = ids.context("this kernel does not tell which maps a program uses")?;
+        for map in loaded_maps() {
+            let map = map.context("listing the maps")?;
+            // The kernel cuts names after 15 bytes.
+            if !ids.contains(&map.id()) || map.name_as_str().is_none_or(|name| name != FLOWS_V4) {
+                continue;
+            }
+            let places = u64::from(map.max_entries()) * WAYS as u64;
+            let descriptor = map.fd().context("opening the flow table")?;
+            let path = format!("/proc/self/fdinfo/{}", descriptor.as_fd().as_raw_fd());
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+            let bytes = memlock(&text).with_context(|| format!("no memlock in {path}"))?;
+            return Ok(Self::new(places, bytes));
+        }
+        anyhow::bail!("the program uses no map {FLOWS_V4}")
+    }
+
+    fn new(places: u64, bytes: u64) -> Self {
+        Self {
+            places,
+            bytes,
+            bytes_for_target: (bytes * FLOWS).div_ceil(places.max(1)),
+            target: TARGET,
+        }
+    }
+}
+
+fn memlock(fdinfo: &str) -> Option<u64> {
+    let value = fdinfo.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+    value.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_figure_is_scaled() {
+        assert_eq!(
+            memlock("pos:\t0\nmemlock:\t67108864\nmap_id:\t3\n"),
+            Some(67_108_864)
+        );
+        assert_eq!(memlock("pos:\t0\n"), None);
+        let memory = Memory::new(1 << 20, 33 << 20);
+        assert_eq!(memory.bytes_for_target, 33 * FLOWS);
+    }
+}
