@@ -138,7 +138,7 @@ impl Director {
         if failed != self.behind {
             match &failed {
                 Some(error) => {
-                    error!(%error, "backends have changed, and the packet path cannot follow; trying again")
+                    error!(%error, "backends have changed, and the packet path cannot follow; trying again");
                 }
                 None => info!("the packet path is up to date again"),
             }

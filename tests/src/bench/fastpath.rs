@@ -324,9 +324,9 @@ fn large_cases(templates: &Templates) -> Vec<Case> {
 fn in_words(flows: u32) -> String {
     const MILLION: u32 = 1_000_000;
     match flows {
-        MILLION.. if flows % MILLION == 0 => format!("{} M", flows / MILLION),
+        MILLION.. if flows.is_multiple_of(MILLION) => format!("{} M", flows / MILLION),
         MILLION.. => format!("{:.1} M", f64::from(flows) / 1e6),
-        1000.. if flows % 1000 == 0 => format!("{} k", flows / 1000),
+        1000.. if flows.is_multiple_of(1000) => format!("{} k", flows / 1000),
         _ => flows.to_string(),
     }
 }
