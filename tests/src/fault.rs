@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::error::LabError;
 use crate::host::Host;
-use crate::interface::Interface;
+use crate::interface::{Interface, spell};
 
 impl Host {
     /// Takes an interface down, as an administrator would; its addresses stay.
@@ -21,6 +21,37 @@ impl Host {
     /// [`LabError::NoInterface`], or what the system refused.
     pub fn link_up(&self, interface: &str) -> Result<(), LabError> {
         self.set_link(interface, "up")
+    }
+
+    /// Deletes an interface, as a driver does that gives up; its addresses and whatever was attached to it are gone.
+    ///
+    /// # Errors
+    /// [`LabError::NoInterface`], or what the system refused.
+    pub fn delete_interface(&self, interface: &str) -> Result<(), LabError> {
+        self.interface(interface)?.demolish(self)
+    }
+
+    /// Makes an interface that was deleted anew: the same name and addresses, another index.
+    ///
+    /// # Errors
+    /// [`LabError::NoInterface`], or what the system refused.
+    pub fn recreate_interface(&self, interface: &str) -> Result<(), LabError> {
+        self.interface(interface)?.build(self)
+    }
+
+    /// Gives an interface another MAC address, as a replaced machine has, and tells the network of it.
+    ///
+    /// # Errors
+    /// [`LabError::NoInterface`], or what the system refused.
+    pub fn change_mac(&self, interface: &str, mac: [u8; 6]) -> Result<(), LabError> {
+        let interface = self.interface(interface)?;
+        let name = interface.name();
+        self.namespace()
+            .set(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
+        self.namespace()
+            .set(&format!("ipv6/conf/{name}/ndisc_notify"), "1")?;
+        self.namespace()
+            .ip(&[format!("link set {name} address {}", spell(mac))])
     }
 
     /// Makes the host forget the MAC address of a neighbour on an interface.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::device;
 use crate::error::LabError;
@@ -50,7 +50,7 @@ struct Shared {
     switch: Switch,
     port: String,
     /// Keeps the program on the switch port attached.
-    pass: OnceLock<Link>,
+    pass: Mutex<Option<Link>>,
 }
 
 impl Interface {
@@ -65,14 +65,30 @@ impl Interface {
             .iter()
             .map(|text| text.parse())
             .collect::<Result<_, _>>()?;
-        let name = format!("eth{number}");
-        let port = format!("{}-{number}", host.name());
-        let mac = host.mac(number);
-        let switch_name = switch.namespace().name();
+        let shared = Shared {
+            name: format!("eth{number}"),
+            mac: host.mac(number),
+            addresses,
+            switch: switch.clone(),
+            port: format!("{}-{number}", host.name()),
+            pass: Mutex::default(),
+        };
+        let interface = Self {
+            shared: Arc::new(shared),
+        };
+        interface.build(host)?;
+        Ok(interface)
+    }
+
+    /// Makes the link, as it was when the host was connected.
+    pub(crate) fn build(&self, host: &Host) -> Result<(), LabError> {
+        let (name, port) = (self.name(), self.port());
+        let switch = self.switch().namespace();
         let mut commands = vec![
             format!(
-                "link add {name} address {} type veth peer name {port} netns {switch_name}",
-                spell(mac)
+                "link add {name} address {} type veth peer name {port} netns {}",
+                spell(self.mac()),
+                switch.name()
             ),
             format!("link set {name} up"),
         ];
@@ -81,24 +97,17 @@ impl Interface {
             let nodad = if address.ip.is_ipv6() { " nodad" } else { "" };
             format!("address add {}/{} dev {name}{nodad}", address.ip, address.prefix)
         };
-        commands.extend(addresses.iter().map(assign));
+        commands.extend(self.addresses().iter().map(assign));
         host.namespace().ip(&commands)?;
-        switch
-            .namespace()
-            .ip(&[format!("link set {port} master {BRIDGE} up")])?;
-        device::wait_until_running(host.namespace(), &name)?;
-        device::wait_until_running(switch.namespace(), &port)?;
-        let shared = Shared {
-            name,
-            mac,
-            addresses,
-            switch: switch.clone(),
-            port,
-            pass: OnceLock::new(),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        switch.ip(&[format!("link set {port} master {BRIDGE} up")])?;
+        device::wait_until_running(host.namespace(), name)?;
+        device::wait_until_running(switch, port)
+    }
+
+    /// Removes the link, both ends of it.
+    pub(crate) fn demolish(&self, host: &Host) -> Result<(), LabError> {
+        *self.pass() = None;
+        host.namespace().ip(&[format!("link del {}", self.name())])
     }
 
     /// The interface's name in its host: `eth0` is the first that was connected.
@@ -141,15 +150,19 @@ impl Interface {
     /// # Errors
     /// What the system refused.
     pub fn expect_xdp(&self) -> Result<(), LabError> {
-        if self.shared.pass.get().is_some() {
+        let mut pass = self.pass();
+        if pass.is_some() {
             return Ok(());
         }
         let port = self.port();
         let namespace = self.switch().namespace();
         device::turn_off_transmit(namespace, port)?;
-        let link = Program::pass()?.attach(namespace, port)?;
-        let _ = self.shared.pass.set(link);
+        *pass = Some(Program::pass()?.attach(namespace, port)?);
         Ok(())
+    }
+
+    fn pass(&self) -> MutexGuard<'_, Option<Link>> {
+        self.shared.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -45,7 +45,7 @@ impl Default for Bounds {
             connections: 64,
             dumps: 8,
             header_bytes: 16 << 10,
-            header_time: Duration::from_secs(5),
+            header_time: Duration::from_secs(2),
             read_time: Duration::from_secs(300),
             answer_time: Duration::from_secs(3),
         }

@@ -15,6 +15,7 @@ use crate::{
         model::Config,
         neighbour::Unresolved,
         plan::{Desired, DesiredService, PlanError, Planner, Step},
+        slots::NoSpace,
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
     net::monitor::Change,
@@ -29,6 +30,14 @@ pub enum DirectorError {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// No room for a service's schedule.
+    #[error("service `{service}`: {source}")]
+    NoRoom {
+        /// Its name.
+        service: String,
+        /// Why.
+        source: NoSpace,
+    },
     /// The maps have the size that they were made with.
     #[error(
         "[limits] cannot be changed while balancing goes on: set them back, or end balancing with `tandemd --detach` (which \
@@ -181,8 +190,29 @@ impl Director {
     }
 
     fn apply(&mut self, desired: &Desired) -> Result<(), DirectorError> {
+        let before = self.planner.clone();
         let steps = self.planner.plan(desired)?;
+        if let Err(error) = self.kernel.tables.ensure_room(&steps) {
+            let error = self.name(error, desired);
+            self.planner = before;
+            return Err(error);
+        }
         self.execute(&steps)
+    }
+
+    /// Says which service it is that the number stands for.
+    fn name(&self, error: StepError, desired: &Desired) -> DirectorError {
+        let StepError::NoSlots { service, source } = error else {
+            return error.into();
+        };
+        let named = |desired: &&DesiredService| self.planner.service_number(&desired.name) == Some(service);
+        match desired.services.iter().find(named) {
+            Some(desired) => DirectorError::NoRoom {
+                service: desired.name.clone(),
+                source,
+            },
+            None => StepError::NoSlots { service, source }.into(),
+        }
     }
 
     fn desired(&self, config: &Config) -> Desired {

@@ -11,8 +11,7 @@ use super::StepError;
 pub enum DatapathError {
     /// No permission.
     #[error(
-        "no permission to {what}: run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON \
-         (and CAP_SYS_ADMIN on kernels whose bpf file system asks for it)"
+        "no permission to {what}: run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_RAW"
     )]
     Permission {
         /// The attempt.

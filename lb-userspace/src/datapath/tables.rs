@@ -106,14 +106,7 @@ impl Books {
     /// The services whose schedules cannot be: they overlap or lie outside.
     pub fn new(slots: &[SlotLine], services: &[ServiceEntry]) -> Result<Self, String> {
         let capacity = slots.len() as u32 * SLOTS_PER_LINE;
-        let used = services
-            .iter()
-            .map(ServiceEntry::schedule)
-            .filter(|schedule| schedule.length > 0);
-        let used = used.map(|schedule| SlotRange {
-            start: schedule.base,
-            len: schedule.length,
-        });
+        let used = services.iter().filter_map(in_force);
         let allocator = SlotAllocator::with_used(capacity, used).map_err(|error| error.to_string())?;
         Ok(Self {
             allocator,
@@ -171,6 +164,39 @@ impl Tables {
         Ok(())
     }
 
+    /// Makes sure that there will be room for every schedule of these steps, taken one after the other.
+    ///
+    /// # Errors
+    /// [`StepError::NoSlots`] for the first that will not fit; nothing has changed.
+    pub fn ensure_room(&self, steps: &[Step]) -> Result<(), StepError> {
+        let mut allocator = self.books.allocator.clone();
+        for &(_, range) in &self.books.retired {
+            free(&mut allocator, range);
+        }
+        let mut ranges = BTreeMap::new();
+        for step in steps {
+            let Step::SetSchedule { service, schedule } = step else {
+                continue;
+            };
+            let old = match ranges.remove(service) {
+                Some(range) => range,
+                None => in_force(element(&self.services, "service", *service)?),
+            };
+            let new = match schedule.slots() {
+                0 => None,
+                slots => Some(allocator.allocate(slots).map_err(|source| StepError::NoSlots {
+                    service: *service,
+                    source,
+                })?),
+            };
+            if let Some(old) = old {
+                free(&mut allocator, old);
+            }
+            ranges.insert(*service, new);
+        }
+        Ok(())
+    }
+
     fn backend(&self, number: u32) -> Result<&BackendEntry, StepError> {
         element(&self.backends, "backend", number)
     }
@@ -194,17 +220,11 @@ impl Tables {
             }
         };
         let entry = element(&self.services, "service", service)?;
-        let old = entry.schedule();
+        let old = in_force(entry);
         entry.set_schedule(schedule);
-        if old.length > 0 {
-            self.books.retired.push((
-                Instant::now(),
-                SlotRange {
-                    start: old.base,
-                    len: old.length,
-                },
-            ));
-        }
+        self.books
+            .retired
+            .extend(old.map(|range| (Instant::now(), range)));
         Ok(())
     }
 
@@ -233,8 +253,7 @@ impl Tables {
         self.books.retired = waiting;
         let done: Vec<(Instant, SlotRange)> = done;
         for (_, range) in done {
-            let freed = self.books.allocator.free(range);
-            debug_assert!(freed.is_ok(), "a range that was in force was allocated");
+            free(&mut self.books.allocator, range);
         }
     }
 
@@ -288,6 +307,21 @@ impl Tables {
     pub fn vips(&self) -> &BTreeSet<IpAddr> {
         &self.books.vips
     }
+}
+
+/// The range of a service's schedule; none of one that is empty.
+fn in_force(service: &ServiceEntry) -> Option<SlotRange> {
+    let schedule = service.schedule();
+    (schedule.length > 0).then_some(SlotRange {
+        start: schedule.base,
+        len: schedule.length,
+    })
+}
+
+/// Takes back a range that was in force.
+fn free(allocator: &mut SlotAllocator, range: SlotRange) {
+    let freed = allocator.free(range);
+    debug_assert!(freed.is_ok(), "a range that was in force was allocated");
 }
 
 /// Writes one generation of one family: the frontends, and each VIP once more for echo requests.

@@ -3,4 +3,7 @@
 mod config;
 mod continuity;
 mod direct_routing;
+mod failures;
+mod network;
 mod operator;
+mod storms;

@@ -120,6 +120,13 @@ pub struct ScheduleSpec {
 }
 
 impl ScheduleSpec {
+    /// Length of the table.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        let any = self.entries.iter().any(|(_, entry)| entry.weight > 0);
+        if any { self.table_size } else { 0 }
+    }
+
     /// The table: the number of a backend for each slot; empty when no backend has a weight.
     #[must_use]
     pub fn table(&self) -> Vec<u32> {
