@@ -14,6 +14,9 @@ pub mod stats;
 pub mod template;
 pub mod world;
 
-#[expect(dead_code, reason = "drawing is for the front and for tests")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the front draws, and tests look at what it draws")
+)]
 #[path = "../../../lb-ebpf/src/bin/bench_xdp/packet_source.rs"]
 mod packet_source;
