@@ -131,7 +131,7 @@ fn a_case_that_is_not_what_it_claims_is_refused() {
 #[test]
 fn every_case_of_the_fast_path_is_what_it_claims() {
     let options = fastpath::Options {
-        flows: 5000,
+        flows: fastpath::MIN_FLOWS,
         services: 4,
         rounds: 1,
         filter: None,
@@ -142,9 +142,9 @@ fn every_case_of_the_fast_path_is_what_it_claims() {
     assert_eq!(rounds, 1);
     assert!(report.rows.iter().all(|row| row.nanoseconds.median > 0.0));
     let memory = report.memory.unwrap();
-    assert_eq!(memory.places, 16_384);
+    assert_eq!(memory.places, 131_072);
     assert!(
-        memory.bytes >= 16_384 * 32 && memory.bytes < 16_384 * 40,
+        memory.bytes >= 131_072 * 32 && memory.bytes < 131_072 * 40,
         "{memory:?}"
     );
 }

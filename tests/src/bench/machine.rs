@@ -4,6 +4,8 @@ use std::{
     fs,
     hint::black_box,
     os::fd::{AsFd, AsRawFd as _},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -112,6 +114,9 @@ pub struct Stillness {
     best: f64,
 }
 
+/// How long to wait for others to end.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// What the work may take in place of its best time.
 const STILL: f64 = 1.05;
 
@@ -126,6 +131,21 @@ impl Stillness {
             stillness.now()?;
         }
         Ok(stillness)
+    }
+
+    /// Waits until the CPU is ours alone, for a while; whether it is.
+    ///
+    /// # Errors
+    /// Never on Linux.
+    pub fn wait(&mut self) -> Result<bool> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let still = self.now()?;
+            if still || Instant::now() > deadline {
+                return Ok(still);
+            }
+            thread::sleep(PATIENCE / 50);
+        }
     }
 
     /// Whether the CPU is ours alone now.
