@@ -3,7 +3,8 @@
 use lb_common::{
     abi::{FrontendKey4, FrontendKey6},
     packet::{
-        EtherType, Ethernet, FlowKey4, FlowKey6, Ipv4, Ipv6, TcpFlags, Transport, is_echo_request, protocol,
+        EtherType, Ethernet, FlowKey4, FlowKey6, Ipv4, Ipv6, TcpFlags, Transport, is_echo_request4,
+        is_echo_request6, protocol,
     },
     reason::Reason,
     tcp_state::FlowState,
@@ -65,7 +66,7 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac);
     }
     let (offset, length) = ip.validate(packet)?;
-    if ip.protocol() == protocol::ICMP && is_echo_request(packet, protocol::ICMP, offset) {
+    if is_echo_request4(packet, ip.protocol(), offset, length) {
         if !is_vip::<V4>(&FrontendKey4::new(ip.destination(), 0, protocol::ICMP)) {
             return Err(Reason::NotVip);
         }
@@ -83,7 +84,7 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac);
     }
     let payload = ip.validate(packet)?;
-    if payload.protocol == protocol::ICMPV6 && is_echo_request(packet, protocol::ICMPV6, payload.offset) {
+    if is_echo_request6(packet, payload.protocol, payload.offset, payload.length) {
         if !is_vip::<V6>(&FrontendKey6::new(ip.destination(), 0, protocol::ICMPV6)) {
             return Err(Reason::NotVip);
         }

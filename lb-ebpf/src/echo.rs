@@ -58,7 +58,13 @@ unsafe fn retype(icmp: *mut u8, new_type: u8) {
         let old = icmp.cast::<u16>().read_volatile();
         icmp.write_volatile(new_type);
         let new = icmp.cast::<u16>().read_volatile();
-        update(icmp.add(2), old, new);
+        let checksum = icmp.add(2).cast::<u16>();
+        update(checksum.cast(), old, new);
+        // A message of zeroes has the other zero of one's complement, which an update cannot know (RFC 1624 section 3);
+        // for every other message both are right.
+        if checksum.read_volatile() == 0 {
+            checksum.write_volatile(0xFFFF);
+        }
     }
 }
 

@@ -3,6 +3,11 @@
 //! Arrows run one way: `core` decides and knows nothing of I/O; `config`, `datapath` and `net` know `core`;
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
 
+pub mod api;
+pub mod cli;
 pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod datapath;
+pub mod doctor;
+pub mod net;

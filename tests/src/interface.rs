@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
+use crate::device;
 use crate::error::LabError;
 use crate::host::Host;
-use crate::offload;
 use crate::switch::{BRIDGE, Switch};
 use crate::xdp::{Link, Program};
 
@@ -86,6 +86,8 @@ impl Interface {
         switch
             .namespace()
             .ip(&[format!("link set {port} master {BRIDGE} up")])?;
+        device::wait_until_running(host.namespace(), &name)?;
+        device::wait_until_running(switch.namespace(), &port)?;
         let shared = Shared {
             name,
             mac,
@@ -144,7 +146,7 @@ impl Interface {
         }
         let port = self.port();
         let namespace = self.switch().namespace();
-        offload::turn_off_transmit(namespace, port)?;
+        device::turn_off_transmit(namespace, port)?;
         let link = Program::pass()?.attach(namespace, port)?;
         let _ = self.shared.pass.set(link);
         Ok(())

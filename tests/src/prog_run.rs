@@ -9,7 +9,10 @@ use anyhow::{Context as _, Result};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::{
     abi::{Event, Link},
+    flow_table::{Bucket, Entry, Snapshot},
+    packet::FlowKey,
     reason::Reason,
+    tcp_state::FlowState,
 };
 use lb_userspace::{
     core::{
@@ -46,6 +49,15 @@ pub struct Outcome {
     pub packet: Vec<u8>,
     /// The counters that moved, by name, and by how much: `reason.…`, `event.…`, `backend.ADDRESS.packets|bytes|flows`.
     pub counted: BTreeMap<String, u64>,
+}
+
+/// A flow as the program left it in its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// Its backend.
+    pub backend: IpAddr,
+    /// Its state.
+    pub state: FlowState,
 }
 
 /// The program with maps of its own.
@@ -103,7 +115,7 @@ impl Rig {
     /// Runs the program on one packet.
     ///
     /// # Errors
-    /// When the kernel does not take the packet (shorter than 14 bytes, longer than a page).
+    /// When the kernel does not take the packet (shorter than 14 bytes, longer than some 60 kB).
     pub fn run(&mut self, packet: &[u8]) -> Result<Outcome> {
         let before = self.counters()?;
         let mut output = vec![0; packet.len() + 256];
@@ -135,6 +147,30 @@ impl Rig {
         })
     }
 
+    /// The flow with this key, if the program made one: every place of the table is looked at, whatever its hash.
+    #[must_use]
+    pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        let flow = |control: lb_common::flow_table::Control| Flow {
+            backend: self.backends[&control.backend()],
+            state: control.state(),
+        };
+        let tables = &self.kernel.tables;
+        living(&tables.flows_v4)
+            .find(|snapshot| FlowKey::from(snapshot.key) == *key)
+            .map(|snapshot| flow(snapshot.control))
+            .or_else(|| {
+                living(&tables.flows_v6)
+                    .find(|snapshot| FlowKey::from(snapshot.key) == *key)
+                    .map(|snapshot| flow(snapshot.control))
+            })
+    }
+
+    /// Empties both flow tables.
+    pub fn forget_flows(&self) {
+        empty(&self.kernel.tables.flows_v4);
+        empty(&self.kernel.tables.flows_v6);
+    }
+
     fn counters(&self) -> Result<BTreeMap<String, u64>> {
         let totals = self.kernel.totals()?;
         let reasons = Reason::ALL
@@ -155,6 +191,22 @@ impl Rig {
             }
         }
         Ok(all)
+    }
+}
+
+fn living<E: Entry>(table: &[Bucket<E>]) -> impl Iterator<Item = Snapshot<E::Key>> {
+    table
+        .iter()
+        .flat_map(|bucket| &bucket.entries)
+        .filter_map(E::snapshot)
+}
+
+fn empty<E: Entry>(table: &[Bucket<E>]) {
+    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
+        let control = entry.state();
+        if control.is_live() {
+            entry.remove(control);
+        }
     }
 }
 

@@ -95,6 +95,17 @@ impl OneDirector {
         Nginx::start(backend, &Self::listen(backend, 80), None)
     }
 
+    /// Starts nginx on every backend; see [`Self::serve_http`].
+    ///
+    /// # Errors
+    /// What [`Nginx::start`] says.
+    pub fn serve_http_everywhere(&self) -> Result<Vec<Nginx>, ServerError> {
+        self.backends
+            .iter()
+            .map(|backend| self.serve_http(backend))
+            .collect()
+    }
+
     /// A port of the VIPs and of the backend's own addresses: where a server listens.
     #[must_use]
     pub fn listen(backend: &Host, port: u16) -> Vec<SocketAddr> {

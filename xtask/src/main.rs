@@ -51,23 +51,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match execute(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    execute(Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn execute(command: Command) -> anyhow::Result<()> {
-    match command {
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Demo(arguments) => return run::demo(&arguments),
+        Command::Bench(arguments) => return run::bench(&arguments),
         Command::Setup { purposes } if purposes.is_empty() => setup::ensure(Purpose::ALL),
         Command::Setup { purposes } => setup::ensure(&purposes),
         Command::Build { release } => run::build(release),
         Command::Test(arguments) => test::test(&arguments),
-        Command::Demo(arguments) => run::demo(&arguments),
-        Command::Bench(arguments) => run::bench(&arguments),
         Command::Lint => lint::lint(),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

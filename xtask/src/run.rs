@@ -1,5 +1,7 @@
 //! `build`, and the two programs of the lab that people run: the demo and the measurements.
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result};
 
 use crate::cargo::{cargo, executables};
@@ -25,17 +27,18 @@ pub(crate) fn build(release: bool) -> Result<()> {
 }
 
 /// `cargo xtask demo`.
-pub(crate) fn demo(arguments: &Arguments) -> Result<()> {
+pub(crate) fn demo(arguments: &Arguments) -> Result<ExitCode> {
     run_in_lab("demo", Purpose::Demo, arguments)
 }
 
 /// `cargo xtask bench`.
-pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+pub(crate) fn bench(arguments: &Arguments) -> Result<ExitCode> {
     run_in_lab("bench", Purpose::Bench, arguments)
 }
 
 /// Builds the daemon and `program` of the lab as the user, and runs the program as root in the user's directory.
-fn run_in_lab(program: &str, purpose: Purpose, arguments: &Arguments) -> Result<()> {
+/// The program says itself why it fails, and its exit code is ours.
+fn run_in_lab(program: &str, purpose: Purpose, arguments: &Arguments) -> Result<ExitCode> {
     let root = Root::find("loading XDP programs")?;
     setup::ensure(&[purpose])?;
     let mut build = cargo("build");
@@ -52,5 +55,15 @@ fn run_in_lab(program: &str, purpose: Purpose, arguments: &Arguments) -> Result<
         .iter()
         .find(|executable| executable.name == program)
         .with_context(|| format!("package lb-tests has no binary {program}"))?;
-    run(root.command(&executable.path).args(&arguments.arguments))
+    let mut command = root.command(&executable.path);
+    let status = command
+        .args(&arguments.arguments)
+        .status()
+        .with_context(|| format!("cannot start {}", executable.path.display()))?;
+    if status.success() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // A program that a signal ended has no code.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use super::{Frame, Window};
+use super::{Frame, Window, window::forget};
 use crate::{checksum, reason::Reason};
 
 /// Header length without options, in bytes.
@@ -81,7 +81,11 @@ impl<'a> Ipv4<'a> {
         if self.fixed.be16::<6>() & FRAGMENT_BITS != 0 {
             return Err(Reason::Fragment);
         }
-        Ok((self.offset + header, total - header))
+        let noise = self.source();
+        Ok((
+            forget::<127>(self.offset + header, noise),
+            forget::<0xFFFF>(total - header, noise),
+        ))
     }
 
     /// One's complement sum over the header with its options; 0xFFFF when the checksum is right.
@@ -113,4 +117,113 @@ impl<'a> Ipv4<'a> {
 fn is_martian(source: u32) -> bool {
     let first = source.to_ne_bytes()[0];
     first == 0 || first == 127 || first >= 224
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// UDP from 192.168.0.1 to 192.168.0.199, 115 bytes in all, with a checksum that others computed.
+    const HEADER: [u8; 20] = [
+        0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00, 0x01, 0xc0,
+        0xa8, 0x00, 0xc7,
+    ];
+    const TOTAL: usize = 0x73;
+    /// The header does not begin the frame.
+    const OFFSET: usize = 14;
+
+    fn frame(header: &[u8]) -> Vec<u8> {
+        let mut frame = std::vec![0xEE; OFFSET];
+        frame.extend(header);
+        frame.resize(OFFSET + TOTAL, 0xDD);
+        frame
+    }
+
+    /// The header with other bytes at `at` and the checksum that it needs then.
+    fn changed(at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut header = HEADER.to_vec();
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+        seal(&mut header);
+        frame(&header)
+    }
+
+    fn seal(header: &mut [u8]) {
+        header[10..12].fill(0);
+        let sum = header
+            .chunks(2)
+            .map(|w| u64::from(u16::from_be_bytes([w[0], w[1]])))
+            .sum();
+        let checksum = !checksum::fold(sum);
+        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    }
+
+    fn validate(frame: &[u8]) -> Result<(usize, usize), Reason> {
+        Ipv4::at(frame, OFFSET)?.validate(frame)
+    }
+
+    #[test]
+    fn a_good_header_is_taken_apart() {
+        let frame = frame(&HEADER);
+        let ip = Ipv4::at(&frame[..], OFFSET).unwrap();
+        assert_eq!(ip.source().to_ne_bytes(), [192, 168, 0, 1]);
+        assert_eq!(ip.destination().to_ne_bytes(), [192, 168, 0, 199]);
+        assert_eq!((ip.protocol(), ip.ttl()), (17, 64));
+        assert_eq!(ip.validate(&frame[..]), Ok((OFFSET + 20, TOTAL - 20)));
+    }
+
+    #[test]
+    fn options_are_stepped_over_and_summed() {
+        for words in 1..=10u8 {
+            let mut header = HEADER.to_vec();
+            header[0] = 0x45 + words;
+            header.extend((0..4 * words).map(|n| n ^ 0x5A));
+            seal(&mut header);
+            let good = frame(&header);
+            let length = 20 + 4 * usize::from(words);
+            assert_eq!(validate(&good), Ok((OFFSET + length, TOTAL - length)));
+            let mut bad = good;
+            bad[OFFSET + length - 1] ^= 1;
+            assert_eq!(validate(&bad), Err(Reason::BadIpChecksum), "{words} words");
+        }
+    }
+
+    #[test]
+    fn each_lie_has_its_reason() {
+        for (at, bytes, reason) in [
+            (0, &[0x65][..], Reason::BadIpHeader),
+            (0, &[0x44], Reason::BadIpHeader),
+            (0, &[0x40], Reason::BadIpHeader),
+            (2, &[0, 19], Reason::BadIpHeader),
+            (2, &[0, 0x74], Reason::BadIpHeader),
+            (2, &[0xFF, 0xFF], Reason::BadIpHeader),
+            (8, &[0], Reason::TtlExpired),
+            (12, &[0, 0, 0, 0], Reason::MartianSource),
+            (12, &[127, 0, 0, 1], Reason::MartianSource),
+            (12, &[224, 0, 0, 1], Reason::MartianSource),
+            (12, &[255, 255, 255, 255], Reason::MartianSource),
+            (12, &[192, 168, 0, 199], Reason::MartianSource),
+            (6, &[0x20, 0], Reason::Fragment),
+            (6, &[0, 1], Reason::Fragment),
+            (6, &[0x3F, 0xFF], Reason::Fragment),
+        ] {
+            assert_eq!(validate(&changed(at, bytes)), Err(reason), "{bytes:02x?} at {at}");
+        }
+        let mut bad = frame(&HEADER);
+        bad[OFFSET + 11] ^= 1;
+        assert_eq!(validate(&bad), Err(Reason::BadIpChecksum));
+    }
+
+    #[test]
+    fn a_frame_that_ends_inside_the_packet_is_refused() {
+        let whole = frame(&HEADER);
+        for length in 0..whole.len() {
+            let expected = if length < OFFSET + 20 {
+                Reason::Truncated
+            } else {
+                Reason::BadIpHeader
+            };
+            assert_eq!(validate(&whole[..length]), Err(expected), "{length}");
+        }
+    }
 }

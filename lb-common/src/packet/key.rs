@@ -166,3 +166,63 @@ impl FlowKey {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::{SocketAddrV4, SocketAddrV6};
+
+    fn key(source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> FlowKey {
+        FlowKey {
+            source: source.into(),
+            destination: destination.into(),
+            source_port: 0x1234,
+            destination_port: 443,
+            protocol: 6,
+        }
+    }
+
+    #[test]
+    fn a_key_is_what_lies_in_the_packet() {
+        let wire = |a: [u8; 4]| u32::from_ne_bytes(a);
+        let ports = u32::from_le_bytes([0x12, 0x34, 0x01, 0xBB]);
+        let packed = FlowKey4::new(wire([198, 51, 100, 7]), wire([192, 0, 2, 10]), ports, 6);
+        let key = key([198, 51, 100, 7], [192, 0, 2, 10]);
+        assert_eq!(FlowKey::from(packed), key);
+        assert_eq!(key.to_v4(), Some(packed));
+        assert_eq!(key.to_v6(), None);
+    }
+
+    #[test]
+    fn families_do_not_mix() {
+        let mixed = key(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+        assert_eq!((mixed.to_v4(), mixed.to_v6()), (None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn v4_round_trips(source: SocketAddrV4, destination: SocketAddrV4, protocol: u8) {
+            let key = FlowKey {
+                source: IpAddr::V4(*source.ip()),
+                destination: IpAddr::V4(*destination.ip()),
+                source_port: source.port(),
+                destination_port: destination.port(),
+                protocol,
+            };
+            prop_assert_eq!(key.to_v4().map(FlowKey::from), Some(key));
+        }
+
+        #[test]
+        fn v6_round_trips(source: SocketAddrV6, destination: SocketAddrV6, protocol: u8) {
+            let key = FlowKey {
+                source: IpAddr::V6(*source.ip()),
+                destination: IpAddr::V6(*destination.ip()),
+                source_port: source.port(),
+                destination_port: destination.port(),
+                protocol,
+            };
+            prop_assert_eq!(key.to_v6().map(FlowKey::from), Some(key));
+        }
+    }
+}

@@ -15,7 +15,7 @@ mod transport;
 mod window;
 
 pub use ethernet::{EtherType, Ethernet, MAX_VLAN_TAGS};
-pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, is_echo_request};
+pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, is_echo_request4, is_echo_request6};
 pub use ipv4::Ipv4;
 pub use ipv6::{Ipv6, MAX_EXTENSIONS};
 pub use key::{FlowKey, FlowKey4, FlowKey6, address_words};
@@ -42,3 +42,6 @@ pub mod protocol {
     /// Destination options, RFC 8200 section 4.6.
     pub const DESTINATION_OPTIONS: u8 = 60;
 }
+
+#[cfg(test)]
+mod tests;

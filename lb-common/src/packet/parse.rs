@@ -3,7 +3,8 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    EtherType, Ethernet, FlowKey, FlowKey4, FlowKey6, Frame, Ipv4, Ipv6, TcpFlags, Transport, is_echo_request,
+    EtherType, Ethernet, FlowKey, FlowKey4, FlowKey6, Frame, Ipv4, Ipv6, TcpFlags, Transport,
+    is_echo_request4, is_echo_request6,
 };
 use crate::reason::Reason;
 
@@ -35,7 +36,10 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
             vip(IpAddr::V4(Ipv4Addr::from(ip.destination().to_ne_bytes())))?;
             unicast(&ethernet)?;
             let (offset, length) = ip.validate(frame)?;
-            let transport = transport(frame, ip.protocol(), offset, length)?;
+            if is_echo_request4(frame, ip.protocol(), offset, length) {
+                return Err(Reason::EchoAnswered);
+            }
+            let transport = Transport::parse(frame, ip.protocol(), offset, length)?;
             let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
             Ok(Parsed {
                 key: key.into(),
@@ -47,7 +51,10 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
             vip(FlowKey::from(FlowKey6::new(ip.source(), ip.destination(), 0, 0)).destination)?;
             unicast(&ethernet)?;
             let payload = ip.validate(frame)?;
-            let transport = transport(frame, payload.protocol, payload.offset, payload.length)?;
+            if is_echo_request6(frame, payload.protocol, payload.offset, payload.length) {
+                return Err(Reason::EchoAnswered);
+            }
+            let transport = Transport::parse(frame, payload.protocol, payload.offset, payload.length)?;
             let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
             Ok(Parsed {
                 key: key.into(),
@@ -63,16 +70,4 @@ fn unicast(ethernet: &Ethernet) -> Result<(), Reason> {
     } else {
         Ok(())
     }
-}
-
-fn transport<F: Frame + ?Sized>(
-    frame: &F,
-    protocol: u8,
-    offset: usize,
-    length: usize,
-) -> Result<Transport, Reason> {
-    if is_echo_request(frame, protocol, offset) {
-        return Err(Reason::EchoAnswered);
-    }
-    Transport::parse(frame, protocol, offset, length)
 }

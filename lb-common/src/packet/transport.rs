@@ -143,3 +143,97 @@ const fn ports(word: u32) -> u32 {
         word
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From port 0x9C40 to port 80, five words, SYN.
+    const TCP: [u8; 20] = [
+        0x9C, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 3, 0xE8, 0, 0, 0, 0,
+    ];
+    /// From port 0x9C40 to port 53, four bytes of data.
+    const UDP: [u8; 12] = [0x9C, 0x40, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4];
+
+    fn parse(bytes: &[u8], protocol: u8, length: usize) -> Result<Transport, Reason> {
+        Transport::parse(bytes, protocol, 0, length)
+    }
+
+    fn changed<const N: usize>(mut header: [u8; N], at: usize, bytes: &[u8]) -> [u8; N] {
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+        header
+    }
+
+    #[test]
+    fn ports_and_flags_are_taken_out() {
+        let tcp = parse(&TCP, protocol::TCP, 20).unwrap();
+        assert_eq!(tcp.ports.to_le_bytes(), [0x9C, 0x40, 0, 80]);
+        assert_eq!(tcp.flags, TcpFlags::new(0x02));
+        let udp = parse(&UDP, protocol::UDP, 12).unwrap();
+        assert_eq!(udp.ports.to_le_bytes(), [0x9C, 0x40, 0, 53]);
+        assert_eq!(udp.flags, TcpFlags::NONE);
+        assert_eq!(parse(&TCP, 132, 20), Err(Reason::OtherProtocol));
+    }
+
+    #[test]
+    fn each_lie_has_its_reason() {
+        for (header, reason) in [
+            (changed(TCP, 12, &[0x40]), Reason::BadTransportHeader),
+            (changed(TCP, 12, &[0x60]), Reason::BadTransportHeader),
+            (changed(TCP, 13, &[0x00]), Reason::BadTcpFlags),
+            (changed(TCP, 0, &[0, 0]), Reason::PortZero),
+            (changed(TCP, 2, &[0, 0]), Reason::PortZero),
+        ] {
+            assert_eq!(parse(&header, protocol::TCP, 20), Err(reason), "{header:02x?}");
+        }
+        for (header, reason) in [
+            (changed(UDP, 4, &[0, 7]), Reason::BadTransportHeader),
+            (changed(UDP, 4, &[0, 13]), Reason::BadTransportHeader),
+            (changed(UDP, 0, &[0, 0]), Reason::PortZero),
+            (changed(UDP, 2, &[0, 0]), Reason::PortZero),
+        ] {
+            assert_eq!(parse(&header, protocol::UDP, 12), Err(reason), "{header:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_packets_end_counts_and_not_the_frames() {
+        assert_eq!(parse(&TCP, protocol::TCP, 19), Err(Reason::BadTransportHeader));
+        assert_eq!(parse(&UDP, protocol::UDP, 11), Err(Reason::BadTransportHeader));
+        assert!(
+            parse(&changed(UDP, 4, &[0, 8]), protocol::UDP, 12).is_ok(),
+            "data that UDP does not count"
+        );
+        for length in 0..20 {
+            assert_eq!(
+                parse(&TCP[..length], protocol::TCP, length),
+                Err(Reason::Truncated)
+            );
+        }
+        for length in 0..8 {
+            assert_eq!(
+                parse(&UDP[..length], protocol::UDP, length),
+                Err(Reason::Truncated)
+            );
+        }
+    }
+
+    /// The six bits of RFC 9293; the two of ECN say nothing.
+    #[test]
+    fn flags_that_no_stack_sends_are_told_apart() {
+        for bits in 0..=255u8 {
+            let flags = TcpFlags::new(bits);
+            let (fin, syn, rst, ack) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits & 16 != 0);
+            let sane = match (syn, rst, ack) {
+                (true, rst, _) => !fin && !rst,
+                (false, rst, ack) => rst || ack,
+            };
+            assert_eq!(flags.is_sane(), sane, "{bits:08b}");
+            assert_eq!(
+                (flags.fin(), flags.syn(), flags.rst(), flags.ack()),
+                (fin, syn, rst, ack)
+            );
+            assert_eq!(flags.is_plain(), !fin && !syn && !rst);
+        }
+    }
+}

@@ -1,2 +1,7 @@
-//! The `tandem` binary.
-fn main() {}
+//! The `tandem` command line.
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    lb_userspace::cli::main(env::args_os())
+}

@@ -1,2 +1,5 @@
-//! The `tandemd` binary.
-fn main() {}
+//! The daemon's binary.
+
+fn main() -> std::process::ExitCode {
+    lb_userspace::daemon::main()
+}

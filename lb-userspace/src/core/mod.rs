@@ -6,5 +6,6 @@
 
 pub mod maglev;
 pub mod model;
+pub mod neighbour;
 pub mod plan;
 pub mod slots;

@@ -22,48 +22,32 @@ pub enum AttachMode {
     Updated,
 }
 
-/// A program on an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// Name of the interface.
-    pub interface: String,
-    /// Its index.
-    pub ifindex: u32,
-    /// How.
-    pub mode: AttachMode,
-}
-
 /// Attaches `program` to `interface`, or replaces the program that an earlier daemon attached: not a packet passes by
 /// in between.
-pub(super) fn attach(program: &mut Xdp, interface: &str, pins: &Pins) -> Result<Attachment, DatapathError> {
+pub(super) fn attach(program: &mut Xdp, interface: &str, pins: &Pins) -> Result<AttachMode, DatapathError> {
     let ifindex = if_nametoindex(interface).map_err(|error| DatapathError::NoInterface {
         interface: interface.to_owned(),
         source: error.into(),
     })?;
-    let attachment = |mode| Attachment {
-        interface: interface.to_owned(),
-        ifindex,
-        mode,
-    };
     let path = pins.link(interface);
+    pins.follow_names()?;
     if path.exists() {
         if update(program, &path) {
-            return Ok(attachment(AttachMode::Updated));
+            return Ok(AttachMode::Updated);
         }
-        // The interface that it was attached to is gone, and another has its name.
+        // The interface went this moment.
         pins.remove(&path)?;
     }
-    let mode = match program.attach(interface, XdpMode::Driver) {
-        Ok(link) => pin(program, link, &path, interface, pins).map(|()| AttachMode::Native)?,
+    match program.attach_to_if_index(ifindex, XdpMode::Driver) {
+        Ok(link) => pin(program, link, &path, interface, pins).map(|()| AttachMode::Native),
         Err(error) if errno(&error) == Some(libc::EOPNOTSUPP) => {
             let link = program
-                .attach(interface, XdpMode::Skb)
+                .attach_to_if_index(ifindex, XdpMode::Skb)
                 .map_err(|source| failed(interface, source))?;
-            pin(program, link, &path, interface, pins).map(|()| AttachMode::Generic)?
+            pin(program, link, &path, interface, pins).map(|()| AttachMode::Generic)
         }
-        Err(source) => return Err(failed(interface, source)),
-    };
-    Ok(attachment(mode))
+        Err(source) => Err(failed(interface, source)),
+    }
 }
 
 /// Replaces the program of a pinned link; `false` where the link no longer leads to an interface.

@@ -1,39 +1,41 @@
 //! Walking the flow table: counting flows, and removing those that have expired.
 
 use lb_common::{
-    flow_table::{Bucket, Clock, Entry},
+    flow_table::{Bucket, Clock, Entry, WAYS},
     tcp_state::{FlowState, Worth},
 };
 
-/// What a walk found.
+/// What a walk over both tables found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Census {
-    /// Living flows by number of the state.
-    pub states: [u64; FlowState::LIMIT],
-    /// Living flows by number of the backend.
+    /// IPv4 flows.
+    pub v4: TableCensus,
+    /// IPv6 flows.
+    pub v6: TableCensus,
+    /// Living flows of both by number of the backend.
     pub backends: Vec<u32>,
-    /// Flows that had expired and were removed.
-    pub expired: u64,
-    /// Places of the tables.
-    pub places: u64,
 }
 
-impl Census {
-    /// Room for this many backends.
-    #[must_use]
-    pub fn new(backends: usize) -> Self {
-        Self {
-            backends: vec![0; backends],
-            ..Self::default()
-        }
-    }
+/// What a walk over one table found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TableCensus {
+    /// Places of the table.
+    pub places: u64,
+    /// Living flows by number of the state.
+    pub states: [u64; FlowState::LIMIT],
+    /// Flows that had expired and were removed.
+    pub expired: u64,
+}
 
+impl TableCensus {
     /// Living flows.
     #[must_use]
     pub fn flows(&self) -> u64 {
         self.states.iter().sum()
     }
+}
 
+impl Census {
     /// Flows of one backend.
     #[must_use]
     pub fn of_backend(&self, number: u32) -> u32 {
@@ -41,26 +43,30 @@ impl Census {
     }
 }
 
-/// Adds the flows of one table to `census` and removes the expired ones.
+/// Counts the flows of one table, adds them to those of their `backends`, and removes the expired ones.
 ///
 /// Runs beside the packet path. A flow whose packet arrives at the very moment of its expiry may be removed all the
 /// same; its next packet is scheduled like a new one.
-pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, census: &mut Census) {
-    census.places += (table.len() * lb_common::flow_table::WAYS) as u64;
+pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, backends: &mut [u32]) -> TableCensus {
+    let mut found = TableCensus {
+        places: (table.len() * WAYS) as u64,
+        ..TableCensus::default()
+    };
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
         if !control.is_live() {
             continue;
         }
         if clock.worth(entry, control).0 == Worth::Expired {
-            census.expired += u64::from(entry.remove(control));
+            found.expired += u64::from(entry.remove(control));
             continue;
         }
-        census.states[control.state_index()] += 1;
-        if let Some(count) = census.backends.get_mut(control.backend() as usize) {
+        found.states[control.state_index()] += 1;
+        if let Some(count) = backends.get_mut(control.backend() as usize) {
             *count += 1;
         }
     }
+    found
 }
 
 #[cfg(test)]
@@ -93,29 +99,25 @@ mod tests {
                 },
             );
         }
-        let mut found = Census::new(2);
-        census(
+        let mut backends = [0; 2];
+        let found = census(
             &table,
             &Clock {
                 now: 1061,
                 timeouts: &timeouts,
             },
-            &mut found,
+            &mut backends,
         );
         assert_eq!((found.flows(), found.expired, found.places), (10, 20, 256));
         assert_eq!(found.states[FlowState::Established as usize], 10);
-        assert_eq!(
-            (found.of_backend(0), found.of_backend(1), found.of_backend(9)),
-            (5, 5, 0)
-        );
-        let mut again = Census::new(2);
-        census(
+        assert_eq!(backends, [5, 5]);
+        let again = census(
             &table,
             &Clock {
                 now: 1061,
                 timeouts: &timeouts,
             },
-            &mut again,
+            &mut backends,
         );
         assert_eq!((again.flows(), again.expired), (10, 0));
     }

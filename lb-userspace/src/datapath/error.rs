@@ -60,9 +60,49 @@ pub enum DatapathError {
         /// The directory.
         directory: PathBuf,
     },
+    /// The bpf file system takes nothing.
+    #[error(
+        "{directory} is on a bpf file system that is mounted read-only; mount it anew with \
+         `mount -o remount,rw /sys/fs/bpf`, or name another directory with --bpffs"
+    )]
+    ReadOnly {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The pins belong to a process that lives.
+    #[error(
+        "another tandemd works with the maps below {directory}: stop it first (`tandem status` shows its process ID), or \
+         name another directory with --bpffs"
+    )]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// There is something that `--detach` does not know.
+    #[error(
+        "balancing has ended, but {directory} holds what this version of tandemd did not make; if nobody needs it, \
+         remove it with `rm -r {directory}`"
+    )]
+    Strangers {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// No permission in the directory.
+    #[error(
+        "no permission to {what}: run as root, or give {directory} to the user that tandemd runs as (and mount the bpf \
+         file system with a mode that lets this user go there)"
+    )]
+    PinPermission {
+        /// The attempt.
+        what: String,
+        /// The directory of the pins.
+        directory: PathBuf,
+    },
     /// A pin could not be made or removed.
-    #[error("{path}: {source}")]
+    #[error("cannot {what} {path}: {source}")]
     Pin {
+        /// The attempt.
+        what: &'static str,
         /// Where.
         path: PathBuf,
         /// Why.
@@ -88,6 +128,17 @@ pub enum DatapathError {
         found: u64,
         /// Ours.
         expected: u32,
+    },
+    /// What the pinned maps say cannot be.
+    #[error(
+        "the maps below {directory} contradict themselves ({what}); stop balancing with `tandemd --detach` (which forgets \
+         all connections) and start again"
+    )]
+    Corrupt {
+        /// Where.
+        directory: PathBuf,
+        /// The contradiction.
+        what: String,
     },
     /// A map of another size holds what cannot be moved.
     #[error(

@@ -1,5 +1,7 @@
 //! The datapath in the kernel.
 
+use std::sync::Arc;
+
 use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, PerCpuArray},
@@ -13,14 +15,14 @@ use lb_common::{
 };
 
 use super::{
-    Attachment, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock, default_timeouts,
-    object, region::Shared, tables::Books,
+    AttachMode, Claim, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock,
+    default_timeouts, object, region::Shared, tables::Books,
 };
 
 /// The loaded program, its maps and its links.
 pub struct Kernel {
     ebpf: Ebpf,
-    pins: Option<Pins>,
+    pins: Option<(Pins, Claim)>,
     /// The maps as memory.
     pub tables: Tables,
     settings: Settings,
@@ -68,13 +70,18 @@ impl Kernel {
     /// # Errors
     /// [`DatapathError`].
     pub fn open(sizes: &MapSizes, pins: Option<Pins>) -> Result<Self, DatapathError> {
-        if let Some(pins) = &pins {
-            pins.prepare()?;
-        }
-        let (flow_seed, schedule_seed) = match &pins {
-            Some(pins) => seeds(pins)?,
-            None => (random_seed(), random_seed()),
+        let mut pins = match pins {
+            Some(pins) => {
+                let claim = pins.claim()?;
+                Some((pins, claim))
+            }
+            None => None,
         };
+        let inherited = match &mut pins {
+            Some((pins, claim)) => inherit(pins, claim)?,
+            None => None,
+        };
+        let (flow_seed, schedule_seed) = inherited.unwrap_or_else(|| (random_seed(), random_seed()));
         // The rate is needed before the program can be loaded, and reading it takes a loaded program: the clock program
         // of a throw-away object with the smallest maps.
         let clock = measure_clock()?;
@@ -87,10 +94,10 @@ impl Kernel {
             frontend_mask: sizes.frontends - 1,
             reserved: 0,
         };
-        let mut ebpf = object::load(sizes, &settings, pins.as_ref())?;
+        let mut ebpf = object::load(sizes, &settings, pins.as_ref().map(|(pins, _)| pins))?;
         load_program(&mut ebpf, names::PROGRAM)?;
         load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
-        let tables = map_tables(&mut ebpf, sizes, &flow_seed)?;
+        let tables = map_tables(&mut ebpf, sizes, &flow_seed, pins.as_ref().map(|(pins, _)| pins))?;
         remember(&tables.runtime[0], &settings);
         Ok(Self {
             counters: per_cpu(&mut ebpf, names::COUNTERS)?,
@@ -107,16 +114,30 @@ impl Kernel {
     ///
     /// # Errors
     /// [`DatapathError`].
-    ///
-    /// # Panics
-    /// Never for a datapath that was opened with pins.
-    pub fn attach(&mut self, interface: &str) -> Result<Attachment, DatapathError> {
-        let Some(pins) = self.pins.clone() else {
+    pub fn attach(&mut self, interface: &str) -> Result<AttachMode, DatapathError> {
+        let Some((pins, _)) = &self.pins else {
             return Err(DatapathError::Missing {
                 name: "pin directory",
             });
         };
-        attach::attach(program(&mut self.ebpf, names::PROGRAM)?, interface, &pins)
+        attach::attach(program(&mut self.ebpf, names::PROGRAM)?, interface, pins)
+    }
+
+    /// Whether the program still is on the interface of this name.
+    #[must_use]
+    pub fn is_attached(&self, interface: &str) -> bool {
+        let Some((pins, _)) = &self.pins else {
+            return false;
+        };
+        let present = nix::net::if_::if_nametoindex(interface).ok();
+        present.is_some() && present == pins.leads_to(interface)
+    }
+
+    /// What was put in force outlives this process from now on.
+    pub fn keep(&mut self) {
+        if let Some((_, claim)) = &mut self.pins {
+            claim.keep();
+        }
     }
 
     /// Releases the interfaces that an earlier daemon held and that are not in `keep`; their names.
@@ -124,15 +145,26 @@ impl Kernel {
     /// # Errors
     /// [`DatapathError::Pin`].
     pub fn release_others(&self, keep: &[String]) -> Result<Vec<String>, DatapathError> {
-        let Some(pins) = &self.pins else {
+        let Some((pins, _)) = &self.pins else {
             return Ok(Vec::new());
         };
         let mut interfaces = pins.linked_interfaces()?;
         interfaces.retain(|interface| !keep.contains(interface));
-        for interface in &interfaces {
-            pins.remove(&pins.link(interface))?;
-        }
+        self.release(&interfaces)?;
         Ok(interfaces)
+    }
+
+    /// Takes the program off these interfaces.
+    ///
+    /// # Errors
+    /// [`DatapathError::Pin`].
+    pub fn release(&self, interfaces: &[String]) -> Result<(), DatapathError> {
+        let Some((pins, _)) = &self.pins else {
+            return Ok(());
+        };
+        interfaces
+            .iter()
+            .try_for_each(|interface| pins.remove(&pins.link(interface)))
     }
 
     /// The program, for test runs.
@@ -256,25 +288,35 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
     Ok(JiffyClock::from_reading(jiffies, clock::uptime()?))
 }
 
-/// The seeds of pinned maps, or new ones.
-fn seeds(pins: &Pins) -> Result<(Seed, Seed), DatapathError> {
+/// The seeds of the maps that an earlier daemon left; `None` when it left none, and what is made now goes with the claim
+/// until it is kept.
+fn inherit(pins: &Pins, claim: &mut Claim) -> Result<Option<(Seed, Seed)>, DatapathError> {
+    let seeds = seeds(pins)?;
+    if seeds.is_none() {
+        // Maps that a daemon made and did not live to fill may have any size.
+        pins.clear()?;
+        claim.make_temporary();
+    }
+    Ok(seeds)
+}
+
+fn seeds(pins: &Pins) -> Result<Option<(Seed, Seed)>, DatapathError> {
     let path = pins.map(names::RUNTIME);
     if !path.exists() {
-        return Ok((random_seed(), random_seed()));
+        return Ok(None);
     }
     let map = names::RUNTIME;
-    let data = MapData::from_pin(&path).map_err(|source| DatapathError::Map {
-        map,
-        source: Box::new(source),
-    })?;
+    let data = MapData::from_pin(&path).map_err(|source| object::pin_failed(map, pins, source))?;
     let runtime =
-        Region::<Runtime>::of_map(MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
+        Region::<Runtime>::of_map(&MapFd(&data), 1).map_err(|source| DatapathError::Mmap { map, source })?;
     match runtime[0].version.load() {
-        // Maps that a daemon made and did not live to fill.
-        0 => Ok((random_seed(), random_seed())),
+        0 => Ok(None),
         version if version == u64::from(VERSION) => {
             let seed = |words: &[Word; 6]| Seed::new(words.each_ref().map(Word::load));
-            Ok((seed(&runtime[0].flow_seed), seed(&runtime[0].schedule_seed)))
+            Ok(Some((
+                seed(&runtime[0].flow_seed),
+                seed(&runtime[0].schedule_seed),
+            )))
         }
         found => Err(DatapathError::Version {
             directory: pins.directory().to_owned(),
@@ -312,11 +354,17 @@ impl std::os::fd::AsRawFd for MapFd<'_> {
     }
 }
 
-fn map_tables(ebpf: &mut Ebpf, sizes: &MapSizes, seed: &Seed) -> Result<Tables, DatapathError> {
+fn map_tables(
+    ebpf: &mut Ebpf,
+    sizes: &MapSizes,
+    seed: &Seed,
+    pins: Option<&Pins>,
+) -> Result<Tables, DatapathError> {
     let slots = region(ebpf, sizes, names::SLOTS)?;
     let services = region(ebpf, sizes, names::SERVICES)?;
-    let books = Books::new(&slots, &services).map_err(|_| DatapathError::Missing {
-        name: "valid schedule",
+    let books = Books::new(&slots, &services).map_err(|what| DatapathError::Corrupt {
+        directory: pins.map(|pins| pins.directory().to_owned()).unwrap_or_default(),
+        what,
     })?;
     Ok(Tables {
         runtime: region(ebpf, sizes, names::RUNTIME)?,
@@ -327,8 +375,8 @@ fn map_tables(ebpf: &mut Ebpf, sizes: &MapSizes, seed: &Seed) -> Result<Tables, 
         service_names: region(ebpf, sizes, names::SERVICE_NAMES)?,
         slots,
         backends: region(ebpf, sizes, names::BACKENDS)?,
-        flows_v4: region(ebpf, sizes, names::FLOWS_V4)?,
-        flows_v6: region(ebpf, sizes, names::FLOWS_V6)?,
+        flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
+        flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         seed: *seed,
         books,
     })
@@ -343,7 +391,7 @@ fn region<T: Shared>(
         return Err(DatapathError::Missing { name: map });
     };
     let (elements, _) = sizes.of(map);
-    Region::of_map(MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
+    Region::of_map(&MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
 }
 
 fn per_cpu<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<PerCpuArray<MapData, Plain<T>>, DatapathError>

@@ -1,6 +1,9 @@
 //! The eBPF object in this binary, and how it is loaded.
 
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned, maps::MapData};
+use aya::{
+    Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::{MapData, MapError},
+};
 use lb_common::{
     abi::{SLOTS_PER_LINE, Settings, names},
     flow_table::WAYS,
@@ -87,7 +90,7 @@ pub(super) fn load(
         if let Some(pins) = pins {
             let path = pins.map(map);
             if path.exists() {
-                check_size(&path, map, elements, limit)?;
+                check_size(pins, map, elements, limit)?;
             }
             loader.map_pin_path(map, path);
         }
@@ -102,18 +105,14 @@ pub(super) fn load(
 }
 
 fn check_size(
-    path: &std::path::Path,
+    pins: &Pins,
     map: &'static str,
     elements: u32,
     limit: &'static str,
 ) -> Result<(), DatapathError> {
-    let wrap = |source| DatapathError::Map {
-        map,
-        source: Box::new(source),
-    };
-    let found = MapData::from_pin(path)
+    let found = MapData::from_pin(pins.map(map))
         .and_then(|data| data.info())
-        .map_err(wrap)?
+        .map_err(|source| pin_failed(map, pins, source))?
         .max_entries();
     if found == elements {
         Ok(())
@@ -123,6 +122,20 @@ fn check_size(
             found,
             expected: elements,
         })
+    }
+}
+
+/// A map that is pinned could not be opened.
+pub(super) fn pin_failed(map: &'static str, pins: &Pins, source: MapError) -> DatapathError {
+    if permission(&source) {
+        return DatapathError::PinPermission {
+            what: format!("open {}", pins.map(map).display()),
+            directory: pins.directory().to_owned(),
+        };
+    }
+    DatapathError::Map {
+        map,
+        source: Box::new(source),
     }
 }
 

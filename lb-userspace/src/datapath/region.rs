@@ -59,8 +59,8 @@ impl<T: Shared> Region<T> {
     ///
     /// # Errors
     /// When the map cannot be mapped, as when it has fewer than `len` elements.
-    pub fn of_map(map: impl AsRawFd, len: usize) -> io::Result<Self> {
-        let memory = MmapOptions::new().len(len * size_of::<T>()).map_raw(&map)?;
+    pub fn of_map(map: &impl AsRawFd, len: usize) -> io::Result<Self> {
+        let memory = MmapOptions::new().len(len * size_of::<T>()).map_raw(map)?;
         Ok(Self {
             memory,
             len,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -78,10 +79,10 @@ pub struct Tables {
     pub slots: Region<SlotLine>,
     /// Backends by number.
     pub backends: Region<BackendEntry>,
-    /// IPv4 flows.
-    pub flows_v4: Region<Bucket<Entry4>>,
-    /// IPv6 flows.
-    pub flows_v6: Region<Bucket<Entry6>>,
+    /// IPv4 flows; shared with whoever walks them.
+    pub flows_v4: Arc<Region<Bucket<Entry4>>>,
+    /// IPv6 flows; shared with whoever walks them.
+    pub flows_v6: Arc<Region<Bucket<Entry6>>>,
     /// Key of the frontend table's hash.
     pub seed: Seed,
     /// What only the writer needs to know.
@@ -264,6 +265,24 @@ impl Tables {
         Ok(())
     }
 
+    /// How many slots of the service's table each backend has.
+    #[must_use]
+    pub fn slot_counts(&self, service: u32) -> BTreeMap<u32, u32> {
+        let schedule = self
+            .services
+            .get(service as usize)
+            .map(ServiceEntry::schedule)
+            .unwrap_or_default();
+        let mut counts = BTreeMap::new();
+        for slot in schedule.base..schedule.base + schedule.length {
+            let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
+            *counts
+                .entry(line.slots[(slot % SLOTS_PER_LINE) as usize].load())
+                .or_default() += 1;
+        }
+        counts
+    }
+
     /// The VIPs in force.
     #[must_use]
     pub fn vips(&self) -> &BTreeSet<IpAddr> {
@@ -305,3 +324,6 @@ fn element<'a, T>(region: &'a [T], what: &'static str, number: u32) -> Result<&'
         limit: region.len(),
     })
 }
+
+#[cfg(test)]
+mod tests;

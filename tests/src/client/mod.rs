@@ -88,3 +88,19 @@ pub type Counts = BTreeMap<String, u64>;
 fn count(counts: &mut Counts, what: impl Into<String>) {
     *counts.entry(what.into()).or_default() += 1;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_addresses_take_turns() {
+        let mut dial = Dial::new(([192, 0, 2, 10], 80).into(), Greeting::Line);
+        assert_eq!(dial.source(7), None);
+        dial.from = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        assert_eq!(
+            [0, 1, 2].map(|number| dial.source(number)),
+            [0, 1, 0].map(|at| Some(dial.from[at]))
+        );
+    }
+}

@@ -84,7 +84,7 @@ mod tests {
                 path: path.into(),
                 text: text.into(),
             },
-            &["/builds/7".to_owned()],
+            &["/example/7".to_owned()],
         )
     }
 
@@ -122,23 +122,23 @@ mod tests {
 
     #[test]
     fn paths_of_this_machine_are_found_in_any_file() {
-        assert_eq!(of("README.md", "see\n`/builds/7/x`").len(), 1);
-        assert!(of("README.md", "see /builds/71/x").is_empty());
+        assert_eq!(of("README.md", "see\n`/example/7/x`").len(), 1);
+        assert!(of("README.md", "see /example/71/x").is_empty());
     }
 
     #[test]
     fn a_path_is_a_whole_path() {
         let cases = [
-            ("/builds/7", true),
-            ("cd /builds/7/a", true),
-            ("(/builds/7)", true),
-            ("look at /builds/7.", true),
-            ("/other/builds/7", false),
-            ("/builds/77", false),
-            ("/builds", false),
+            ("/example/7", true),
+            ("cd /example/7/a", true),
+            ("(/example/7)", true),
+            ("look at /example/7.", true),
+            ("/other/example/7", false),
+            ("/example/77", false),
+            ("/example", false),
         ];
         for (line, expected) in cases {
-            assert_eq!(names(line, "/builds/7"), expected, "{line}");
+            assert_eq!(names(line, "/example/7"), expected, "{line}");
         }
     }
 
@@ -147,13 +147,13 @@ mod tests {
         let paths = |workspace: &str, home: &str| machine_paths(Path::new(workspace), Some(Path::new(home)));
         assert_eq!(paths("/tmp/tandem", "/root"), ["/tmp/tandem"]);
         assert_eq!(
-            paths("/home/eve/src/tandem", "/home/eve"),
-            ["/home/eve/src/tandem", "/home/eve/src", "/home/eve"]
+            paths("/example/home/src/tandem", "/example/home"),
+            ["/example/home/src/tandem", "/example/home/src", "/example/home"]
         );
         assert_eq!(
-            paths("/home/eve/tandem", "/home/eve"),
-            ["/home/eve/tandem", "/home/eve"]
+            paths("/example/home/tandem", "/example/home"),
+            ["/example/home/tandem", "/example/home"]
         );
-        assert_eq!(paths("/builds/tandem", "/root"), ["/builds/tandem", "/builds"]);
+        assert_eq!(paths("/example/tandem", "/root"), ["/example/tandem", "/example"]);
     }
 }

@@ -278,9 +278,9 @@ impl Planner {
                     link,
                 };
                 if link.is_some() {
-                    steps.push(step)
+                    steps.push(step);
                 } else {
-                    vanished.push(step)
+                    vanished.push(step);
                 }
             }
         }

@@ -1,0 +1,368 @@
+//! The other end of the socket.
+
+use std::{
+    io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::{net::UnixStream, time::timeout};
+
+use super::{
+    query::FlowFilter,
+    routes::path,
+    types::{BackendView, ErrorView, FlowCount, FlowView, ServiceView, StatsView, StatusView},
+};
+
+/// Most bytes of an answer that is taken as a whole: more than any daemon has to say.
+const MAX_ANSWER: usize = 256 << 20;
+/// Most bytes of a line of a dump.
+const MAX_LINE: usize = 64 << 10;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error(
+        "tandemd is not running: nobody listens on {} ({source}); start it with `tandemd --config FILE`, or name its \
+         socket with --socket", socket.display()
+    )]
+    NotRunning {
+        /// Where it should.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not let this user connect.
+    #[error(
+        "no permission to use {}: run as root, or as a member of the group that owns the socket", .0.display()
+    )]
+    Permission(PathBuf),
+    /// No answer in time.
+    #[error(
+        "tandemd did not answer within {} seconds on {}: is it stopped, or the machine overloaded? --timeout gives it \
+         more time", patience.as_secs_f64(), socket.display()
+    )]
+    Timeout {
+        /// Where it listens.
+        socket: PathBuf,
+        /// How long it had.
+        patience: Duration,
+    },
+    /// Connecting failed in another way.
+    #[error("cannot connect to {}: {source}", socket.display())]
+    Connect {
+        /// Where.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The daemon answered that it cannot.
+    #[error("tandemd answers: {}; {}", view.error, view.hint)]
+    Refused {
+        /// What kind of error.
+        status: StatusCode,
+        /// What it says.
+        view: ErrorView,
+    },
+    /// What listens there does not speak this API.
+    #[error("what listens on {} does not answer like tandemd of this version: {what}", socket.display())]
+    Strange {
+        /// Where.
+        socket: PathBuf,
+        /// What is strange.
+        what: String,
+    },
+    /// The daemon went away in the middle of the answer.
+    #[error("tandemd broke off in the middle of its answer (was it stopped?): {0}")]
+    BrokenOff(hyper::Error),
+}
+
+/// A client of the daemon's API. Each call connects anew.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+    patience: Duration,
+}
+
+impl Client {
+    /// A client for the daemon that listens at `socket` and may take `patience` for each piece of its answers.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>, patience: Duration) -> Self {
+        Self {
+            socket: socket.into(),
+            patience,
+        }
+    }
+
+    /// Where the daemon listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The director as a whole.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<StatusView, ClientError> {
+        self.get(path::STATUS).await
+    }
+
+    /// Services in the order of the configuration.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn services(&self) -> Result<Vec<ServiceView>, ClientError> {
+        self.get(path::SERVICES).await
+    }
+
+    /// Backends by service in the order of the configuration, then those that were removed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backends(&self) -> Result<Vec<BackendView>, ClientError> {
+        self.get(path::BACKENDS).await
+    }
+
+    /// Counters and tables.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stats(&self) -> Result<StatsView, ClientError> {
+        self.get(path::STATS).await
+    }
+
+    /// How many flows match.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn count_flows(&self, filter: &FlowFilter) -> Result<FlowCount, ClientError> {
+        self.get(&with_parameters(path::FLOW_COUNT, filter)).await
+    }
+
+    /// Calls `each` for the flows that match, as they come in, until it breaks.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `each` may have seen some flows by then.
+    pub async fn visit_flows(
+        &self,
+        filter: &FlowFilter,
+        mut each: impl FnMut(FlowView) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let mut body = self
+            .request(&with_parameters(path::FLOWS, filter))
+            .await?
+            .into_body();
+        let mut lines = Lines::default();
+        while let Some(frame) = self.in_time(body.frame()).await? {
+            let Ok(piece) = frame.map_err(ClientError::BrokenOff)?.into_data() else {
+                continue;
+            };
+            let outcome = lines.take(&piece, |line| {
+                let flow = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+                Ok(each(flow))
+            });
+            if outcome.map_err(|what| self.strange(what))?.is_break() {
+                return Ok(());
+            }
+        }
+        lines.end().map_err(|what| self.strange(what))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let body = self.request(path).await?.into_body();
+        let body = self.whole(body).await?;
+        serde_json::from_slice(&body).map_err(|error| self.strange(error.to_string()))
+    }
+
+    /// An answer of success, whose body is still to come.
+    async fn request(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        let stream = self.in_time(UnixStream::connect(&self.socket)).await?;
+        let stream = stream.map_err(|error| self.not_connected(error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(ClientError::BrokenOff)?;
+        // What goes wrong there shows in the answer.
+        tokio::spawn(connection);
+        let request = Request::get(path)
+            .header(header::HOST, "tandem")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| self.strange(error.to_string()))?;
+        let response = self.in_time(sender.send_request(request)).await?;
+        let response = response.map_err(|error| {
+            if error.is_parse() {
+                self.strange(error.to_string())
+            } else {
+                ClientError::BrokenOff(error)
+            }
+        })?;
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = self.whole(response.into_body()).await?;
+        Err(match serde_json::from_slice(&body) {
+            Ok(view) => ClientError::Refused { status, view },
+            Err(_) => self.strange(format!("HTTP status {status}")),
+        })
+    }
+
+    async fn whole(&self, body: Incoming) -> Result<Bytes, ClientError> {
+        let collected = self.in_time(Limited::new(body, MAX_ANSWER).collect()).await?;
+        let collected = collected.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(error) => ClientError::BrokenOff(*error),
+            Err(error) => {
+                debug_assert!(error.is::<LengthLimitError>());
+                self.strange(format!("it says more than {} MiB", MAX_ANSWER >> 20))
+            }
+        })?;
+        Ok(collected.to_bytes())
+    }
+
+    async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, ClientError> {
+        let done = timeout(self.patience, future).await;
+        done.map_err(|_| self.timed_out())
+    }
+
+    fn not_connected(&self, source: io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { socket, source }
+            }
+            io::ErrorKind::PermissionDenied => ClientError::Permission(socket),
+            // The queue of connections that nobody accepts is full.
+            io::ErrorKind::WouldBlock => self.timed_out(),
+            _ => ClientError::Connect { socket, source },
+        }
+    }
+
+    fn timed_out(&self) -> ClientError {
+        ClientError::Timeout {
+            socket: self.socket.clone(),
+            patience: self.patience,
+        }
+    }
+
+    fn strange(&self, what: impl Into<String>) -> ClientError {
+        ClientError::Strange {
+            socket: self.socket.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+fn with_parameters(path: &str, filter: &FlowFilter) -> String {
+    match serde_urlencoded::to_string(filter) {
+        Ok(parameters) if !parameters.is_empty() => format!("{path}?{parameters}"),
+        Ok(_) => path.to_owned(),
+        Err(error) => unreachable!("text, addresses and numbers have a URL form: {error}"),
+    }
+}
+
+/// Cuts a stream of bytes into lines.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The beginning of a line whose end is still to come.
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Calls `each` for every line that `piece` ends.
+    fn take(
+        &mut self,
+        mut piece: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, String>,
+    ) -> Result<ControlFlow<()>, String> {
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            let outcome = if self.rest.is_empty() {
+                each(&piece[..end])?
+            } else {
+                self.rest.extend_from_slice(&piece[..end]);
+                each(&std::mem::take(&mut self.rest))?
+            };
+            if outcome.is_break() {
+                return Ok(outcome);
+            }
+            piece = &piece[end + 1..];
+        }
+        self.rest.extend_from_slice(piece);
+        if self.rest.len() > MAX_LINE {
+            return Err(format!("a line of more than {} KiB", MAX_LINE >> 10));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Confirms that the last line was whole.
+    fn end(&self) -> Result<(), String> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err("the last line has no end".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(pieces: &[&[u8]]) -> (Vec<String>, bool) {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for piece in pieces {
+            let outcome = lines.take(piece, |line| {
+                found.push(String::from_utf8(line.to_vec()).unwrap());
+                Ok(ControlFlow::Continue(()))
+            });
+            assert_eq!(outcome, Ok(ControlFlow::Continue(())));
+        }
+        (found, lines.end().is_ok())
+    }
+
+    #[test]
+    fn a_line_may_come_in_pieces_but_not_grow_without_bound() {
+        assert_eq!(
+            cut(&[b"a\nb", b"", b"c\n"]),
+            (vec!["a".into(), "bc".into()], true)
+        );
+        assert_eq!(cut(&[b"a\nb"]), (vec!["a".into()], false));
+        let mut lines = Lines::default();
+        let endless = [b'x'; MAX_LINE + 1];
+        assert!(lines.take(&endless, |_| Ok(ControlFlow::Continue(()))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn lines_do_not_depend_on_where_the_pieces_end(text in "[a\n]{0,40}", size in 1..9_usize) {
+            let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
+            prop_assert_eq!(cut(&pieces), cut(&[text.as_bytes()]));
+        }
+    }
+
+    #[test]
+    fn parameters_are_escaped() {
+        let filter = FlowFilter {
+            service: Some("a&b=c d".into()),
+            client: Some("2001:db8::1".parse().unwrap()),
+            ..FlowFilter::default()
+        };
+        assert_eq!(
+            with_parameters("/v1/flows", &filter),
+            "/v1/flows?service=a%26b%3Dc+d&client=2001%3Adb8%3A%3A1"
+        );
+        assert_eq!(with_parameters("/v1/flows", &FlowFilter::default()), "/v1/flows");
+    }
+}

@@ -1,0 +1,30 @@
+//! What the daemon tells: HTTP and JSON on a unix socket.
+//!
+//! [`types`] is what is told, [`query`] how the daemon is asked for it. The daemon's loop answers [`query::Query`]s and
+//! knows nothing of HTTP; [`serve`] does the rest. [`Client`] is the other end.
+//!
+//! | `GET` | answer |
+//! |---|---|
+//! | `/v1/status` | [`types::StatusView`] |
+//! | `/v1/services` | array of [`types::ServiceView`] |
+//! | `/v1/backends` | array of [`types::BackendView`] |
+//! | `/v1/stats` | [`types::StatsView`] |
+//! | `/v1/flows` | [`types::FlowView`]s, one a line; parameters as in [`query::FlowFilter`] |
+//! | `/v1/flows/count` | [`types::FlowCount`]; the same parameters |
+//!
+//! What fails is answered with [`types::ErrorView`].
+
+mod client;
+mod dump;
+mod patience;
+pub mod query;
+mod routes;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+pub mod types;
+
+pub use client::{Client, ClientError};
+pub use server::{Bounds, serve};
+pub use socket::{ApiSocket, DEFAULT_SOCKET, SocketError};

@@ -1,0 +1,193 @@
+//! What can be asked, and how it is answered.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Query as Parameters, State, rejection::QueryRejection},
+    http::{Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    dump,
+    query::{FlowFilter, FlowSource, Query},
+    server::Bounds,
+    types::{BackendView, ErrorView, FlowCount, ServiceView, StatsView, StatusView},
+};
+
+/// Where things are.
+pub(super) mod path {
+    pub(in crate::api) const STATUS: &str = "/v1/status";
+    pub(in crate::api) const SERVICES: &str = "/v1/services";
+    pub(in crate::api) const BACKENDS: &str = "/v1/backends";
+    pub(in crate::api) const STATS: &str = "/v1/stats";
+    pub(in crate::api) const FLOWS: &str = "/v1/flows";
+    pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
+}
+
+#[derive(Clone)]
+struct Daemon {
+    queries: mpsc::Sender<Query>,
+    flows: Arc<dyn FlowSource>,
+    dumps: Arc<Semaphore>,
+    patience: Duration,
+}
+
+/// The API as a service.
+pub(super) fn routes(queries: mpsc::Sender<Query>, flows: Arc<dyn FlowSource>, bounds: &Bounds) -> Router {
+    let daemon = Daemon {
+        queries,
+        flows,
+        dumps: Arc::new(Semaphore::new(bounds.dumps)),
+        patience: bounds.answer_time,
+    };
+    Router::new()
+        .route(path::STATUS, get(status))
+        .route(path::SERVICES, get(services))
+        .route(path::BACKENDS, get(backends))
+        .route(path::STATS, get(stats))
+        .route(path::FLOWS, get(flows_dump))
+        .route(path::FLOW_COUNT, get(flows_count))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(daemon)
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum ApiError {
+    #[error("there is no `{0}`")]
+    NotFound(String),
+    #[error("{method} is not for `{path}`")]
+    WrongMethod { method: Method, path: String },
+    #[error("{0}")]
+    BadParameters(String),
+    #[error("tandemd is shutting down")]
+    Stopping,
+    #[error("tandemd did not answer within {} seconds", .0.as_secs_f64())]
+    Busy(Duration),
+    #[error("too many dumps of flows at the same time")]
+    TooManyDumps,
+}
+
+impl ApiError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadParameters(_) => StatusCode::BAD_REQUEST,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyDumps => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy(_) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => {
+                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/flows or /v1/flows/count"
+            }
+            Self::WrongMethod { .. } => "use GET",
+            Self::BadParameters(_) => {
+                "flows are chosen by service=NAME, backend=NAME|ADDRESS, client=IP, vip=IP, state=STATE and limit=N"
+            }
+            Self::Stopping => "ask again when it has been started",
+            Self::Busy(_) => "ask again; if it stays like this, look into its log",
+            Self::TooManyDumps => "ask again when one of them has ended",
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let view = ErrorView {
+            error: self.to_string(),
+            hint: self.hint().to_owned(),
+        };
+        (self.status(), Json(view)).into_response()
+    }
+}
+
+impl Daemon {
+    /// Has the daemon's loop answer.
+    async fn ask<T>(&self, query: fn(oneshot::Sender<T>) -> Query) -> Result<Json<T>, ApiError>
+    where
+        T: Serialize,
+    {
+        let (sender, answer) = oneshot::channel();
+        let exchange = async {
+            let sent = self.queries.send(query(sender)).await;
+            sent.map_err(|_| ApiError::Stopping)?;
+            answer.await.map_err(|_| ApiError::Stopping)
+        };
+        let answer = timeout(self.patience, exchange).await;
+        answer.unwrap_or(Err(ApiError::Busy(self.patience))).map(Json)
+    }
+
+    async fn may_dump(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        match timeout(self.patience, Arc::clone(&self.dumps).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(ApiError::Stopping),
+            Err(_) => Err(ApiError::TooManyDumps),
+        }
+    }
+}
+
+async fn status(State(daemon): State<Daemon>) -> Result<Json<StatusView>, ApiError> {
+    daemon.ask(Query::Status).await
+}
+
+async fn services(State(daemon): State<Daemon>) -> Result<Json<Vec<ServiceView>>, ApiError> {
+    daemon.ask(Query::Services).await
+}
+
+async fn backends(State(daemon): State<Daemon>) -> Result<Json<Vec<BackendView>>, ApiError> {
+    daemon.ask(Query::Backends).await
+}
+
+async fn stats(State(daemon): State<Daemon>) -> Result<Json<StatsView>, ApiError> {
+    daemon.ask(Query::Stats).await
+}
+
+type Filter = Result<Parameters<FlowFilter>, QueryRejection>;
+
+fn filter(parameters: Filter) -> Result<FlowFilter, ApiError> {
+    match parameters {
+        Ok(Parameters(filter)) => Ok(filter),
+        Err(rejection) => Err(ApiError::BadParameters(rejection.body_text())),
+    }
+}
+
+async fn flows_dump(State(daemon): State<Daemon>, parameters: Filter) -> Result<Response, ApiError> {
+    let filter = filter(parameters)?;
+    let permit = daemon.may_dump().await?;
+    let body = dump::lines(daemon.flows, filter, permit);
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+async fn flows_count(State(daemon): State<Daemon>, parameters: Filter) -> Result<Json<FlowCount>, ApiError> {
+    let filter = filter(parameters)?;
+    let permit = daemon.may_dump().await?;
+    let flows = dump::count(daemon.flows, filter, permit).await;
+    flows
+        .map(|flows| Json(FlowCount { flows }))
+        .ok_or(ApiError::Stopping)
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    ApiError::NotFound(uri.path().to_owned())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::WrongMethod {
+        method,
+        path: uri.path().to_owned(),
+    }
+}

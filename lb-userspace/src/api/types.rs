@@ -1,0 +1,346 @@
+//! The JSON of the API: one view per object, the same for the server and the command line.
+//!
+//! Fields are only ever added; a name once given keeps its meaning and unit. Counters run since the datapath was first
+//! started: a restart of the daemon does not set them back.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use lb_common::{
+    abi::Event,
+    reason::{self, Reason},
+    tcp_state::FlowState,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::core::model::{Forward, Protocol, Scheduler};
+
+/// The director as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Name of the director.
+    pub name: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// Process ID of the daemon.
+    pub pid: u32,
+    /// Seconds since the daemon was started.
+    pub uptime_seconds: u64,
+    /// Interfaces whose packets are to be balanced.
+    pub interfaces: Vec<InterfaceView>,
+    /// Where the configuration came from: a path, or "command line".
+    pub config: String,
+}
+
+/// An interface whose packets are to be balanced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceView {
+    /// Its name.
+    pub name: String,
+    /// Its index; `None` while there is no such interface.
+    pub ifindex: Option<u32>,
+    /// How the program runs there; `None` while it is not attached.
+    pub mode: Option<XdpMode>,
+}
+
+/// Where in the receive path the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the network stack, after the driver has built a socket buffer: slow.
+    Generic,
+    /// In the device.
+    Offloaded,
+}
+
+/// A service and the sums over its backends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// Where clients come in, as `192.0.2.10:80/tcp` or `[2001:db8::10]:80/tcp`.
+    pub frontends: Vec<String>,
+    /// How a backend is chosen.
+    pub scheduler: Scheduler,
+    /// How packets get there.
+    pub forward: Forward,
+    /// Slots of the schedule table.
+    pub table_size: u32,
+    /// Configured backends.
+    pub backends: u32,
+    /// Backends that take new flows.
+    pub backends_ready: u32,
+    /// Living flows, at the last census.
+    pub flows: u64,
+    /// Flows that were given to its present backends.
+    pub new_flows: u64,
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Bytes of those packets, from the link header on.
+    pub bytes: u64,
+}
+
+/// A backend of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// Name of the service.
+    pub service: String,
+    /// Its name; of a removed backend whose name is no longer known, the address.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Weight in the configuration; 0 for a removed backend.
+    pub weight: u32,
+    /// Weight that is in force.
+    pub effective_weight: u32,
+    /// Whether it takes flows. In JSON the fields `state` and, where there is one, `reason`.
+    #[serde(flatten)]
+    pub state: BackendState,
+    /// Its part of the schedule's slots, 0..=1: the share of new flows that it is to get.
+    pub share: f64,
+    /// Its MAC address; `None` while it is not known.
+    pub mac: Option<String>,
+    /// Interface by which it is reached; `None` while it is not known.
+    pub interface: Option<String>,
+    /// Living flows, at the last census.
+    pub flows: u64,
+    /// Flows that were given to it.
+    pub new_flows: u64,
+    /// Packets forwarded to it.
+    pub packets: u64,
+    /// Bytes of those packets, from the link header on.
+    pub bytes: u64,
+}
+
+/// Whether a backend takes flows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum BackendState {
+    /// It can be reached.
+    Ready,
+    /// Nobody knows how to reach it, so it is out of the schedule, and packets of its flows are dropped.
+    Unresolved {
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// It is no longer configured, but its flows still go to it.
+    Removed,
+}
+
+impl BackendState {
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Unresolved { .. } => "unresolved",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// A living flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowView {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Address and port of the client.
+    pub client: SocketAddr,
+    /// Address and port that the client knows.
+    pub vip: SocketAddr,
+    /// Name of the service; `None` if the backend is no longer known.
+    pub service: Option<String>,
+    /// Name of the backend; `None` if it is no longer known.
+    pub backend: Option<String>,
+    /// Address of the backend; `None` if it is no longer known.
+    pub backend_address: Option<IpAddr>,
+    /// State.
+    pub state: StateName,
+    /// Seconds since its first packet.
+    pub age_seconds: u64,
+    /// Seconds since its latest packet.
+    pub idle_seconds: u64,
+    /// Seconds until it expires if no further packet comes.
+    pub timeout_seconds: u64,
+}
+
+/// How many flows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowCount {
+    /// Living flows that were asked for.
+    pub flows: u64,
+}
+
+/// A state of a flow that is written as its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateName(pub FlowState);
+
+/// The text is not the name of a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no state of a flow: expected syn_recv, established, fin_wait, close or datagram")]
+pub struct UnknownState(String);
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0.name())
+    }
+}
+
+impl FromStr for StateName {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        let state = FlowState::ALL.into_iter().find(|state| state.name() == text);
+        state.map(Self).ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+impl Serialize for StateName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for StateName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        name.parse().map_err(de::Error::custom)
+    }
+}
+
+/// What happened to packets, and how full the tables are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatsView {
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Bytes of those packets, from the link header on.
+    pub bytes: u64,
+    /// Flows that were given to a backend.
+    pub new_flows: u64,
+    /// Packets that were not forwarded, by reason; every reason, in the order of its number.
+    pub reasons: Vec<ReasonView>,
+    /// Other things worth counting; every event, in the order of its number.
+    pub events: Vec<EventView>,
+    /// The flow tables, at the last census.
+    pub tables: Vec<TableView>,
+    /// Seconds since the last census; `None` before the first.
+    pub census_age_seconds: Option<u64>,
+}
+
+/// Packets that were not forwarded for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonView {
+    /// Short name.
+    pub slug: String,
+    /// What became of them.
+    pub fate: Fate,
+    /// What it means.
+    pub sentence: String,
+    /// How many.
+    pub packets: u64,
+}
+
+impl ReasonView {
+    /// So many packets for this reason.
+    #[must_use]
+    pub fn new(reason: Reason, packets: u64) -> Self {
+        Self {
+            slug: reason.slug().to_owned(),
+            fate: reason.fate().into(),
+            sentence: reason.sentence().to_owned(),
+            packets,
+        }
+    }
+}
+
+/// What becomes of a packet that is not forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// Handed to the kernel untouched.
+    Pass,
+    /// Dropped.
+    Drop,
+    /// Answered by the director itself.
+    Answer,
+}
+
+impl From<reason::Fate> for Fate {
+    fn from(fate: reason::Fate) -> Self {
+        match fate {
+            reason::Fate::Pass => Self::Pass,
+            reason::Fate::Drop => Self::Drop,
+            reason::Fate::Answer => Self::Answer,
+        }
+    }
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Short name.
+    pub slug: String,
+    /// What it means.
+    pub sentence: String,
+    /// How often.
+    pub count: u64,
+}
+
+impl EventView {
+    /// So many of this event.
+    #[must_use]
+    pub fn new(event: Event, count: u64) -> Self {
+        Self {
+            slug: event.slug().to_owned(),
+            sentence: event.sentence().to_owned(),
+            count,
+        }
+    }
+}
+
+/// A flow table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableView {
+    /// Whose flows it holds.
+    pub family: Family,
+    /// Flows that it has room for.
+    pub places: u64,
+    /// Living flows.
+    pub flows: u64,
+    /// Living flows by state; every state, in the order of its number.
+    pub by_state: Vec<StateCount>,
+}
+
+/// IP version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// Flows in one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateCount {
+    /// The state.
+    pub state: StateName,
+    /// How many.
+    pub flows: u64,
+}
+
+/// Why a request failed; the body of every answer whose status is no success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: String,
+}

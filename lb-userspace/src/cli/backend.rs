@@ -1,0 +1,156 @@
+//! `tandem backend`
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+
+use super::{
+    CliError, Exit, Show,
+    table::{Table, numbers, words},
+    units,
+};
+use crate::api::{
+    Client,
+    types::{BackendState, BackendView},
+};
+
+#[derive(Debug, Args)]
+#[command(infer_subcommands = true, disable_help_subcommand = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub(super) struct Arguments {
+    /// Only those of this service.
+    #[arg(short, long, global = true, value_name = "NAME")]
+    service: Option<String>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows all backends, or one.
+    #[command(visible_alias = "show")]
+    List {
+        /// Name or address of the backend.
+        backend: Option<String>,
+    },
+}
+
+pub(super) async fn run<W: Write>(
+    arguments: &Arguments,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    let mut backends = client.backends().await?;
+    if let Some(service) = &arguments.service {
+        // A service may have no backends at all.
+        let services = client.services().await?;
+        let known: Vec<_> = services.into_iter().map(|service| service.name).collect();
+        backends.retain(|backend| backend.service == *service);
+        if backends.is_empty() && !known.contains(service) {
+            let (kind, name) = ("service", service.clone());
+            return Err(CliError::NotFound { kind, name, known });
+        }
+    }
+    if let Some(Verb::List { backend: Some(name) }) = &arguments.verb {
+        backends = named(backends, name)?;
+    }
+    if show.json {
+        show.json(&backends)?;
+    } else {
+        render(&backends, show.out)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The backends that are called `name`, or have it as their address.
+pub(super) fn named(mut backends: Vec<BackendView>, name: &str) -> Result<Vec<BackendView>, CliError> {
+    let mut known: Vec<_> = backends.iter().map(|backend| backend.name.clone()).collect();
+    let address = name.parse().ok();
+    backends.retain(|backend| backend.name == name || Some(backend.address) == address);
+    if backends.is_empty() {
+        // Services may have a backend of the same name each.
+        known.sort();
+        known.dedup();
+        let (kind, name) = ("backend", name.to_owned());
+        return Err(CliError::NotFound { kind, name, known });
+    }
+    Ok(backends)
+}
+
+fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new([
+        words("SERVICE"),
+        words("BACKEND"),
+        words("ADDRESS"),
+        words("STATE"),
+        numbers("WEIGHT"),
+        numbers("SHARE"),
+        words("MAC"),
+        words("INTERFACE"),
+        numbers("FLOWS"),
+        numbers("NEW"),
+        numbers("PACKETS"),
+        numbers("BYTES"),
+    ]);
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    for backend in backends {
+        table.row(vec![
+            backend.service.clone(),
+            backend.name.clone(),
+            backend.address.to_string(),
+            backend.state.name().to_owned(),
+            weight(backend),
+            units::percent(backend.share),
+            known(&backend.mac),
+            known(&backend.interface),
+            units::count(backend.flows),
+            units::count(backend.new_flows),
+            units::count(backend.packets),
+            units::bytes(backend.bytes),
+        ]);
+    }
+    table.flush(out)?;
+    for backend in backends {
+        if let BackendState::Unresolved { reason } = &backend.state {
+            writeln!(out, "{}/{}: {reason}", backend.service, backend.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The weight in force, and the configured one where it is another.
+fn weight(backend: &BackendView) -> String {
+    if backend.effective_weight == backend.weight {
+        backend.weight.to_string()
+    } else {
+        format!("{}/{}", backend.effective_weight, backend.weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testdata::{self, golden},
+        *,
+    };
+
+    #[test]
+    fn looks_as_documented() {
+        golden("backends", |backends: &Vec<_>, out| render(backends, out));
+    }
+
+    #[test]
+    fn a_backend_is_found_by_name_and_by_address() {
+        let backends: Vec<BackendView> = testdata::view("backends");
+        for name in ["web2", "10.0.0.12"] {
+            let found = named(backends.clone(), name).unwrap();
+            assert!(found.iter().all(|backend| backend.name == "web2"), "{found:?}");
+            assert_eq!(found.len(), 1);
+        }
+        let error = named(backends, "web").unwrap_err().to_string();
+        assert!(
+            error.starts_with("no backend is called `web`; there are "),
+            "{error}"
+        );
+    }
+}

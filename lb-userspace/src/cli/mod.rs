@@ -1,0 +1,165 @@
+//! The `tandem` command line, in the grammar of `ip` and `bpftool`: an object, bare or with a verb.
+//!
+//! One file per object, each with its arguments, what it asks the daemon, and how it shows the answer. docs/cli.md
+//! describes it.
+
+mod backend;
+mod check;
+mod doctor;
+mod exit;
+mod flow;
+mod prefix;
+mod service;
+mod stats;
+mod status;
+mod table;
+#[cfg(test)]
+mod testdata;
+mod units;
+
+use std::{
+    ffi::OsString,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+pub use self::exit::{CliError, Exit};
+use crate::api::{Client, DEFAULT_SOCKET};
+
+/// Shows what the director does, and checks what it is to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tandem",
+    version,
+    infer_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "OBJECT",
+    subcommand_help_heading = "Objects",
+    after_help = "Objects and verbs may be shortened as long as they remain unique: `tandem b` is `tandem backend`.\n\n\
+                  Exit codes: 0 done, 1 negative answer, 2 wrong command line, 3 daemon not running, 4 no permission, \
+                  5 no answer in time."
+)]
+struct Cli {
+    /// Socket of the daemon.
+    #[arg(long, global = true, display_order = 100, value_name = "PATH", env = "TANDEM_SOCKET", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// How long the daemon may take to answer.
+    #[arg(long, global = true, display_order = 100, value_name = "SECONDS", default_value = "5", value_parser = patience)]
+    timeout: Duration,
+    /// JSON instead of text.
+    #[arg(short, long, global = true, display_order = 100)]
+    json: bool,
+    #[command(subcommand)]
+    object: Object,
+}
+
+#[derive(Debug, Subcommand)]
+enum Object {
+    /// The director: version, interfaces, configuration.
+    Status,
+    /// Services: where clients come in.
+    Service(service::Arguments),
+    /// Backends: who serves them.
+    Backend(backend::Arguments),
+    /// Flows: the connections there are now.
+    Flow(flow::Arguments),
+    /// Packets that were not forwarded and why, other events, how full the tables are.
+    Stats(stats::Arguments),
+    /// Checks a configuration file and changes nothing.
+    Check(check::Arguments),
+    /// Looks for what would make the director fail or be slow.
+    Doctor(doctor::Arguments),
+}
+
+/// Where an answer goes, and in what form.
+struct Show<'a, W> {
+    json: bool,
+    out: &'a mut W,
+}
+
+impl<W: Write> Show<'_, W> {
+    /// `value` as one line of JSON.
+    fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        serde_json::to_writer(&mut *self.out, value).map_err(io::Error::from)?;
+        Ok(writeln!(self.out)?)
+    }
+}
+
+/// Does what the arguments say; the whole life of the process.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return prefix::explain(error).into(),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let outcome = start(&cli, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    let exit = outcome.unwrap_or_else(|error| {
+        let exit = error.exit();
+        if exit != Exit::Success {
+            // What was said so far comes first.
+            let _ = out.flush();
+            eprintln!("tandem: {error}");
+        }
+        exit
+    });
+    exit.into()
+}
+
+fn start(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    runtime.block_on(run(cli, out))
+}
+
+async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
+    let client = Client::new(&cli.socket, cli.timeout);
+    let show = &mut Show { json: cli.json, out };
+    match &cli.object {
+        Object::Status => status::run(&client, show).await,
+        Object::Service(arguments) => service::run(arguments, &client, show).await,
+        Object::Backend(arguments) => backend::run(arguments, &client, show).await,
+        Object::Flow(arguments) => flow::run(arguments, &client, show).await,
+        Object::Stats(arguments) => stats::run(arguments, &client, show).await,
+        Object::Check(arguments) => check::run(arguments, show),
+        Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    const MOST: f64 = 3600.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("expected a number of seconds above 0 and up to {MOST}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        assert_eq!(patience("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "3601", "NaN", "inf", "5s", ""] {
+            assert!(patience(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `tandem service`
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+
+use super::{
+    CliError, Exit, Show,
+    table::{Table, numbers, words},
+    units,
+};
+use crate::{
+    api::{Client, types::ServiceView},
+    core::model::{Forward, Scheduler},
+};
+
+#[derive(Debug, Args)]
+#[command(infer_subcommands = true, disable_help_subcommand = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows all services, or one.
+    #[command(visible_alias = "show")]
+    List {
+        /// Name of the service.
+        name: Option<String>,
+    },
+}
+
+pub(super) async fn run<W: Write>(
+    arguments: &Arguments,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    let mut services = client.services().await?;
+    if let Some(Verb::List { name: Some(name) }) = &arguments.verb {
+        let known: Vec<_> = services.iter().map(|service| service.name.clone()).collect();
+        services.retain(|service| service.name == *name);
+        if services.is_empty() {
+            let (kind, name) = ("service", name.clone());
+            return Err(CliError::NotFound { kind, name, known });
+        }
+    }
+    if show.json {
+        show.json(&services)?;
+    } else {
+        render(&services, show.out)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new([
+        words("SERVICE"),
+        words("FRONTENDS"),
+        words("SCHEDULER"),
+        words("FORWARD"),
+        numbers("SLOTS"),
+        numbers("READY"),
+        numbers("FLOWS"),
+        numbers("NEW"),
+        numbers("PACKETS"),
+        numbers("BYTES"),
+    ]);
+    for service in services {
+        let mut frontends = service.frontends.iter();
+        table.row(vec![
+            service.name.clone(),
+            frontends.next().cloned().unwrap_or_default(),
+            scheduler(service.scheduler).to_owned(),
+            forward(service.forward).to_owned(),
+            service.table_size.to_string(),
+            format!("{}/{}", service.backends_ready, service.backends),
+            units::count(service.flows),
+            units::count(service.new_flows),
+            units::count(service.packets),
+            units::bytes(service.bytes),
+        ]);
+        for frontend in frontends {
+            table.row(vec![String::new(), frontend.clone()]);
+        }
+    }
+    table.flush(out)
+}
+
+const fn scheduler(scheduler: Scheduler) -> &'static str {
+    match scheduler {
+        Scheduler::Maglev => "maglev",
+    }
+}
+
+const fn forward(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Dr => "dr",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testdata::golden, render};
+
+    #[test]
+    fn looks_as_documented() {
+        golden("services", |services: &Vec<_>, out| render(services, out));
+    }
+}

@@ -1,0 +1,354 @@
+//! One director: what it was asked to do, what it knows, and what it put in force.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use tracing::{debug, error, info, warn};
+
+use super::{flows::Flows, links::Links, vips::Vips};
+use crate::{
+    core::{
+        model::Config,
+        neighbour::Unresolved,
+        plan::{Desired, DesiredService, PlanError, Planner, Step},
+    },
+    datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
+    net::monitor::Change,
+};
+
+/// Why the director cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectorError {
+    /// The datapath.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The maps have the size that they were made with.
+    #[error(
+        "[limits] cannot be changed while balancing goes on: set them back, or end balancing with `tandemd --detach` (which \
+         forgets all connections) and start again"
+    )]
+    Limits,
+}
+
+impl From<StepError> for DirectorError {
+    fn from(error: StepError) -> Self {
+        Self::Datapath(error.into())
+    }
+}
+
+/// The director.
+pub(super) struct Director {
+    pub(super) config: Config,
+    pub(super) kernel: Kernel,
+    pub(super) planner: Planner,
+    pub(super) links: Links,
+    /// Interfaces of the configuration in force, and whether the program is on them at present.
+    pub(super) interfaces: BTreeMap<String, bool>,
+    /// Slots of each backend, by number.
+    pub(super) slots: BTreeMap<u32, u32>,
+    /// The latest census, and when it was taken.
+    pub(super) census: Census,
+    pub(super) census_at: Option<Instant>,
+    pub(super) vips: Vips,
+    /// When the daemon began.
+    pub(super) opened: Instant,
+    /// Where the configuration came from.
+    pub(super) source: String,
+    /// What the API reads beside the daemon's loop.
+    pub(super) flows: Arc<Flows>,
+    /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
+    adopted: bool,
+    /// What went wrong when the maps were to follow the links; they still have to.
+    behind: Option<String>,
+}
+
+impl Director {
+    /// Loads the datapath, and takes up what an earlier daemon left in it. Nothing is attached or changed yet.
+    pub(super) fn open(
+        config: Config,
+        source: String,
+        pins: Pins,
+        vips: Vips,
+    ) -> Result<Self, DirectorError> {
+        let sizes = MapSizes::new(&config.limits);
+        let kernel = Kernel::open(&sizes, Some(pins))?;
+        let inventory = kernel.tables.inventory();
+        if !inventory.backends.is_empty() {
+            info!(
+                services = inventory.services.len(),
+                backends = inventory.backends.len(),
+                "taking up the services and connections of an earlier daemon"
+            );
+        }
+        // Until there is a cluster key, the seed that the maps keep stands for it.
+        let [key, ..] = kernel.settings().schedule_seed.words();
+        Ok(Self {
+            planner: Planner::new(key, sizes.services, sizes.backends, &inventory),
+            links: Links::inherit(&inventory),
+            census: Census::default(),
+            census_at: None,
+            interfaces: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            config,
+            vips,
+            opened: Instant::now(),
+            source,
+            flows: Arc::new(Flows::new(&kernel)),
+            kernel,
+            adopted: false,
+            behind: None,
+        })
+    }
+
+    /// Backends whose links are to be followed under this configuration: its own, and those that are gone but still have
+    /// flows.
+    pub(super) fn targets(&self, config: &Config) -> BTreeSet<IpAddr> {
+        let configured = config.services.iter().flat_map(|service| &service.backends);
+        let retired = self.planner.retired().map(|(_, address)| address);
+        configured.map(|backend| backend.address).chain(retired).collect()
+    }
+
+    /// Takes note of a backend's way; whether the packet path has to hear of it.
+    pub(super) fn note(&mut self, change: Change) -> bool {
+        let address = change.address;
+        match change.egress.on_link(address) {
+            Ok(hop) => {
+                info!(backend = %address, interface = hop.ifname, mac = %hop.dest_mac, "backend reachable");
+            }
+            Err(Unresolved::NotYetResolved) => {}
+            Err(reason) => warn!(backend = %address, %reason, "backend not reachable"),
+        }
+        self.links.note(change)
+    }
+
+    /// Puts in force what the links call for, once a configuration was adopted. What fails is said once, and tried again.
+    pub(super) fn converge(&mut self) {
+        if !self.adopted {
+            return;
+        }
+        let failed = self.apply(&self.desired(&self.config)).err();
+        let failed = failed.map(|error| error.to_string());
+        if failed != self.behind {
+            match &failed {
+                Some(error) => {
+                    error!(%error, "backends have changed, and the packet path cannot follow; trying again");
+                }
+                None => info!("the packet path is up to date again"),
+            }
+        }
+        self.behind = failed;
+    }
+
+    /// Tries again what failed before.
+    pub(super) fn catch_up(&mut self) {
+        if self.behind.is_some() {
+            self.converge();
+        }
+    }
+
+    /// Changes over to a configuration or, with an error, stays with the one before.
+    ///
+    /// Packets find their services before the VIPs lead them here.
+    pub(super) async fn adopt(&mut self, config: Config) -> Result<(), DirectorError> {
+        if config.limits != self.config.limits {
+            return Err(DirectorError::Limits);
+        }
+        let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
+        if let Err(error) = self.apply(&self.desired(&config)) {
+            // Some of it may be in force already.
+            self.converge();
+            self.kernel.release(&added)?;
+            return Err(error);
+        }
+        for interface in self.kernel.release_others(&config.director.interfaces)? {
+            info!(interface, "released");
+        }
+        self.config = config;
+        self.interfaces = interfaces;
+        self.adopted = true;
+        self.behind = None;
+        self.kernel.keep();
+        self.flows.set_names(self.names());
+        self.hold_vips().await;
+        Ok(())
+    }
+
+    fn apply(&mut self, desired: &Desired) -> Result<(), DirectorError> {
+        let steps = self.planner.plan(desired)?;
+        self.execute(&steps)
+    }
+
+    fn desired(&self, config: &Config) -> Desired {
+        let service = |service: &crate::core::model::Service| DesiredService {
+            name: service.name.clone(),
+            frontends: service.frontends.clone(),
+            table_size: service.table_size,
+            backends: service
+                .backends
+                .iter()
+                .map(|backend| (backend.address, backend.weight))
+                .collect(),
+        };
+        Desired {
+            services: config.services.iter().map(service).collect(),
+            links: self.links.all(),
+        }
+    }
+
+    fn execute(&mut self, steps: &[Step]) -> Result<(), DirectorError> {
+        for step in steps {
+            debug!(?step);
+            if let Err(error) = self.take(step) {
+                // The planner believes that the step was taken: let it look again at what there is.
+                self.replan();
+                return Err(error);
+            }
+            if let Step::SetSchedule { service, .. } = step {
+                self.count_slots(*service);
+            }
+        }
+        if !steps.is_empty() {
+            self.flows.set_names(self.names());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), DirectorError> {
+        if let Step::AssignBackend { backend, .. } = step {
+            self.kernel.reset_backend_totals(*backend)?;
+        }
+        Ok(self.kernel.tables.apply(step)?)
+    }
+
+    fn replan(&mut self) {
+        let sizes = MapSizes::new(&self.config.limits);
+        let [key, ..] = self.kernel.settings().schedule_seed.words();
+        self.planner = Planner::new(
+            key,
+            sizes.services,
+            sizes.backends,
+            &self.kernel.tables.inventory(),
+        );
+    }
+
+    fn count_slots(&mut self, service: u32) {
+        let backends = &self.kernel.tables.backends;
+        self.slots.retain(|&backend, _| {
+            backends
+                .get(backend as usize)
+                .is_some_and(|entry| entry.in_use() && entry.service() != service)
+        });
+        self.slots.extend(self.kernel.tables.slot_counts(service));
+    }
+
+    /// Attaches to all of these interfaces or, with an error, to none that was not attached before. One that is in force
+    /// already may be gone for the moment: it must not keep the operator from changing something else.
+    fn attach(&mut self, interfaces: &[String]) -> Result<Attached, DirectorError> {
+        let mut attached = Attached::default();
+        for interface in interfaces {
+            let known = self.interfaces.contains_key(interface);
+            let present = match self.kernel.attach(interface) {
+                Ok(AttachMode::Updated) if known => true,
+                Ok(mode) => {
+                    tell(interface, mode);
+                    if mode != AttachMode::Updated {
+                        attached.added.push(interface.clone());
+                    }
+                    true
+                }
+                Err(error @ DatapathError::NoInterface { .. }) if known => {
+                    warn!(interface, %error, "going on without it");
+                    false
+                }
+                Err(error) => {
+                    self.kernel.release(&attached.added)?;
+                    return Err(error.into());
+                }
+            };
+            attached.interfaces.insert(interface.clone(), present);
+        }
+        Ok(attached)
+    }
+
+    /// Attaches again where the program is no longer on the interface of that name: it is another one now, or somebody took
+    /// the program off.
+    pub(super) fn reattach(&mut self) {
+        for (interface, present) in &mut self.interfaces {
+            if self.kernel.is_attached(interface) {
+                continue;
+            }
+            match self.kernel.attach(interface) {
+                Ok(_) => {
+                    warn!(
+                        interface,
+                        "the program was no longer on this interface; attached again"
+                    );
+                    *present = true;
+                }
+                Err(error) if *present => {
+                    warn!(interface, %error, "the program is no longer on this interface; trying again");
+                    *present = false;
+                }
+                // Said when it went.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Puts the VIPs on the interface, if that is our task, and tells the network.
+    pub(super) async fn hold_vips(&mut self) {
+        let Some(interface) = self.config.director.interfaces.first() else {
+            return;
+        };
+        let wanted = if self.config.director.manage_vips {
+            self.kernel.tables.vips().clone()
+        } else {
+            BTreeSet::new()
+        };
+        self.vips.hold(interface, &wanted).await;
+    }
+
+    /// Puts back what is missing of the VIPs.
+    pub(super) async fn keep_vips(&mut self) {
+        if let Some(interface) = self.config.director.interfaces.first() {
+            self.vips.keep(interface).await;
+        }
+    }
+
+    /// Takes note of a census.
+    pub(super) fn note_census(&mut self, census: Census) -> Result<(), DirectorError> {
+        let steps = self.planner.census(|backend| census.of_backend(backend) > 0);
+        self.census = census;
+        self.census_at = Some(Instant::now());
+        self.execute(&steps)?;
+        Ok(())
+    }
+}
+
+/// What attaching came to.
+#[derive(Default)]
+struct Attached {
+    /// The interfaces, and whether the program is on them.
+    interfaces: BTreeMap<String, bool>,
+    /// Those that it was not on before.
+    added: Vec<String>,
+}
+
+fn tell(interface: &str, mode: AttachMode) {
+    match mode {
+        AttachMode::Native => info!(interface, "attached in native mode"),
+        AttachMode::Updated => info!(interface, "replaced the program in place"),
+        AttachMode::Generic => warn!(
+            interface,
+            "attached in GENERIC mode: the driver has no XDP, every packet costs an skb, and throughput is a fraction of what \
+             native mode gives"
+        ),
+    }
+}

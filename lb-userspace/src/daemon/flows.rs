@@ -1,0 +1,134 @@
+//! The flow tables, as the API reads them: beside the daemon's loop.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use lb_common::{
+    flow_table::{Bucket, Clock, Entry, Entry4, Entry6, Snapshot},
+    packet::{FlowKey, protocol},
+    tcp_state::FlowState,
+};
+
+use crate::{
+    api::{
+        query::{FlowFilter, FlowSource},
+        types::{FlowView, StateName},
+    },
+    core::model::Protocol,
+    datapath::{Kernel, Region},
+};
+
+/// Who a backend's number stands for.
+#[derive(Debug, Clone)]
+pub(super) struct BackendName {
+    pub(super) service: String,
+    pub(super) name: String,
+    pub(super) address: IpAddr,
+}
+
+/// Who the numbers stand for at present.
+pub(super) type Names = HashMap<u32, BackendName>;
+
+/// Reads living flows.
+pub(super) struct Flows {
+    v4: Arc<Region<Bucket<Entry4>>>,
+    v6: Arc<Region<Bucket<Entry6>>>,
+    timeouts: [u32; FlowState::LIMIT],
+    hz: u32,
+    /// Jiffies, as of the daemon's latest tick.
+    now: AtomicU64,
+    names: RwLock<Arc<Names>>,
+}
+
+impl Flows {
+    pub(super) fn new(kernel: &Kernel) -> Self {
+        Self {
+            v4: Arc::clone(&kernel.tables.flows_v4),
+            v6: Arc::clone(&kernel.tables.flows_v6),
+            timeouts: kernel.settings().timeouts,
+            hz: kernel.clock().hz(),
+            now: AtomicU64::new(0),
+            names: RwLock::default(),
+        }
+    }
+
+    /// The time goes on.
+    pub(super) fn set_now(&self, jiffies: u64) {
+        self.now.store(jiffies, Ordering::Relaxed);
+    }
+
+    /// The numbers stand for others.
+    pub(super) fn set_names(&self, names: Names) {
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+    }
+
+    fn view(
+        &self,
+        key: FlowKey,
+        flow: &Snapshot<impl Copy>,
+        clock: &Clock<'_>,
+        names: &Names,
+    ) -> Option<FlowView> {
+        let protocol = match key.protocol {
+            protocol::TCP => Protocol::Tcp,
+            protocol::UDP => Protocol::Udp,
+            _ => return None,
+        };
+        let seconds = |jiffies: u64| jiffies / u64::from(self.hz.max(1));
+        let idle = u64::from(clock.idle(flow.last_seen));
+        let timeout = u64::from(clock.timeouts[flow.control.state_index()]);
+        let backend = names.get(&flow.control.backend());
+        Some(FlowView {
+            protocol,
+            client: SocketAddr::new(key.source, key.source_port),
+            vip: SocketAddr::new(key.destination, key.destination_port),
+            service: backend.map(|backend| backend.service.clone()),
+            backend: backend.map(|backend| backend.name.clone()),
+            backend_address: backend.map(|backend| backend.address),
+            state: StateName(flow.control.state()),
+            age_seconds: seconds(clock.now.saturating_sub(u64::from(flow.created) << 8)),
+            idle_seconds: seconds(idle),
+            timeout_seconds: seconds(timeout.saturating_sub(idle)),
+        })
+    }
+
+    fn visit_table<E: Entry>(
+        &self,
+        table: &[Bucket<E>],
+        filter: &FlowFilter,
+        names: &Names,
+        each: &mut dyn FnMut(FlowView) -> ControlFlow<()>,
+    ) -> ControlFlow<()>
+    where
+        FlowKey: From<E::Key>,
+    {
+        let clock = Clock {
+            now: self.now.load(Ordering::Relaxed),
+            timeouts: &self.timeouts,
+        };
+        let living = table
+            .iter()
+            .flat_map(|bucket| &bucket.entries)
+            .filter_map(Entry::snapshot);
+        living
+            .filter_map(|flow| self.view(FlowKey::from(flow.key), &flow, &clock, names))
+            .filter(|view| filter.matches(view))
+            .try_for_each(each)
+    }
+}
+
+impl FlowSource for Flows {
+    fn visit(&self, filter: &FlowFilter, each: &mut dyn FnMut(FlowView) -> ControlFlow<()>) {
+        let names = Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner));
+        if self.visit_table(&self.v4, filter, &names, each).is_continue() {
+            let _ = self.visit_table(&self.v6, filter, &names, each);
+        }
+    }
+}

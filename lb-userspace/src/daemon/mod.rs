@@ -1,0 +1,299 @@
+//! The daemon: the loop that ties configuration, the kernel's network tables, the datapath and the operator together.
+
+mod args;
+mod director;
+mod failure;
+mod flows;
+mod links;
+mod survey;
+mod views;
+mod vips;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    io::{self, IsTerminal as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser as _;
+use futures_util::FutureExt as _;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tracing::{error, info, warn};
+
+pub use self::args::Args;
+pub use self::director::DirectorError;
+pub use self::failure::DaemonError;
+use self::{director::Director, survey::Survey, vips::Vips};
+use crate::{
+    api::{
+        self, ApiSocket, Bounds,
+        query::{self, Query},
+    },
+    config::{self, ConfigError},
+    core::{model::Config, neighbour::Timing},
+    datapath::Pins,
+    net::monitor::Monitor,
+};
+
+/// How long a configuration waits for its backends to be found before it is adopted without those that are missing.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Between two censuses of the flow table.
+const CENSUS: Duration = Duration::from_secs(1);
+
+/// Runs `tandemd`. Exit codes: 0 ended as asked, 1 failure, 2 usage or configuration, 4 permission.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TANDEM_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&DaemonError::Setup(error)),
+    };
+    if args.detach {
+        return end(runtime.block_on(detach(&args.bpffs)));
+    }
+    let loaded = match args.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprint!("{}", error.render());
+            return failure::exit_code_of(&error);
+        }
+    };
+    eprint!("{}", loaded.warnings);
+    end(runtime.block_on(run(&args, loaded.config)))
+}
+
+fn end(outcome: Result<(), DaemonError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &DaemonError) -> ExitCode {
+    eprintln!("error: {error}");
+    error.exit_code()
+}
+
+/// Ends balancing.
+async fn detach(bpffs: &Path) -> Result<(), DaemonError> {
+    let pins = Pins::new(bpffs);
+    let claim = pins.claim_existing()?;
+    Vips::open()?.drop_all().await?;
+    if claim.is_some() {
+        pins.remove_all()?;
+        info!("released the interfaces, and forgot the connections");
+    } else {
+        info!(directory = %bpffs.display(), "nothing to detach");
+    }
+    Ok(())
+}
+
+/// A configuration that waits for its backends to be found.
+struct Pending {
+    config: Config,
+    targets: BTreeSet<IpAddr>,
+    deadline: Instant,
+}
+
+/// The daemon's parts.
+struct Daemon {
+    director: Director,
+    monitor: Monitor,
+    followed: BTreeSet<IpAddr>,
+    pending: Option<Pending>,
+    survey: Survey,
+    config_path: Option<PathBuf>,
+    queries: mpsc::Receiver<Query>,
+    signals: Signals,
+}
+
+/// What the operator and the service manager say.
+struct Signals {
+    reload: Signal,
+    stop: [Signal; 2],
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            stop: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
+        })
+    }
+}
+
+async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
+    // First of all: who asks for a reload while the daemon starts must not kill it.
+    let signals = Signals::catch()?;
+    let source = match args.config_path() {
+        Some(path) => path.display().to_string(),
+        None => "command line".to_owned(),
+    };
+    let director = Director::open(config.clone(), source, Pins::new(&args.bpffs), Vips::open()?)?;
+    let socket = ApiSocket::bind(&args.socket)?;
+    let (asked, queries) = query::channel();
+    let mut daemon = Daemon {
+        survey: Survey::new(&director.kernel),
+        director,
+        monitor: Monitor::spawn(Timing::default())?,
+        followed: BTreeSet::new(),
+        pending: None,
+        config_path: args.config_path().map(Path::to_owned),
+        queries,
+        signals,
+    };
+    daemon.prepare(config);
+    let api = tokio::spawn(api::serve(
+        socket,
+        asked,
+        daemon.director.flows.clone(),
+        Bounds::default(),
+    ));
+    let outcome = daemon.serve().await;
+    api.abort();
+    outcome
+}
+
+impl Daemon {
+    async fn serve(&mut self) -> Result<(), DaemonError> {
+        let mut ticks = interval(CENSUS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut started = false;
+        loop {
+            let deadline = self.pending.as_ref().map(|pending| pending.deadline);
+            let [terminate, interrupt] = &mut self.signals.stop;
+            tokio::select! {
+                change = self.monitor.next() => self.note(change?)?,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+                _ = ticks.tick() => self.tick().await?,
+                census = self.survey.finished() => {
+                    self.director.note_census(census)?;
+                    self.follow();
+                }
+                Some(query) = self.queries.recv() => self.director.answer(query).await,
+                _ = self.signals.reload.recv() => self.reload(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+            if let Some(pending) = self.due() {
+                let outcome = self.director.adopt(pending.config).await;
+                self.follow();
+                match outcome {
+                    Ok(()) => info!(
+                        services = self.director.config.services.len(),
+                        "configuration in force"
+                    ),
+                    Err(error) if started => {
+                        error!(%error, "the new configuration was refused; the old one stays in force");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                started = true;
+            }
+        }
+        info!("stopping; the kernel goes on balancing (`tandemd --detach` ends that)");
+        Ok(())
+    }
+
+    /// Takes note of this change and of all that wait behind it, and then acts once.
+    fn note(&mut self, change: crate::net::monitor::Change) -> Result<(), DaemonError> {
+        let mut matters = self.director.note(change);
+        while let Some(change) = self.monitor.next().now_or_never() {
+            matters |= self.director.note(change?);
+        }
+        if matters {
+            self.director.converge();
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), DaemonError> {
+        self.director.reattach();
+        self.director.keep_vips().await;
+        self.director.catch_up();
+        let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
+        self.director.flows.set_now(jiffies);
+        self.survey.start(jiffies);
+        Ok(())
+    }
+
+    /// Begins to change over to a configuration: its backends are looked up first, so that no service is without any.
+    fn prepare(&mut self, config: Config) {
+        let targets = self.director.targets(&config);
+        // One that replaces another waits no longer than that would have: reloads in a row must not put off for ever what
+        // they ask for.
+        let waiting = self.pending.take().map(|pending| pending.deadline);
+        self.pending = Some(Pending {
+            config,
+            targets,
+            deadline: waiting.unwrap_or_else(|| Instant::now() + SETTLE),
+        });
+        self.follow();
+    }
+
+    /// The configuration whose time has come.
+    fn due(&mut self) -> Option<Pending> {
+        self.pending.take_if(|pending| {
+            self.director.links.settled(&pending.targets) || Instant::now() >= pending.deadline
+        })
+    }
+
+    /// Tells the monitor which backends matter.
+    fn follow(&mut self) {
+        let mut targets = self.director.targets(&self.director.config);
+        if let Some(pending) = &self.pending {
+            targets.extend(&pending.targets);
+        }
+        if targets != self.followed {
+            self.director.links.retain(&targets);
+            self.monitor.set_targets(targets.iter().copied().collect());
+            self.followed = targets;
+        }
+    }
+
+    fn reload(&mut self) {
+        let Some(path) = &self.config_path else {
+            return warn!("nothing to reload: the configuration came from the command line");
+        };
+        match config::load(path) {
+            Ok(loaded) => {
+                warn_of(&loaded.warnings);
+                info!(path = %path.display(), "reloading");
+                self.prepare(loaded.config);
+            }
+            Err(error) => refuse(&error),
+        }
+    }
+}
+
+fn refuse(error: &ConfigError) {
+    error!(
+        "the new configuration was refused; the old one stays in force\n{}",
+        error.render()
+    );
+}
+
+fn warn_of(warnings: &impl fmt::Display) {
+    let text = warnings.to_string();
+    if !text.is_empty() {
+        warn!("{text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Censuses of the flow table, beside the daemon's loop.
+
+use std::{future::pending, sync::Arc};
+
+use lb_common::{
+    flow_table::{Bucket, Clock, Entry4, Entry6},
+    tcp_state::FlowState,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::datapath::{Census, Kernel, Region, census};
+
+/// Takes one census at a time on a thread of its own.
+pub(super) struct Survey {
+    flows_v4: Arc<Region<Bucket<Entry4>>>,
+    flows_v6: Arc<Region<Bucket<Entry6>>>,
+    timeouts: [u32; FlowState::LIMIT],
+    backends: usize,
+    running: Option<JoinHandle<Census>>,
+}
+
+impl Survey {
+    pub(super) fn new(kernel: &Kernel) -> Self {
+        Self {
+            flows_v4: Arc::clone(&kernel.tables.flows_v4),
+            flows_v6: Arc::clone(&kernel.tables.flows_v6),
+            timeouts: kernel.settings().timeouts,
+            backends: kernel.tables.backends.len(),
+            running: None,
+        }
+    }
+
+    /// Starts a census as of `jiffies`, unless one is still under way.
+    pub(super) fn start(&mut self, jiffies: u64) {
+        if self.running.is_some() {
+            return;
+        }
+        let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
+        let (timeouts, backends) = (self.timeouts, self.backends);
+        self.running = Some(spawn_blocking(move || {
+            let clock = Clock {
+                now: jiffies,
+                timeouts: &timeouts,
+            };
+            let mut backends = vec![0; backends];
+            let v4 = census(&flows_v4, &clock, &mut backends);
+            let v6 = census(&flows_v6, &clock, &mut backends);
+            Census { v4, v6, backends }
+        }));
+    }
+
+    /// The census that was under way, when it is done; never, when none is. Cancelling loses nothing.
+    pub(super) async fn finished(&mut self) -> Census {
+        loop {
+            let Some(running) = &mut self.running else {
+                return pending().await;
+            };
+            let outcome = running.await;
+            self.running = None;
+            // A census that panicked is a fault of ours, and the next one may go well.
+            if let Ok(census) = outcome {
+                return census;
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What the director tells of itself.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
+use tracing::warn;
+
+use super::{
+    director::Director,
+    flows::{BackendName, Names},
+};
+use crate::{
+    api::query::Query,
+    api::types::{
+        BackendState, BackendView, EventView, Family, InterfaceView, ReasonView, ServiceView, StateCount,
+        StateName, StatsView, StatusView, TableView, XdpMode,
+    },
+    core::model::{Backend, Service},
+    datapath::{BackendTotals, DatapathError, TableCensus},
+    net::link,
+};
+
+impl Director {
+    /// Answers; who asked may have gone meanwhile.
+    pub(super) async fn answer(&self, query: Query) {
+        let outcome = match query {
+            Query::Status(to) => {
+                let _ = to.send(self.status().await);
+                Ok(())
+            }
+            Query::Services(to) => self.services().map(|view| drop(to.send(view))),
+            Query::Backends(to) => self.backends().map(|view| drop(to.send(view))),
+            Query::Stats(to) => self.stats().map(|view| drop(to.send(view))),
+        };
+        if let Err(error) = outcome {
+            warn!(%error, "cannot answer a query");
+        }
+    }
+
+    /// Services in the order of the configuration.
+    fn services(&self) -> Result<Vec<ServiceView>, DatapathError> {
+        self.config
+            .services
+            .iter()
+            .map(|service| self.service(service))
+            .collect()
+    }
+
+    fn service(&self, service: &Service) -> Result<ServiceView, DatapathError> {
+        let backends: Vec<BackendView> = service
+            .backends
+            .iter()
+            .map(|backend| self.backend(service, backend))
+            .collect::<Result<_, _>>()?;
+        let sum = |field: fn(&BackendView) -> u64| backends.iter().map(field).sum();
+        Ok(ServiceView {
+            name: service.name.clone(),
+            frontends: service.frontends.iter().map(ToString::to_string).collect(),
+            scheduler: service.scheduler,
+            forward: service.forward,
+            table_size: service.table_size,
+            backends: backends.len() as u32,
+            backends_ready: backends.iter().filter(|backend| backend.share > 0.0).count() as u32,
+            flows: sum(|backend| backend.flows),
+            new_flows: sum(|backend| backend.new_flows),
+            packets: sum(|backend| backend.packets),
+            bytes: sum(|backend| backend.bytes),
+        })
+    }
+
+    /// Backends by service in the order of the configuration, then those that were removed.
+    fn backends(&self) -> Result<Vec<BackendView>, DatapathError> {
+        let configured = self.config.services.iter().flat_map(|service| {
+            service
+                .backends
+                .iter()
+                .map(move |backend| self.backend(service, backend))
+        });
+        let removed = self
+            .planner
+            .retired()
+            .map(|(number, address)| self.removed(number, address));
+        configured.chain(removed).collect()
+    }
+
+    fn backend(&self, service: &Service, backend: &Backend) -> Result<BackendView, DatapathError> {
+        let number = self
+            .planner
+            .service_number(&service.name)
+            .and_then(|service| self.planner.backend_number(service, backend.address));
+        let mut view = self.reach(number, backend.address)?;
+        view.service.clone_from(&service.name);
+        view.name.clone_from(&backend.name);
+        view.weight = backend.weight;
+        if let BackendState::Ready = view.state {
+            view.effective_weight = backend.weight;
+        }
+        let slots = number
+            .and_then(|number| self.slots.get(&number))
+            .copied()
+            .unwrap_or(0);
+        view.share = f64::from(slots) / f64::from(service.table_size);
+        Ok(view)
+    }
+
+    fn removed(&self, number: u32, address: IpAddr) -> Result<BackendView, DatapathError> {
+        let mut view = self.reach(Some(number), address)?;
+        view.service = self.service_of(number).unwrap_or_default();
+        view.state = BackendState::Removed;
+        Ok(view)
+    }
+
+    /// What is the same for every backend: the way to it, and its counters.
+    fn reach(&self, number: Option<u32>, address: IpAddr) -> Result<BackendView, DatapathError> {
+        let totals = match number {
+            Some(number) => self.kernel.backend_totals(number)?,
+            None => BackendTotals::default(),
+        };
+        let way = self.links.describe(address);
+        let mac = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+        Ok(BackendView {
+            service: String::new(),
+            name: address.to_string(),
+            address,
+            weight: 0,
+            effective_weight: 0,
+            share: 0.0,
+            mac: way.as_ref().ok().map(|(_, address)| mac(*address)),
+            interface: way.as_ref().ok().map(|(interface, _)| interface.clone()),
+            state: match way {
+                Ok(_) => BackendState::Ready,
+                Err(reason) => BackendState::Unresolved { reason },
+            },
+            flows: number.map_or(0, |number| self.census.of_backend(number).into()),
+            new_flows: totals.flows,
+            packets: totals.packets,
+            bytes: totals.bytes,
+        })
+    }
+
+    fn service_of(&self, backend: u32) -> Option<String> {
+        let service = self.kernel.tables.backends.get(backend as usize)?.service();
+        self.kernel.tables.service_names.get(service as usize)?.get()
+    }
+
+    /// Counters and tables.
+    fn stats(&self) -> Result<StatsView, DatapathError> {
+        let totals = self.kernel.totals()?;
+        let mut forwarded = BackendTotals::default();
+        for &number in self.kernel.tables.inventory().backends.keys() {
+            let backend = self.kernel.backend_totals(number)?;
+            forwarded.packets += backend.packets;
+            forwarded.bytes += backend.bytes;
+            forwarded.flows += backend.flows;
+        }
+        Ok(StatsView {
+            packets: forwarded.packets,
+            bytes: forwarded.bytes,
+            new_flows: forwarded.flows,
+            reasons: Reason::ALL
+                .iter()
+                .map(|&reason| ReasonView::new(reason, totals.reason(reason)))
+                .collect(),
+            events: Event::ALL
+                .iter()
+                .map(|&event| EventView::new(event, totals.event(event)))
+                .collect(),
+            tables: vec![
+                table(Family::Ipv4, &self.census.v4),
+                table(Family::Ipv6, &self.census.v6),
+            ],
+            census_age_seconds: self.census_at.map(|at| at.elapsed().as_secs()),
+        })
+    }
+
+    /// The director as a whole.
+    async fn status(&self) -> StatusView {
+        let mut interfaces = Vec::new();
+        for name in &self.config.director.interfaces {
+            // An interface that is gone for the moment has neither index nor mode.
+            let facts = self.vips.netlink.link_facts(name).await.ok();
+            interfaces.push(InterfaceView {
+                name: name.clone(),
+                ifindex: facts.as_ref().map(|facts| facts.ifindex),
+                mode: facts.and_then(|facts| facts.xdp.first().map(|program| mode(program.mode))),
+            });
+        }
+        StatusView {
+            name: self.config.director.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: self.opened.elapsed().as_secs(),
+            interfaces,
+            config: self.source.clone(),
+        }
+    }
+
+    /// Who the numbers of backends stand for.
+    pub(super) fn names(&self) -> Names {
+        let configured: BTreeMap<(&str, IpAddr), &str> = self
+            .config
+            .services
+            .iter()
+            .flat_map(|service| {
+                service
+                    .backends
+                    .iter()
+                    .map(|backend| (service.name.as_str(), backend))
+            })
+            .map(|(service, backend)| ((service, backend.address), backend.name.as_str()))
+            .collect();
+        let inventory = self.kernel.tables.inventory();
+        let named = inventory.backends.into_iter().filter_map(|(number, backend)| {
+            let service = inventory.services.get(&backend.service)?.clone();
+            let name = match configured.get(&(service.as_str(), backend.address)) {
+                Some(&name) => name.to_owned(),
+                None => backend.address.to_string(),
+            };
+            Some((
+                number,
+                BackendName {
+                    service,
+                    name,
+                    address: backend.address,
+                },
+            ))
+        });
+        named.collect()
+    }
+}
+
+fn mode(mode: link::XdpMode) -> XdpMode {
+    match mode {
+        link::XdpMode::Native => XdpMode::Native,
+        link::XdpMode::Generic => XdpMode::Generic,
+        link::XdpMode::Offloaded => XdpMode::Offloaded,
+    }
+}
+
+fn table(family: Family, census: &TableCensus) -> TableView {
+    let count = |state: FlowState| StateCount {
+        state: StateName(state),
+        flows: census.states[state as usize],
+    };
+    TableView {
+        family,
+        places: census.places,
+        flows: census.flows(),
+        by_state: FlowState::ALL.map(count).to_vec(),
+    }
+}

@@ -1,0 +1,239 @@
+//! VIPs on interfaces.
+//!
+//! Ours carry the address protocol [`PROTOCOL`] (IFA_PROTO, kernel 5.18; `ip -d address` shows it), so that after a
+//! crash they are told from what an administrator set. Older kernels drop the mark, and there nothing is ever ours.
+
+use std::net::IpAddr;
+
+use rtnetlink::{
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_route::{
+        RouteNetlinkMessage,
+        address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope},
+    },
+};
+
+use super::{
+    Netlink, NetlinkError,
+    translate::{bits, family},
+};
+
+/// Marks the addresses that Tandem set. The kernel uses 1 to 3 itself and leaves the rest to routing daemons.
+pub const PROTOCOL: u8 = 84;
+
+/// Why an address could not be listed, added or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// There is no such interface in this namespace.
+    #[error("cannot {what}: there is no interface {interface} (see `ip link`)")]
+    NoInterface {
+        /// What was tried.
+        what: String,
+        /// The interface.
+        interface: String,
+    },
+    /// The kernel would not.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+}
+
+/// An address on an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// The address itself.
+    pub address: IpAddr,
+    /// Length of its prefix.
+    pub prefix: u8,
+    /// Whether Tandem set it.
+    pub ours: bool,
+    /// Whether it cannot be used yet, or never because another machine has it (duplicate address detection).
+    pub unusable: bool,
+}
+
+/// What adding found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It was not there and is now.
+    New,
+    /// It was there, and ours.
+    Already,
+    /// Somebody else had set it; it stays theirs.
+    Foreign,
+}
+
+/// What removing found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It was ours and is gone.
+    Gone,
+    /// It was not there.
+    Absent,
+    /// Somebody else had set it; it stays.
+    Foreign,
+}
+
+/// An address of ours that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The interface it is on.
+    pub interface: String,
+    /// The address.
+    pub address: IpAddr,
+}
+
+impl Netlink {
+    /// Puts a VIP on an interface as /32 or /128, without duplicate address detection (its former holder may still be
+    /// there, and it has to work at once) and without a route of its own.
+    ///
+    /// # Errors
+    /// [`AddressError`]; an address that is already there is none.
+    pub async fn add_address(&self, interface: &str, vip: IpAddr) -> Result<Added, AddressError> {
+        let what = format!("add {vip} to {interface}");
+        let ifindex = self.ifindex(interface, &what).await?;
+        if let Some(present) = self.find_address(ifindex, vip).await? {
+            return Ok(if present.ours {
+                Added::Already
+            } else {
+                Added::Foreign
+            });
+        }
+        let message = RouteNetlinkMessage::NewAddress(vip_message(ifindex, vip));
+        match self.order(message, NLM_F_CREATE | NLM_F_EXCL, &what).await {
+            Ok(()) => Ok(Added::New),
+            // Somebody was faster.
+            Err(error) if error.errno() == Some(libc::EEXIST) => Ok(Added::Foreign),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a VIP of ours off an interface.
+    ///
+    /// # Errors
+    /// [`AddressError`]; an address that is not there is none.
+    pub async fn remove_address(&self, interface: &str, vip: IpAddr) -> Result<Removed, AddressError> {
+        let what = format!("remove {vip} from {interface}");
+        let ifindex = self.ifindex(interface, &what).await?;
+        match self.find_address(ifindex, vip).await? {
+            None => return Ok(Removed::Absent),
+            Some(present) if !present.ours => return Ok(Removed::Foreign),
+            Some(_) => {}
+        }
+        let message = RouteNetlinkMessage::DelAddress(vip_message(ifindex, vip));
+        match self.order(message, 0, &what).await {
+            Ok(()) => Ok(Removed::Gone),
+            Err(error) if error.errno() == Some(libc::EADDRNOTAVAIL) => Ok(Removed::Absent),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The addresses of an interface.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub async fn addresses(&self, interface: &str) -> Result<Vec<InterfaceAddress>, AddressError> {
+        let ifindex = self
+            .ifindex(interface, &format!("list the addresses of {interface}"))
+            .await?;
+        let mut addresses = self.all_addresses().await?;
+        addresses.retain(|address| address.ifindex == ifindex);
+        Ok(addresses)
+    }
+
+    /// Addresses that we set on any interface and that are not among `wanted` (interface, VIP).
+    ///
+    /// # Errors
+    /// [`NetlinkError`].
+    pub async fn leftovers(&self, wanted: &[(String, IpAddr)]) -> Result<Vec<Leftover>, NetlinkError> {
+        let links = self.links().await?;
+        let addresses = self.all_addresses().await?;
+        let ours = addresses.into_iter().filter(|address| address.ours);
+        Ok(ours
+            .filter_map(|address| {
+                let link = links.iter().find(|link| link.ifindex == address.ifindex)?;
+                Some(Leftover {
+                    interface: link.name.clone(),
+                    address: address.address,
+                })
+            })
+            .filter(|found| {
+                !wanted
+                    .iter()
+                    .any(|(interface, vip)| (interface, *vip) == (&found.interface, found.address))
+            })
+            .collect())
+    }
+
+    async fn ifindex(&self, interface: &str, what: &str) -> Result<u32, AddressError> {
+        let links = self.links().await?;
+        let link = links.into_iter().find(|link| link.name == interface);
+        link.map(|link| link.ifindex)
+            .ok_or_else(|| AddressError::NoInterface {
+                what: what.into(),
+                interface: interface.into(),
+            })
+    }
+
+    async fn all_addresses(&self) -> Result<Vec<InterfaceAddress>, NetlinkError> {
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let messages = self.dump(request, "list the addresses").await?;
+        let addresses = messages.iter().filter_map(|message| match message {
+            RouteNetlinkMessage::NewAddress(message) => interface_address(message),
+            _ => None,
+        });
+        Ok(addresses.collect())
+    }
+
+    async fn find_address(
+        &self,
+        ifindex: u32,
+        vip: IpAddr,
+    ) -> Result<Option<InterfaceAddress>, NetlinkError> {
+        let addresses = self.all_addresses().await?;
+        let here = addresses
+            .into_iter()
+            .filter(|found| found.ifindex == ifindex && found.address == vip);
+        // IPv4 allows the same address twice with different prefixes: ours counts first.
+        Ok(here.max_by_key(|found| found.ours))
+    }
+}
+
+fn vip_message(ifindex: u32, vip: IpAddr) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(vip);
+    message.header.prefix_len = bits(vip);
+    message.header.index = ifindex;
+    message.header.scope = AddressScope::Universe;
+    message.attributes = vec![
+        AddressAttribute::Local(vip),
+        AddressAttribute::Address(vip),
+        AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute),
+        AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)),
+    ];
+    message
+}
+
+fn interface_address(message: &AddressMessage) -> Option<InterfaceAddress> {
+    let mut local = None;
+    let mut address = None;
+    let mut ours = false;
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Flags(all) => flags = *all,
+            AddressAttribute::Protocol(protocol) => ours = u8::from(*protocol) == PROTOCOL,
+            _ => {}
+        }
+    }
+    Some(InterfaceAddress {
+        ifindex: message.header.index,
+        // On a point-to-point link the other one is the peer's.
+        address: local.or(address)?,
+        prefix: message.header.prefix_len,
+        ours,
+        unusable: flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+    })
+}

@@ -1,0 +1,6 @@
+//! The real `tandem`, against the real API server and on real interfaces.
+
+mod answers;
+mod canned;
+mod doctor;
+mod exit;

@@ -1,0 +1,6 @@
+//! Real clients, real servers, the real daemon.
+
+mod config;
+mod continuity;
+mod direct_routing;
+mod operator;

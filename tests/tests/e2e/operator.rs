@@ -1,0 +1,134 @@
+//! What the operator sees of a living director.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use lb_tests::{
+    Tandem,
+    client::{Crowd, Dial, Greeting},
+    topology::{OneDirector, VIP4, VIP6},
+    wait_for,
+};
+
+use crate::config;
+
+#[test]
+fn the_command_line_tells_what_happens() -> Result<()> {
+    let lab = OneDirector::build("e2e-cli", 1, 3)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 200]))?;
+    let crowd = Crowd::open(
+        &lab.clients[0],
+        &Dial::new((VIP4, 80).into(), Greeting::Http),
+        400,
+    )?;
+    let six = Crowd::open(
+        &lab.clients[0],
+        &Dial::new((VIP6, 80).into(), Greeting::Http),
+        100,
+    )?;
+
+    wait_for(Duration::from_secs(5), "a census that has seen all flows", || {
+        tandem
+            .ask(&["service"])
+            .is_ok_and(|services| services[0]["flows"] == 500)
+    })?;
+    let services = tandem.ask(&["service"])?;
+    assert_eq!(services[0]["name"], "web");
+    assert_eq!(
+        (&services[0]["backends"], &services[0]["backends_ready"]),
+        (&3.into(), &3.into())
+    );
+    assert_eq!(services[0]["new_flows"], 500);
+
+    let mut met = crowd.by_backend();
+    for (backend, count) in six.by_backend() {
+        *met.entry(backend).or_default() += count;
+    }
+    let backends = tandem.ask(&["backend"])?;
+    for backend in backends.as_array().into_iter().flatten() {
+        let name = backend["name"].as_str().unwrap_or_default();
+        assert_eq!(backend["state"], "ready");
+        assert_eq!(backend["flows"].as_u64(), met.get(name).copied(), "{name}");
+        let share = backend["weight"].as_f64().unwrap_or_default() / 400.0;
+        let got = backend["share"].as_f64().unwrap_or_default();
+        assert!(
+            (got - share).abs() < 0.01,
+            "{name}: {got} of the slots instead of {share}"
+        );
+    }
+
+    let flows = tandem.ask(&["flow", "--backend", "backend3", "--state", "established"])?;
+    assert_eq!(
+        flows.as_array().map(|flows| flows.len() as u64),
+        met.get("backend3").copied()
+    );
+    assert_eq!(
+        tandem.ask(&["flow", "--vip", &VIP6.to_string(), "--count"])?["flows"],
+        100
+    );
+
+    let stats = tandem.ask(&["stats"])?;
+    assert_eq!(stats["new_flows"], 500);
+    let passed = |slug: &str| {
+        let reasons = stats["reasons"].as_array().into_iter().flatten();
+        reasons
+            .filter(|reason| reason["slug"] == slug)
+            .filter_map(|reason| reason["packets"].as_u64())
+            .sum::<u64>()
+    };
+    assert!(
+        passed("not_ip") > 0,
+        "ARP reaches the program, and is the kernel's business"
+    );
+    assert_eq!(passed("no_backend") + passed("map_missing"), 0);
+
+    let status = tandem.ask(&["status"])?;
+    assert_eq!(
+        (&status["name"], &status["interfaces"][0]["mode"]),
+        (&"a".into(), &"native".into())
+    );
+    for object in ["service", "backend", "flow", "stats", "status"] {
+        assert!(!tandem.show(&[object])?.is_empty(), "{object}");
+    }
+    Ok(())
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_with_the_lab_and_detach_leaves_nothing() -> Result<()> {
+    let lab = OneDirector::build("e2e-doctor", 1, 1)?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100]))?;
+    let output = tandem.tandem(&["doctor"])?.output()?;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    tandem.process().terminate(Duration::from_secs(5))?;
+    let addresses = || -> Result<String> {
+        let output = lab
+            .director
+            .command("ip")?
+            .args(["-o", "addr", "show", "dev", "eth0"])
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(addresses()?.contains(&VIP4.to_string()));
+    for _ in 0..2 {
+        let detached = Tandem::command(&lab.director)?.arg("--detach").output()?;
+        assert!(
+            detached.status.success(),
+            "{}",
+            String::from_utf8_lossy(&detached.stderr)
+        );
+    }
+    assert!(!addresses()?.contains(&VIP4.to_string()));
+    assert!(!lab.director.bpffs().join("tandem").exists());
+    let link = lab
+        .director
+        .command("ip")?
+        .args(["link", "show", "dev", "eth0"])
+        .output()?;
+    assert!(!String::from_utf8_lossy(&link.stdout).contains("xdp"));
+    Ok(())
+}

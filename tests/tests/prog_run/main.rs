@@ -1,0 +1,18 @@
+//! The real XDP program on single packets: fixtures (packet in, action and bytes out, and exactly the counters that
+//! moved), the life of flows, and agreement with the parser on the host.
+
+mod backends;
+mod case;
+mod coverage;
+mod differential;
+mod echo;
+mod flows;
+mod forwarding;
+mod header_v4;
+mod header_v6;
+mod jumbo;
+mod not_ours;
+mod packets;
+mod transport;
+mod truncation;
+mod world;

@@ -1,0 +1,149 @@
+//! The services that the fixtures meet: one program for all of them, since loading it takes a while.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use lb_common::abi::Link;
+use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
+use lb_userspace::core::{
+    model::{Frontend, Protocol},
+    plan::{Desired, DesiredService, Step},
+};
+
+use crate::packets::{VIP4, VIP6};
+
+/// A service on both VIPs with at most one backend, 10.0.0.`backend`.
+pub(crate) struct Service {
+    pub(crate) port: u16,
+    protocol: Protocol,
+    pub(crate) backend: u8,
+    ifindex: u32,
+}
+
+const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Service {
+    Service {
+        port,
+        protocol,
+        backend,
+        ifindex,
+    }
+}
+
+/// On the link that packets come in by.
+pub(crate) const WEB: Service = service(80, Protocol::Tcp, 1, INGRESS);
+/// On the link that packets come in by.
+pub(crate) const DNS: Service = service(53, Protocol::Udp, 2, INGRESS);
+/// On another link.
+pub(crate) const ELSEWHERE: Service = service(81, Protocol::Tcp, 3, 7);
+/// Its backend's link vanished a moment ago; the schedule does not know it yet.
+pub(crate) const UNRESOLVED: Service = service(82, Protocol::Tcp, 4, INGRESS);
+/// Nobody serves it.
+pub(crate) const EMPTY: Service = service(83, Protocol::Tcp, 0, INGRESS);
+/// Its backend was forgotten, and the schedule still names it: what a faulty daemon would do.
+pub(crate) const GONE: Service = service(84, Protocol::Tcp, 5, INGRESS);
+/// Its number lies outside the service map: what a faulty daemon would do.
+pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
+
+const ALL: [Service; 7] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE];
+
+/// Address of the n-th backend.
+pub(crate) fn address(backend: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, backend])
+}
+
+impl Service {
+    fn frontends(&self) -> Vec<Frontend> {
+        let vips = [IpAddr::V4(VIP4), IpAddr::V6(VIP6)];
+        vips.map(|vip| Frontend {
+            vip,
+            port: self.port,
+            protocol: self.protocol,
+        })
+        .to_vec()
+    }
+
+    fn desired(&self) -> DesiredService {
+        let backend = (self.backend > 0).then(|| (address(self.backend), 100));
+        DesiredService {
+            name: format!("port-{}", self.port),
+            frontends: self.frontends(),
+            table_size: 13,
+            backends: backend.into_iter().collect(),
+        }
+    }
+
+    fn link(&self) -> (IpAddr, Link) {
+        let link = Link {
+            destination: backend_mac(self.backend),
+            source: DIRECTOR_MAC,
+            ifindex: self.ifindex,
+        };
+        (address(self.backend), link)
+    }
+}
+
+/// These services, as the daemon would want them.
+pub(crate) fn desired(services: &[Service]) -> Desired {
+    Desired {
+        services: services.iter().map(Service::desired).collect(),
+        links: services.iter().map(Service::link).collect(),
+    }
+}
+
+/// The rig with all services, for one test at a time; its flow tables are empty.
+pub(crate) fn rig() -> MutexGuard<'static, Rig> {
+    static RIG: OnceLock<Mutex<Rig>> = OnceLock::new();
+    let rig = RIG.get_or_init(|| Mutex::new(build()));
+    // A test that failed has nothing to hide from the next.
+    let rig = rig.lock().unwrap_or_else(PoisonError::into_inner);
+    rig.forget_flows();
+    rig
+}
+
+fn build() -> Rig {
+    let mut rig = Rig::new(&SIZES).expect("the tests of the program need root");
+    rig.configure(&desired(&ALL)).expect("the services fit");
+    let tables = &mut rig.kernel.tables;
+    let backend = |inventory: &lb_userspace::core::plan::Inventory, service: &Service| {
+        let found = inventory
+            .backends
+            .iter()
+            .find(|(_, b)| b.address == address(service.backend));
+        *found.expect("every backend has a number").0
+    };
+    let inventory = tables.inventory();
+    let frontends: BTreeMap<Frontend, u32> = ALL
+        .iter()
+        .flat_map(|service| {
+            let name = service.desired().name;
+            let (&number, _) = inventory
+                .services
+                .iter()
+                .find(|(_, found)| **found == name)
+                .expect("every service has a number");
+            let number = if service.port == OUTSIDE.port {
+                SIZES.services
+            } else {
+                number
+            };
+            service.frontends().into_iter().map(move |f| (f, number))
+        })
+        .collect();
+    let steps = [
+        Step::SetLink {
+            backend: backend(&inventory, &UNRESOLVED),
+            link: None,
+        },
+        Step::ForgetBackend {
+            backend: backend(&inventory, &GONE),
+        },
+        Step::SetFrontends(frontends),
+    ];
+    for step in steps {
+        tables.apply(&step).expect("the steps are possible");
+    }
+    rig
+}
