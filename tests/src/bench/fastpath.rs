@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use lb_common::{reason::Reason, tcp_state::FlowState};
-use lb_userspace::{core::model::Limits, datapath::MapSizes};
+use lb_common::{abi::SLOTS_PER_LINE, reason::Reason, tcp_state::FlowState};
+use lb_userspace::{
+    core::model::{DEFAULT_TABLE_SIZE, Limits},
+    datapath::MapSizes,
+};
 
 use super::{
     front::Floor,
@@ -32,17 +35,18 @@ const NEW6: u16 = 0xD;
 
 /// Backends of the one service of a small director.
 const SMALL_BACKENDS: u32 = 3;
-/// Services of a large director: a power of two.
-pub const LARGE_SERVICES: u16 = 512;
-/// Backends of each of them.
+/// Backends of each service of a large director.
 pub const LARGE_BACKENDS_EACH: u32 = 8;
-/// Schedule slots of a large director: room for a table of default size for each of its services.
-const LARGE_SLOTS: u32 = 1 << 26;
 
 /// Flows that the caches of a CPU hold, but not its first-level cache.
 const SOME_FLOWS: u32 = 10_000;
+/// Fewest flows: the new flows of a turn are a small part of them, and their time must stand out from that of a call.
+pub const MIN_FLOWS: u32 = 50_000;
 /// Most flows that there may be: their table has twice as many places.
 pub const MAX_FLOWS: u32 = 1 << 28;
+
+/// Most services: their schedule tables take a gibibyte.
+pub const MAX_SERVICES: u16 = 1 << 12;
 
 /// The floors' names.
 const EMPTY: &str = "empty program";
@@ -59,6 +63,8 @@ const NEW_FLOW: &str = "new flow";
 pub struct Options {
     /// Flows in each flow table: half as many as it has places.
     pub flows: u32,
+    /// Services of the large director; a power of two, at most [`MAX_SERVICES`].
+    pub services: u16,
     /// Times that each case has its turn.
     pub rounds: usize,
     /// Only cases whose name contains this, and what they are compared with.
@@ -77,14 +83,19 @@ const TURN: f64 = 40e6;
 /// When the program does not load, the options make no sense, or a case did not do what it claims to measure.
 pub fn run(options: &Options, progress: impl FnMut(usize)) -> Result<Report> {
     ensure!(
-        (1..=MAX_FLOWS).contains(&options.flows),
-        "the number of flows must be from 1 to {MAX_FLOWS}, not {}",
+        (MIN_FLOWS..=MAX_FLOWS).contains(&options.flows),
+        "the number of flows must be from {MIN_FLOWS} to {MAX_FLOWS}, not {}",
         options.flows
+    );
+    ensure!(
+        options.services.is_power_of_two() && options.services <= MAX_SERVICES,
+        "the number of services must be a power of two from 1 to {MAX_SERVICES}, not {}",
+        options.services
     );
     ensure!(options.rounds > 0, "without a round there is no result");
     let machine = Machine::describe(machine::pin(options.cpu)?)?;
-    let templates = Templates::new()?;
-    let cases = selected(all_cases(&templates, options.flows), options.filter.as_deref());
+    let templates = Templates::new(options.services)?;
+    let cases = selected(all_cases(&templates, options), options.filter.as_deref());
     ensure!(
         !cases.is_empty(),
         "no case has `{}` in its name; without --filter all are measured",
@@ -93,7 +104,7 @@ pub fn run(options: &Options, progress: impl FnMut(usize)) -> Result<Report> {
     let mut worlds = BTreeMap::new();
     for scene in [Scene::Small, Scene::Large] {
         if cases.iter().any(|case| case.subject == Subject::Director(scene)) {
-            worlds.insert(scene, make_world(scene, &templates, options.flows)?);
+            worlds.insert(scene, make_world(scene, &templates, options)?);
         }
     }
     let memory = match worlds.values_mut().next() {
@@ -109,6 +120,7 @@ pub fn run(options: &Options, progress: impl FnMut(usize)) -> Result<Report> {
     let outcomes = measure(cases, &mut worlds, &effort, progress)?;
     let settings = Settings {
         flows: options.flows,
+        services: options.services,
         rounds: options.rounds,
         turn_milliseconds: TURN / 1e6,
     };
@@ -144,7 +156,7 @@ struct Templates {
 }
 
 impl Templates {
-    fn new() -> Result<Self> {
+    fn new(services: u16) -> Result<Self> {
         let known = Template::v4(KNOWN, VIP, Payload::TcpAck(HTTP))?;
         let new = Template::v4(NEW, VIP, Payload::TcpSyn(HTTP))?;
         Ok(Self {
@@ -155,8 +167,8 @@ impl Templates {
             known6: Template::v6(KNOWN6, VIP6, Payload::TcpAck(HTTP))?,
             new6: Template::v6(NEW6, VIP6, Payload::TcpSyn(HTTP))?,
             echo6: Template::v6(KNOWN6, VIP6, Payload::Echo)?,
-            large_known: known.clone().with_services(LARGE_SERVICES),
-            large_new: new.clone().with_services(LARGE_SERVICES),
+            large_known: known.clone().with_services(services),
+            large_new: new.clone().with_services(services),
             known,
             new,
         })
@@ -172,10 +184,10 @@ fn sizes(flows_v4: u32, flows_v6: u32, limits: Limits) -> MapSizes {
     })
 }
 
-fn make_world(scene: Scene, templates: &Templates, flows: u32) -> Result<World> {
+fn make_world(scene: Scene, templates: &Templates, options: &Options) -> Result<World> {
     let mut world = match scene {
-        Scene::Small => small_world(templates, flows)?,
-        Scene::Large => large_world(templates, flows)?,
+        Scene::Small => small_world(templates, options.flows)?,
+        Scene::Large => large_world(templates, options)?,
     };
     world.settle(0.0)?;
     Ok(world)
@@ -195,25 +207,27 @@ fn small_world(templates: &Templates, flows: u32) -> Result<World> {
     Ok(world)
 }
 
-fn large_world(templates: &Templates, flows: u32) -> Result<World> {
-    let services: Vec<_> = frontends(&templates.large_known, LARGE_SERVICES)?
+fn large_world(templates: &Templates, options: &Options) -> Result<World> {
+    let services: Vec<_> = frontends(&templates.large_known, options.services)?
         .into_iter()
         .map(|frontend| vec![frontend])
         .collect();
+    let defaults = Limits::default();
     let limits = Limits {
-        slots: LARGE_SLOTS,
-        ..Limits::default()
+        slots: DEFAULT_TABLE_SIZE.next_multiple_of(SLOTS_PER_LINE) * u32::from(options.services),
+        backends: LARGE_BACKENDS_EACH * u32::from(options.services),
+        ..defaults
     };
-    let mut world = World::new(&sizes(flows, 1, limits), &services, LARGE_BACKENDS_EACH)?;
-    world.inhabit(&templates.large_known, flows, FlowState::Established)?;
+    let mut world = World::new(&sizes(options.flows, 1, limits), &services, LARGE_BACKENDS_EACH)?;
+    world.inhabit(&templates.large_known, options.flows, FlowState::Established)?;
     Ok(world)
 }
 
 /// All cases. Those that make flows come last: the residents that they evict are entered again once a round.
-fn all_cases(templates: &Templates, flows: u32) -> Vec<Case> {
-    let mut cases = floor_cases(templates, flows);
-    cases.extend(small_cases(templates, flows));
-    cases.extend(large_cases(templates));
+fn all_cases(templates: &Templates, options: &Options) -> Vec<Case> {
+    let mut cases = floor_cases(templates, options.flows);
+    cases.extend(small_cases(templates, options.flows));
+    cases.extend(large_cases(templates, options.services));
     cases.sort_by_key(|case| case.expected == Expected::Scheduled);
     cases
 }
@@ -293,9 +307,9 @@ fn small_cases(templates: &Templates, flows: u32) -> Vec<Case> {
     ]
 }
 
-fn large_cases(templates: &Templates) -> Vec<Case> {
-    let case = |name: &str, small, template: &Template, expected| Case {
-        name: name.to_owned(),
+fn large_cases(templates: &Templates, services: u16) -> Vec<Case> {
+    let case = |small, template: &Template, expected| Case {
+        name: format!("{services} services, {small}"),
         subject: Subject::Director(Scene::Large),
         template: template.clone(),
         flows: 1,
@@ -305,18 +319,8 @@ fn large_cases(templates: &Templates) -> Vec<Case> {
         small: Some(small),
     };
     vec![
-        case(
-            "512 services, established, 1 flow",
-            HOT,
-            &templates.large_known,
-            Expected::Forwarded,
-        ),
-        case(
-            "512 services, new flow",
-            NEW_FLOW,
-            &templates.large_new,
-            Expected::Scheduled,
-        ),
+        case(HOT, &templates.large_known, Expected::Forwarded),
+        case(NEW_FLOW, &templates.large_new, Expected::Scheduled),
     ]
 }
 
@@ -336,9 +340,20 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    fn cases() -> Vec<Case> {
+        let options = Options {
+            flows: 1_000_000,
+            services: 512,
+            rounds: 1,
+            filter: None,
+            cpu: None,
+        };
+        all_cases(&Templates::new(options.services).unwrap(), &options)
+    }
+
     #[test]
     fn every_case_has_a_name_of_its_own_and_a_floor() {
-        let cases = all_cases(&Templates::new().unwrap(), 1_000_000);
+        let cases = cases();
         let names: BTreeSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names.len(), cases.len());
         for case in &cases {
@@ -358,8 +373,8 @@ mod tests {
     #[test]
     fn a_filter_keeps_what_a_case_is_compared_with() {
         let of = |filter| {
-            let cases = selected(all_cases(&Templates::new().unwrap(), 1_000_000), filter);
-            cases.into_iter().map(|case| case.name).collect::<Vec<_>>()
+            let cases = selected(cases(), filter).into_iter();
+            cases.map(|case| case.name).collect::<Vec<_>>()
         };
         assert_eq!(of(Some("nobody")), [EMPTY, "for nobody"]);
         assert_eq!(

@@ -1,6 +1,12 @@
 //! The machine that was measured, and holding still on it.
 
-use std::{fs, hint::black_box};
+use std::{
+    fs,
+    hint::black_box,
+    os::fd::{AsFd, AsRawFd as _},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -89,6 +95,17 @@ pub fn cpu_time() -> Result<f64> {
     Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
 }
 
+/// A number that the kernel tells about an open file: the field `name` of its fdinfo (proc_pid_fdinfo(5)); `None` where it
+/// says nothing of the kind.
+///
+/// # Errors
+/// When there is no /proc.
+pub fn fdinfo(file: impl AsFd, name: &str) -> Result<Option<u64>> {
+    let path = format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd());
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    Ok(field(&text, name).and_then(|value| value.parse().ok()))
+}
+
 /// Tells whether the CPU is ours alone at the moment, by work whose cost is known: another hardware thread of the same
 /// core, or a hypervisor's other guests, leave less of the core to us without taking CPU time.
 #[derive(Debug)]
@@ -96,6 +113,9 @@ pub struct Stillness {
     /// Nanoseconds that the work takes at best.
     best: f64,
 }
+
+/// How long to wait for others to end.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What the work may take in place of its best time.
 const STILL: f64 = 1.05;
@@ -111,6 +131,21 @@ impl Stillness {
             stillness.now()?;
         }
         Ok(stillness)
+    }
+
+    /// Waits until the CPU is ours alone, for a while; whether it is.
+    ///
+    /// # Errors
+    /// Never on Linux.
+    pub fn wait(&mut self) -> Result<bool> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let still = self.now()?;
+            if still || Instant::now() > deadline {
+                return Ok(still);
+            }
+            thread::sleep(PATIENCE / 50);
+        }
     }
 
     /// Whether the CPU is ours alone now.
@@ -149,6 +184,13 @@ mod tests {
         assert_eq!(field(text, "model name"), Some("A CPU : fast"));
         assert_eq!(field(text, "MemTotal"), Some("24 kB"));
         assert_eq!(field(text, "name"), None);
+    }
+
+    #[test]
+    fn the_kernel_tells_about_open_files() {
+        let file = fs::File::open("/proc/self/fdinfo").unwrap();
+        assert_eq!(fdinfo(&file, "pos").unwrap(), Some(0));
+        assert_eq!(fdinfo(&file, "run_cnt").unwrap(), None);
     }
 
     #[test]

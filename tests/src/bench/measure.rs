@@ -10,7 +10,7 @@ use super::{
     front::{Floor, Front, Target},
     machine::Stillness,
     stats::Summary,
-    template::{Order, Template},
+    template::{Order, Payload, Template},
     world::{Counted, World},
 };
 
@@ -24,14 +24,17 @@ const TRIAL: u32 = 200_000;
 
 /// Calls that find out what a call costs, and their packets: for one alone, the kernel leaves out what it does for a
 /// repeated run (it makes the call of the program a direct one, which interrupts all CPUs: some hundred microseconds).
-const CALLS: usize = 9;
+const CALLS: usize = 15;
 const CALL_PACKETS: u32 = 2;
+
+/// Runs of a turn: with a small flow table it would take many, and each waits for the kernel for some milliseconds.
+const MOST_RUNS: u32 = 4;
 
 /// The share of residents that may be missing from the flow table while new flows are measured.
 const TOLERATED: f64 = 0.01;
 
 /// Turns that a case has in a round, if none passes without a disturbance.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 3;
 
 /// Directors to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +113,7 @@ pub struct Outcome {
 pub struct Sample {
     /// Nanoseconds a packet.
     pub nanoseconds: f64,
-    /// Whether the CPU was ours alone.
+    /// Whether the CPU was ours alone, and nobody had the kernel measure BPF programs.
     pub still: bool,
 }
 
@@ -123,6 +126,8 @@ struct Lane {
     /// CPU time of a call beside its packets, in nanoseconds.
     call: f64,
     samples: Vec<Sample>,
+    /// Whether the kernel measured BPF programs for somebody since this was last false.
+    accounted: bool,
     /// Packets so far, and those whose flow took another's place.
     total: u64,
     evicting: u64,
@@ -139,9 +144,10 @@ pub fn measure(
     effort: &Effort,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Outcome>> {
+    let call = cost_of_a_call()?;
     let mut lanes = Vec::new();
     for case in cases {
-        lanes.push(Lane::new(case, worlds, effort)?);
+        lanes.push(Lane::new(case, worlds, effort, call)?);
     }
     let mut stillness = Stillness::new()?;
     for round in 0..effort.rounds {
@@ -158,8 +164,19 @@ pub fn measure(
     Ok(outcomes.collect())
 }
 
+/// CPU time of a call beside its packets, in nanoseconds: the same for every case.
+fn cost_of_a_call() -> Result<f64> {
+    let template = Template::v4([198, 18], [192, 0, 2, 1], Payload::Udp(9))?;
+    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Empty))?;
+    let mut calls = Vec::new();
+    for _ in 0..CALLS {
+        calls.push(front.run(CALL_PACKETS)?.nanoseconds);
+    }
+    Ok(Summary::of(&calls).map_or(0.0, |calls| calls.median))
+}
+
 impl Lane {
-    fn new(case: Case, worlds: &mut BTreeMap<Scene, World>, effort: &Effort) -> Result<Self> {
+    fn new(case: Case, worlds: &mut BTreeMap<Scene, World>, effort: &Effort, call: f64) -> Result<Self> {
         let order = match case.expected {
             Expected::Scheduled => Order::Rising,
             Expected::Forwarded | Expected::Refused(_) => Order::Random,
@@ -176,19 +193,16 @@ impl Lane {
             front: Front::new(&case.template, case.flows, order, &target)?,
             case,
             packets: 1,
-            call: 0.0,
+            call,
             samples: Vec::new(),
+            accounted: false,
             total: 0,
             evicting: 0,
         };
-        let mut calls = Vec::new();
-        for _ in 0..CALLS {
-            calls.push(lane.run(worlds, CALL_PACKETS)?);
-        }
-        lane.call = Summary::of(&calls).map_or(0.0, |calls| calls.median);
         let trial = TRIAL.min(lane.most_at_once(effort));
         let each = (lane.run(worlds, trial)? / f64::from(trial)).max(1.0);
-        lane.packets = (effort.turn / each) as u32 + 1;
+        let most = lane.most_at_once(effort).saturating_mul(MOST_RUNS);
+        lane.packets = ((effort.turn / each) as u32).clamp(1, most);
         Ok(lane)
     }
 
@@ -200,9 +214,10 @@ impl Lane {
         stillness: &mut Stillness,
     ) -> Result<()> {
         for attempt in 1..=ATTEMPTS {
-            let was_still = stillness.now()?;
+            let was_still = stillness.wait()?;
+            self.accounted = false;
             let nanoseconds = self.sample(worlds, effort)?;
-            let still = was_still && stillness.now()?;
+            let still = was_still && stillness.now()? && !self.accounted;
             if still || attempt == ATTEMPTS {
                 self.samples.push(Sample { nanoseconds, still });
                 break;
@@ -211,10 +226,10 @@ impl Lane {
         Ok(())
     }
 
-    /// Nanoseconds a packet, after a quarter as many packets that only bring the caches into the state of this case.
+    /// Nanoseconds a packet. The caches are as the case before left them, and are soon as this one has them: a turn is
+    /// long.
     fn sample(&mut self, worlds: &mut BTreeMap<Scene, World>, effort: &Effort) -> Result<f64> {
         let most = self.most_at_once(effort);
-        self.run(worlds, (self.packets / 4).clamp(1, most))?;
         let (mut left, mut nanoseconds) = (self.packets, 0.0);
         while left > 0 {
             let packets = left.min(most);
@@ -269,6 +284,7 @@ impl Lane {
             self.case.name,
             run.action
         );
+        self.accounted |= run.accounted;
         Ok((run.nanoseconds - self.call).max(0.0))
     }
 }

@@ -1,15 +1,14 @@
 //! How much memory the flow table takes.
 
-use std::{
-    fs,
-    os::fd::{AsFd as _, AsRawFd as _},
-};
+use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result};
 use aya::maps::loaded_maps;
 use lb_common::{abi::names::FLOWS_V4, flow_table::WAYS};
 use lb_userspace::datapath::Kernel;
 use serde::Serialize;
+
+use super::machine::fdinfo;
 
 /// Flows that the target speaks of.
 pub const FLOWS: u64 = 4 << 20;
@@ -45,9 +44,8 @@ impl Memory {
             }
             let places = u64::from(map.max_entries()) * WAYS as u64;
             let descriptor = map.fd().context("opening the flow table")?;
-            let path = format!("/proc/self/fdinfo/{}", descriptor.as_fd().as_raw_fd());
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-            let bytes = memlock(&text).with_context(|| format!("no memlock in {path}"))?;
+            let bytes = fdinfo(descriptor.as_fd(), "memlock")?;
+            let bytes = bytes.context("this kernel does not tell how large a map is")?;
             return Ok(Self::new(places, bytes));
         }
         anyhow::bail!("the program uses no map {FLOWS_V4}")
@@ -63,22 +61,12 @@ impl Memory {
     }
 }
 
-fn memlock(fdinfo: &str) -> Option<u64> {
-    let value = fdinfo.lines().find_map(|line| line.strip_prefix("memlock:"))?;
-    value.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_kernels_figure_is_scaled() {
-        assert_eq!(
-            memlock("pos:\t0\nmemlock:\t67108864\nmap_id:\t3\n"),
-            Some(67_108_864)
-        );
-        assert_eq!(memlock("pos:\t0\n"), None);
         let memory = Memory::new(1 << 20, 33 << 20);
         assert_eq!(memory.bytes_for_target, 33 * FLOWS);
     }

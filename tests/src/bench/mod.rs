@@ -16,7 +16,7 @@ pub mod world;
 
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "drawing is for the front and for tests")
+    expect(dead_code, reason = "the front draws, and tests look at what it draws")
 )]
 #[path = "../../../lb-ebpf/src/bin/bench_xdp/packet_source.rs"]
 mod packet_source;

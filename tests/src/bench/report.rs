@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    fastpath::{LARGE_BACKENDS_EACH, LARGE_SERVICES},
+    fastpath::LARGE_BACKENDS_EACH,
     machine::Machine,
     measure::{Outcome, Sample},
     memory::{self, Memory},
@@ -17,6 +17,8 @@ use super::{
 pub struct Settings {
     /// Flows in each flow table.
     pub flows: u32,
+    /// Services of the large director.
+    pub services: u16,
     /// Samples of each case.
     pub rounds: usize,
     /// CPU time of a sample.
@@ -180,8 +182,9 @@ impl Report {
             if let Some((small, times)) = row.small {
                 writeln!(
                     f,
-                    "{LARGE_SERVICES} services with {} backends: {small} costs {times:.2} times as much as with one service",
-                    u32::from(LARGE_SERVICES) * LARGE_BACKENDS_EACH
+                    "{} services with {} backends: {small} costs {times:.2} times as much as with one service",
+                    self.settings.services,
+                    u32::from(self.settings.services) * LARGE_BACKENDS_EACH
                 )?;
             }
         }
@@ -209,7 +212,8 @@ impl Report {
         if !noisy.is_empty() {
             writeln!(
                 f,
-                "NOISY: these samples lie far apart, or something else was at work on the same core during most of them:"
+                "NOISY: these samples lie far apart, or during most of them something else was at work on the same core, \
+                 or somebody had the kernel measure all BPF programs:"
             )?;
             for row in noisy {
                 let Summary { lower, upper, .. } = row.nanoseconds;

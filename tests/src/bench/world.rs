@@ -116,16 +116,16 @@ impl World {
     /// # Errors
     /// When they do not fit.
     pub fn settle(&mut self, tolerated: f64) -> Result<()> {
-        const TIMES: usize = 50;
+        const TIMES: u64 = 50;
         let evicted = self.evicted()?;
         let tolerated = (tolerated * self.residents.len() as f64) as u64;
         if self.settled.is_some_and(|then| evicted - then <= tolerated) {
             return Ok(());
         }
-        for _ in 0..TIMES {
-            // A time round takes more than a jiffy, so those that were just entered are not the first to be evicted.
-            let now = self.rig.kernel.jiffies()?;
-            if !self.enter_missing(now) {
+        let now = self.rig.kernel.jiffies()?;
+        for time in 0..TIMES {
+            // Those that were just entered must not be the first to be evicted. A stamp from the future does no harm.
+            if !self.enter_missing(now + time) {
                 self.settled = Some(evicted);
                 return Ok(());
             }

@@ -33,10 +33,13 @@ struct Fastpath {
     /// Flows in each flow table, which is half full with them.
     #[arg(long, default_value_t = 1_000_000)]
     flows: u32,
-    /// Samples of each case [default: 50, or 12 with --quick].
+    /// Services of the director that shows how the cost grows with them; a power of two.
+    #[arg(long, default_value_t = 512)]
+    services: u16,
+    /// Samples of each case [default: 40, or 8 with --quick].
     #[arg(long)]
     rounds: Option<usize>,
-    /// A quarter of the rounds.
+    /// A fifth of the rounds.
     #[arg(long)]
     quick: bool,
     /// Only cases whose name contains this text.
@@ -50,8 +53,8 @@ struct Fastpath {
     json: Option<PathBuf>,
 }
 
-const ROUNDS: usize = 50;
-const QUICK_ROUNDS: usize = 12;
+const ROUNDS: usize = 40;
+const QUICK_ROUNDS: usize = 8;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -77,6 +80,7 @@ fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
         .unwrap_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS });
     let options = fastpath::Options {
         flows: arguments.flows,
+        services: arguments.services,
         rounds,
         filter: arguments.filter.clone(),
         cpu: arguments.cpu,
