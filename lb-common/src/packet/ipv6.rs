@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200).
 
-use super::{Frame, Window, protocol};
+use super::{Frame, Window, protocol, window::forget};
 use crate::reason::Reason;
 
 /// Extension headers that the parser follows before it gives up.
@@ -83,10 +83,16 @@ impl<'a> Ipv6<'a> {
             offset: self.offset + FIXED,
             length,
         };
-        match next {
-            protocol::TCP | protocol::UDP | protocol::ICMPV6 => Ok(payload),
-            _ => skip_extensions(frame, payload),
-        }
+        let payload = match next {
+            protocol::TCP | protocol::UDP | protocol::ICMPV6 => payload,
+            _ => skip_extensions(frame, payload)?,
+        };
+        let noise = self.source()[1] as u32;
+        Ok(Payload {
+            offset: forget::<0x3FFF>(payload.offset, noise),
+            length: forget::<0xFFFF>(payload.length, noise),
+            ..payload
+        })
     }
 }
 
