@@ -3,4 +3,5 @@
 mod config;
 mod continuity;
 mod direct_routing;
+mod icmp;
 mod operator;
