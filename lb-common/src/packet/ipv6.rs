@@ -101,7 +101,7 @@ impl<'a> Ipv6<'a> {
         };
         let noise = self.source()[1] as u32;
         Ok(Payload {
-            offset: forget::<0x3FFF>(payload.offset, noise),
+            offset: forget::<0x7FFF>(payload.offset, noise),
             length: forget::<0xFFFF>(payload.length, noise),
             ..payload
         })
