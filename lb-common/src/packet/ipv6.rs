@@ -64,7 +64,7 @@ impl<'a> Ipv6<'a> {
     /// Any reason for which an IPv6 packet to a VIP is not balanced.
     #[inline(always)]
     pub fn validate<F: Frame + ?Sized>(&self, frame: &F) -> Result<Payload, Reason> {
-        if self.fixed.byte::<0>() >> 4 != 6 {
+        if !self.is_version_6() {
             return Err(Reason::BadIpHeader);
         }
         let length = usize::from(self.fixed.be16::<4>());
@@ -77,6 +77,18 @@ impl<'a> Ipv6<'a> {
         if is_martian(self.source()) || self.source() == self.destination() {
             return Err(Reason::MartianSource);
         }
+        self.payload(frame, length)
+    }
+
+    /// Whether the version is the one that a header behind IPv6's EtherType has.
+    #[inline(always)]
+    pub(super) fn is_version_6(&self) -> bool {
+        self.fixed.byte::<0>() >> 4 == 6
+    }
+
+    /// What is behind the extension headers, where `length` bytes follow the fixed header.
+    #[inline(always)]
+    pub(super) fn payload<F: Frame + ?Sized>(&self, frame: &F, length: usize) -> Result<Payload, Reason> {
         let next = self.fixed.byte::<6>();
         let payload = Payload {
             protocol: next,
@@ -89,7 +101,7 @@ impl<'a> Ipv6<'a> {
         };
         let noise = self.source()[1] as u32;
         Ok(Payload {
-            offset: forget::<0x3FFF>(payload.offset, noise),
+            offset: forget::<0x7FFF>(payload.offset, noise),
             length: forget::<0xFFFF>(payload.length, noise),
             ..payload
         })
