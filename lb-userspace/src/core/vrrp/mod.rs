@@ -39,6 +39,8 @@ mod input;
 mod output;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod simulator;
 mod state;
 #[cfg(test)]
 mod tests;
