@@ -12,3 +12,4 @@ pub mod model;
 pub mod neighbour;
 pub mod plan;
 pub mod slots;
+pub mod vrrp;
