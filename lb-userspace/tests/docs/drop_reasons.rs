@@ -48,9 +48,17 @@ fn advice(reason: Reason) -> String {
                 .into()
         }
         Reason::OtherProtocol => {
-            "ICMP errors and IPv6 neighbour discovery, in small numbers, are normal. Errors end at the director; see \
-             [path MTU discovery](direct-routing.md#limits)."
+            "IPv6 neighbour discovery and the like, in small numbers: normal. Large numbers are a scan, or a protocol that \
+             no service can balance."
                 .into()
+        }
+        Reason::IcmpUnrelated => {
+            "The kernel gets it. In small numbers normal: answers to what the director itself sent from a VIP, or late \
+             errors about services that are gone."
+                .into()
+        }
+        Reason::BadIcmpQuote => {
+            "A router that quotes less than RFC 792 asks for, or somebody who makes errors up. See [ICMP](icmp.md).".into()
         }
         Reason::Fragment => {
             "Only a first fragment has ports, so fragments are not balanced. Have clients send datagrams that fit the MTU."
