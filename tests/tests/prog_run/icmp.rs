@@ -123,11 +123,14 @@ fn an_error_goes_to_the_backend_whose_reply_it_quotes() {
     check(&cases());
 }
 
+/// Builds an error about a quote.
+type ErrorAbout = fn(&[u8]) -> Vec<u8>;
+
 /// However much of the quote is missing, the packet is dropped until the ports are there, and then forwarded.
 #[test]
 fn eight_bytes_of_the_transport_header_are_enough_and_necessary() {
     let mut rig = world::rig();
-    let quotes: [(fn(&[u8]) -> Vec<u8>, Vec<u8>, usize); 4] = [
+    let quotes: [(ErrorAbout, Vec<u8>, usize); 4] = [
         (needed4, reply4(80, TCP, &[]), 28),
         (needed4, reply4(53, UDP, b"x"), 28),
         (too_big6, reply6(80, TCP, &[]), 48),
