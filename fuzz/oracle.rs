@@ -64,5 +64,6 @@ fn sliced(frame: &[u8]) -> Option<Parsed> {
             protocol,
         },
         flags: TcpFlags::new(flags),
+        quoted: false,
     })
 }

@@ -17,3 +17,4 @@ pub mod hash;
 pub mod packet;
 pub mod reason;
 pub mod tcp_state;
+pub mod wire;

@@ -60,7 +60,7 @@ reasons! {
     NotVip = 1, Pass, "not_vip", "The destination address is no VIP.";
     NoService = 2, Pass, "no_service", "The destination is a VIP, but no service listens on that port.";
     NotUnicastMac = 3, Pass, "not_unicast_mac", "The frame was sent to a group MAC address.";
-    OtherProtocol = 4, Pass, "other_protocol", "The packet for a VIP is neither TCP, UDP nor an ICMP echo.";
+    OtherProtocol = 4, Pass, "other_protocol", "The packet for a VIP is neither TCP, UDP, nor an ICMP echo or error.";
     Fragment = 5, Pass, "fragment", "The packet for a VIP is an IP fragment.";
     RoutingHeader = 6, Pass, "routing_header", "An IPv6 routing header says that the VIP is only a waypoint.";
     EchoAnswered = 7, Answer, "echo_answered", "An ICMP echo request to a VIP was answered.";
@@ -77,6 +77,8 @@ reasons! {
     BackendUnresolved = 18, Drop, "backend_unresolved", "The flow's backend has no known MAC address at the moment.";
     BackendGone = 19, Drop, "backend_gone", "The flow's backend is no longer known.";
     MapMissing = 20, Drop, "map_missing", "A map entry that must exist does not: a fault of the daemon.";
+    IcmpUnrelated = 21, Pass, "icmp_unrelated", "An ICMP error to a VIP quotes no packet that a backend sent for it.";
+    BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
 }
 
 impl Reason {

@@ -3,8 +3,8 @@
 use lb_common::{
     abi::{FrontendKey4, FrontendKey6},
     packet::{
-        EtherType, Ethernet, FlowKey4, FlowKey6, Ipv4, Ipv6, TcpFlags, Transport, is_echo_request4,
-        is_echo_request6, protocol,
+        EtherType, Ethernet, FlowKey4, FlowKey6, Icmp, Ipv4, Ipv6, TcpFlags, Transport, protocol,
+        quoted_flow4, quoted_flow6,
     },
     reason::Reason,
     tcp_state::FlowState,
@@ -13,7 +13,7 @@ use lb_common::{
 use crate::{
     echo,
     family::{Family, V4, V6},
-    filter, flow, forward,
+    filter, flow, forward, icmp,
     packet::Packet,
     schedule,
     service::find_service,
@@ -66,15 +66,23 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac);
     }
     let (offset, length) = ip.validate(packet)?;
-    if is_echo_request4(packet, ip.protocol(), offset, length) {
-        if !is_vip::<V4>(&FrontendKey4::new(ip.destination(), 0, protocol::ICMP)) {
-            return Err(Reason::NotVip);
+    let backend = match Icmp::of_v4(packet, ip.protocol(), offset, length) {
+        None => {
+            let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
+            let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
+            backend::<V4>(&key, ip.protocol(), transport.flags)?
         }
-        return Err(echo::answer4(packet, ethernet.end, offset));
-    }
-    let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
-    let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
-    let backend = backend::<V4>(&key, ip.protocol(), transport.flags)?;
+        Some(Icmp::Error) => {
+            let key = quoted_flow4(packet, ip.destination(), offset, length)?;
+            icmp::holder::<V4>(&key)?
+        }
+        Some(Icmp::EchoRequest) => {
+            if !is_vip::<V4>(&FrontendKey4::new(ip.destination(), 0, protocol::ICMP)) {
+                return Err(Reason::NotVip);
+            }
+            return Err(echo::answer4(packet, ethernet.end, offset));
+        }
+    };
     forward::forward(packet, backend, offset + length)
 }
 
@@ -84,15 +92,23 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac);
     }
     let payload = ip.validate(packet)?;
-    if is_echo_request6(packet, payload.protocol, payload.offset, payload.length) {
-        if !is_vip::<V6>(&FrontendKey6::new(ip.destination(), 0, protocol::ICMPV6)) {
-            return Err(Reason::NotVip);
+    let backend = match Icmp::of_v6(packet, payload.protocol, payload.offset, payload.length) {
+        None => {
+            let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
+            let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
+            backend::<V6>(&key, payload.protocol, transport.flags)?
         }
-        return Err(echo::answer6(packet, ethernet.end, payload.offset));
-    }
-    let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
-    let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
-    let backend = backend::<V6>(&key, payload.protocol, transport.flags)?;
+        Some(Icmp::Error) => {
+            let key = quoted_flow6(packet, ip.destination(), payload.offset, payload.length)?;
+            icmp::holder::<V6>(&key)?
+        }
+        Some(Icmp::EchoRequest) => {
+            if !is_vip::<V6>(&FrontendKey6::new(ip.destination(), 0, protocol::ICMPV6)) {
+                return Err(Reason::NotVip);
+            }
+            return Err(echo::answer6(packet, ethernet.end, payload.offset));
+        }
+    };
     forward::forward(packet, backend, payload.offset + payload.length)
 }
 

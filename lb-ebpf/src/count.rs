@@ -14,7 +14,7 @@ pub(crate) fn reason(reason: Reason) {
         // SAFETY: this CPU's own counters; the mask keeps the index inside.
         unsafe {
             let counters = &raw mut (*counters).reasons;
-            let counter = counters.cast::<u64>().add(reason.number() as usize & 31);
+            let counter = counters.cast::<u64>().add(reason.number() as usize & 63);
             *counter += 1;
         }
     }

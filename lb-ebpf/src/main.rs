@@ -19,6 +19,7 @@ mod family;
 mod filter;
 mod flow;
 mod forward;
+mod icmp;
 mod maps;
 mod packet;
 mod schedule;

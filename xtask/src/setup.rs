@@ -68,6 +68,12 @@ const TOOLS: &[Tool] = {
         tool("curl", "curl", "real clients", &[Test]),
         tool("ping", "iputils-ping", "echo requests to a VIP", &[Test]),
         tool("socat", "socat", "TCP and UDP peers", &[Test]),
+        tool(
+            "sysctl",
+            "procps",
+            "a backend's settings, as the documents give them",
+            &[Test],
+        ),
         tool("tcpdump", "tcpdump", "captures", &[Test]),
         tool(
             "tshark",

@@ -65,17 +65,26 @@ impl Event {
     }
 }
 
-const REASONS: usize = 32;
+const REASONS: usize = 64;
 const EVENTS: usize = 16;
 
 /// The counters of one CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
     /// Packets by number of the [`Reason`].
     pub reasons: [u64; REASONS],
     /// Occurrences by number of the [`Event`].
     pub events: [u64; EVENTS],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            reasons: [0; REASONS],
+            events: [0; EVENTS],
+        }
+    }
 }
 
 /// The counters of one backend on one CPU.

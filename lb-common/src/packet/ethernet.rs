@@ -1,6 +1,6 @@
 //! Ethernet II with up to two VLAN tags (IEEE 802.1Q, 802.1ad).
 
-use super::Frame;
+use super::{Frame, window::forget};
 use crate::reason::Reason;
 
 /// VLAN tags that the parser steps over.
@@ -56,6 +56,7 @@ impl Ethernet {
             ETHERTYPE_IPV6 => EtherType::Ipv6,
             _ => return Err(Reason::NotIp),
         };
+        let end = forget::<31>(end, header.raw32::<8>());
         Ok(Self {
             ether_type,
             end,

@@ -1,4 +1,4 @@
-//! ICMP echo (RFC 792, RFC 4443 section 4).
+//! ICMP (RFC 792, RFC 4443): echo requests, which the director answers, and errors, which belong to a flow.
 
 use super::{Frame, protocol};
 
@@ -7,61 +7,101 @@ pub const ECHO_REQUEST_V4: u8 = 8;
 /// Type of an echo request over IPv6; the reply's is one more.
 pub const ECHO_REQUEST_V6: u8 = 128;
 
-const HEADER: usize = 8;
+/// Length of the header of every message, in bytes; behind it an error quotes a packet.
+pub(super) const HEADER: usize = 8;
 
-/// Whether the IPv4 payload at `offset`, `length` bytes long, is an echo request.
-#[inline(always)]
-pub fn is_echo_request4<F: Frame + ?Sized>(frame: &F, protocol: u8, offset: usize, length: usize) -> bool {
-    protocol == protocol::ICMP && begins_with(frame, ECHO_REQUEST_V4, offset, length)
+/// The messages that are more to the pipeline than a packet without ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Icmp {
+    /// An echo request.
+    EchoRequest,
+    /// An error that quotes the packet it is about, and that whoever sent that packet acts upon: destination
+    /// unreachable, packet too big, time exceeded, parameter problem. Source quench is obsolete (RFC 6633), and a
+    /// redirect is for the host that sent the packet itself, so neither is one.
+    Error,
 }
 
-/// Whether the IPv6 payload at `offset`, `length` bytes long, is an echo request.
-#[inline(always)]
-pub fn is_echo_request6<F: Frame + ?Sized>(frame: &F, protocol: u8, offset: usize, length: usize) -> bool {
-    protocol == protocol::ICMPV6 && begins_with(frame, ECHO_REQUEST_V6, offset, length)
+impl Icmp {
+    /// What the IPv4 payload at `offset`, `length` bytes long, is.
+    #[inline(always)]
+    pub fn of_v4<F: Frame + ?Sized>(frame: &F, protocol: u8, offset: usize, length: usize) -> Option<Self> {
+        if protocol != protocol::ICMP {
+            return None;
+        }
+        match kind_and_code(frame, offset, length)? {
+            (ECHO_REQUEST_V4, 0) => Some(Self::EchoRequest),
+            (3 | 11 | 12, _) => Some(Self::Error),
+            _ => None,
+        }
+    }
+
+    /// What the IPv6 payload at `offset`, `length` bytes long, is.
+    #[inline(always)]
+    pub fn of_v6<F: Frame + ?Sized>(frame: &F, protocol: u8, offset: usize, length: usize) -> Option<Self> {
+        if protocol != protocol::ICMPV6 {
+            return None;
+        }
+        match kind_and_code(frame, offset, length)? {
+            (ECHO_REQUEST_V6, 0) => Some(Self::EchoRequest),
+            (1..=4, _) => Some(Self::Error),
+            _ => None,
+        }
+    }
 }
 
-/// Whether there is a whole header of this type and of code 0. The length is the packet's: what follows it in the frame
-/// is padding.
+/// Type and code, if there is a whole header. The length is the packet's: what follows it in the frame is padding.
 #[inline(always)]
-fn begins_with<F: Frame + ?Sized>(frame: &F, kind: u8, offset: usize, length: usize) -> bool {
-    length >= HEADER
-        && frame
-            .window::<HEADER>(offset)
-            .is_some_and(|header| header.byte::<0>() == kind && header.byte::<1>() == 0)
+fn kind_and_code<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Option<(u8, u8)> {
+    if length < HEADER {
+        return None;
+    }
+    let header = frame.window::<HEADER>(offset)?;
+    Some((header.byte::<0>(), header.byte::<1>()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn v4(bytes: &[u8], protocol: u8, length: usize) -> Option<Icmp> {
+        Icmp::of_v4(bytes, protocol, 1, length)
+    }
+
+    fn v6(bytes: &[u8], protocol: u8, length: usize) -> Option<Icmp> {
+        Icmp::of_v6(bytes, protocol, 1, length)
+    }
+
     #[test]
-    fn only_a_whole_request_of_the_right_family_counts() {
-        let v4: &[u8] = &[0xEE, 8, 0, 0xF7, 0xFE, 0, 1, 0, 0];
-        let v6: &[u8] = &[0xEE, 128, 0, 0, 0, 0, 1, 0, 0];
-        assert!(is_echo_request4(v4, protocol::ICMP, 1, 8));
-        assert!(is_echo_request6(v6, protocol::ICMPV6, 1, 8));
-        assert!(
-            !is_echo_request4(v4, protocol::ICMPV6, 1, 8),
-            "of the other family"
-        );
-        assert!(!is_echo_request6(v6, protocol::ICMP, 1, 8), "of the other family");
-        assert!(
-            !is_echo_request4(v4, protocol::ICMP, 1, 7),
-            "in the frame's padding"
-        );
-        assert!(
-            !is_echo_request6(v6, protocol::ICMPV6, 1, 7),
-            "in the frame's padding"
-        );
-        assert!(!is_echo_request4(&v4[..8], protocol::ICMP, 1, 8), "cut off");
-        for (kind, code) in [(0, 0), (3, 0), (8, 1), (128, 0)] {
-            let other: &[u8] = &[kind, code, 0, 0, 0, 0, 0, 0];
-            assert!(!is_echo_request4(other, protocol::ICMP, 0, 8), "{kind} {code}");
-        }
-        for (kind, code) in [(8, 0), (129, 0), (135, 0), (128, 1)] {
-            let other: &[u8] = &[kind, code, 0, 0, 0, 0, 0, 0];
-            assert!(!is_echo_request6(other, protocol::ICMPV6, 0, 8), "{kind} {code}");
+    fn only_a_whole_message_of_the_right_family_counts() {
+        let ping4 = [0xEE, 8, 0, 0xF7, 0xFE, 0, 1, 0, 0];
+        let ping6 = [0xEE, 128, 0, 0, 0, 0, 1, 0, 0];
+        assert_eq!(v4(&ping4, protocol::ICMP, 8), Some(Icmp::EchoRequest));
+        assert_eq!(v6(&ping6, protocol::ICMPV6, 8), Some(Icmp::EchoRequest));
+        assert_eq!(v4(&ping4, protocol::ICMPV6, 8), None, "of the other family");
+        assert_eq!(v6(&ping6, protocol::ICMP, 8), None, "of the other family");
+        assert_eq!(v4(&ping4, protocol::ICMP, 7), None, "in the frame's padding");
+        assert_eq!(v6(&ping6, protocol::ICMPV6, 7), None, "in the frame's padding");
+        assert_eq!(v4(&ping4[..8], protocol::ICMP, 8), None, "cut off");
+    }
+
+    #[test]
+    fn every_type_and_code_is_what_the_rfcs_say() {
+        for kind in 0..=255 {
+            for code in [0, 1, 4, 255] {
+                let message = [0xEE, kind, code, 0, 0, 0, 0, 0, 0];
+                let expected = match (kind, code) {
+                    (8, 0) => Some(Icmp::EchoRequest),
+                    (3 | 11 | 12, _) => Some(Icmp::Error),
+                    _ => None,
+                };
+                assert_eq!(v4(&message, protocol::ICMP, 8), expected, "{kind} {code}");
+                let expected = match (kind, code) {
+                    (128, 0) => Some(Icmp::EchoRequest),
+                    (1..=4, _) => Some(Icmp::Error),
+                    _ => None,
+                };
+                assert_eq!(v6(&message, protocol::ICMPV6, 8), expected, "{kind} {code}");
+            }
         }
     }
 }

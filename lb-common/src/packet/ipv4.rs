@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use super::{Frame, Window};
+use super::{Frame, Window, window::forget};
 use crate::{checksum, reason::Reason};
 
 /// Header length without options, in bytes.
@@ -81,7 +81,11 @@ impl<'a> Ipv4<'a> {
         if self.fixed.be16::<6>() & FRAGMENT_BITS != 0 {
             return Err(Reason::Fragment);
         }
-        Ok((self.offset + header, total - header))
+        let noise = self.source();
+        Ok((
+            forget::<127>(self.offset + header, noise),
+            forget::<0xFFFF>(total - header, noise),
+        ))
     }
 
     /// One's complement sum over the header with its options; 0xFFFF when the checksum is right.

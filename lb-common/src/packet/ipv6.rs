@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200).
 
-use super::{Frame, Window, protocol};
+use super::{Frame, Window, protocol, window::forget};
 use crate::reason::Reason;
 
 /// Extension headers that the parser follows before it gives up.
@@ -64,7 +64,7 @@ impl<'a> Ipv6<'a> {
     /// Any reason for which an IPv6 packet to a VIP is not balanced.
     #[inline(always)]
     pub fn validate<F: Frame + ?Sized>(&self, frame: &F) -> Result<Payload, Reason> {
-        if self.fixed.byte::<0>() >> 4 != 6 {
+        if !self.is_version_6() {
             return Err(Reason::BadIpHeader);
         }
         let length = usize::from(self.fixed.be16::<4>());
@@ -77,16 +77,34 @@ impl<'a> Ipv6<'a> {
         if is_martian(self.source()) || self.source() == self.destination() {
             return Err(Reason::MartianSource);
         }
+        self.payload(frame, length)
+    }
+
+    /// Whether the version is the one that a header behind IPv6's EtherType has.
+    #[inline(always)]
+    pub(super) fn is_version_6(&self) -> bool {
+        self.fixed.byte::<0>() >> 4 == 6
+    }
+
+    /// What is behind the extension headers, where `length` bytes follow the fixed header.
+    #[inline(always)]
+    pub(super) fn payload<F: Frame + ?Sized>(&self, frame: &F, length: usize) -> Result<Payload, Reason> {
         let next = self.fixed.byte::<6>();
         let payload = Payload {
             protocol: next,
             offset: self.offset + FIXED,
             length,
         };
-        match next {
-            protocol::TCP | protocol::UDP | protocol::ICMPV6 => Ok(payload),
-            _ => skip_extensions(frame, payload),
-        }
+        let payload = match next {
+            protocol::TCP | protocol::UDP | protocol::ICMPV6 => payload,
+            _ => skip_extensions(frame, payload)?,
+        };
+        let noise = self.source()[1] as u32;
+        Ok(Payload {
+            offset: forget::<0x7FFF>(payload.offset, noise),
+            length: forget::<0xFFFF>(payload.length, noise),
+            ..payload
+        })
     }
 }
 

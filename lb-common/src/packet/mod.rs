@@ -11,15 +11,17 @@ mod ipv4;
 mod ipv6;
 mod key;
 mod parse;
+mod quote;
 mod transport;
 mod window;
 
 pub use ethernet::{EtherType, Ethernet, MAX_VLAN_TAGS};
-pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, is_echo_request4, is_echo_request6};
+pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, Icmp};
 pub use ipv4::Ipv4;
-pub use ipv6::{Ipv6, MAX_EXTENSIONS};
+pub use ipv6::{Ipv6, MAX_EXTENSIONS, Payload};
 pub use key::{FlowKey, FlowKey4, FlowKey6, address_words};
 pub use parse::{Parsed, parse};
+pub use quote::{quoted_flow4, quoted_flow6};
 pub use transport::{TcpFlags, Transport};
 pub use window::{Frame, Window};
 

@@ -3,8 +3,8 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    EtherType, Ethernet, FlowKey, FlowKey4, FlowKey6, Frame, Ipv4, Ipv6, TcpFlags, Transport,
-    is_echo_request4, is_echo_request6,
+    EtherType, Ethernet, FlowKey, FlowKey4, FlowKey6, Frame, Icmp, Ipv4, Ipv6, TcpFlags, Transport,
+    quoted_flow4, quoted_flow6,
 };
 use crate::reason::Reason;
 
@@ -15,6 +15,18 @@ pub struct Parsed {
     pub key: FlowKey,
     /// TCP control bits.
     pub flags: TcpFlags,
+    /// The packet is an ICMP error about a reply of the flow.
+    pub quoted: bool,
+}
+
+impl Parsed {
+    fn error(key: impl Into<FlowKey>) -> Self {
+        Self {
+            key: key.into(),
+            flags: TcpFlags::NONE,
+            quoted: true,
+        }
+    }
 }
 
 /// Takes a frame apart; `is_vip` stands for the VIP filter, which is asked as soon as the destination is known.
@@ -36,14 +48,19 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
             vip(IpAddr::V4(Ipv4Addr::from(ip.destination().to_ne_bytes())))?;
             unicast(&ethernet)?;
             let (offset, length) = ip.validate(frame)?;
-            if is_echo_request4(frame, ip.protocol(), offset, length) {
-                return Err(Reason::EchoAnswered);
+            match Icmp::of_v4(frame, ip.protocol(), offset, length) {
+                Some(Icmp::EchoRequest) => return Err(Reason::EchoAnswered),
+                Some(Icmp::Error) => {
+                    return quoted_flow4(frame, ip.destination(), offset, length).map(Parsed::error);
+                }
+                None => {}
             }
             let transport = Transport::parse(frame, ip.protocol(), offset, length)?;
             let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
             Ok(Parsed {
                 key: key.into(),
                 flags: transport.flags,
+                quoted: false,
             })
         }
         EtherType::Ipv6 => {
@@ -51,14 +68,20 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
             vip(FlowKey::from(FlowKey6::new(ip.source(), ip.destination(), 0, 0)).destination)?;
             unicast(&ethernet)?;
             let payload = ip.validate(frame)?;
-            if is_echo_request6(frame, payload.protocol, payload.offset, payload.length) {
-                return Err(Reason::EchoAnswered);
+            match Icmp::of_v6(frame, payload.protocol, payload.offset, payload.length) {
+                Some(Icmp::EchoRequest) => return Err(Reason::EchoAnswered),
+                Some(Icmp::Error) => {
+                    return quoted_flow6(frame, ip.destination(), payload.offset, payload.length)
+                        .map(Parsed::error);
+                }
+                None => {}
             }
             let transport = Transport::parse(frame, payload.protocol, payload.offset, payload.length)?;
             let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
             Ok(Parsed {
                 key: key.into(),
                 flags: transport.flags,
+                quoted: false,
             })
         }
     }

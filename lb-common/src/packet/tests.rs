@@ -125,7 +125,11 @@ fn good() -> impl Strategy<Value = Good> {
             let flags = TcpFlags::new(flags.unwrap_or(0));
             Good {
                 frame,
-                parsed: Parsed { key, flags },
+                parsed: Parsed {
+                    key,
+                    flags,
+                    quoted: false,
+                },
             }
         })
 }

@@ -136,7 +136,7 @@ impl Transport {
 
 /// The first word of the header with the source port in the lower half, whatever the machine's byte order.
 #[inline(always)]
-const fn ports(word: u32) -> u32 {
+pub(super) const fn ports(word: u32) -> u32 {
     if cfg!(target_endian = "big") {
         word.rotate_left(16)
     } else {

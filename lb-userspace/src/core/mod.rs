@@ -4,8 +4,12 @@
 //! Nothing in here imports `config`, `datapath`, `net`, `probe`, `api`, `cli` or `daemon`, and nothing reads a clock,
 //! a random source, a file or a socket.
 
+// What the clippy.toml of the workspace forbids, it forbids here alone.
+#![warn(clippy::disallowed_methods)]
+
 pub mod maglev;
 pub mod model;
 pub mod neighbour;
 pub mod plan;
 pub mod slots;
+pub mod vrrp;

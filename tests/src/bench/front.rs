@@ -1,5 +1,7 @@
 //! A front and the program behind it, in the kernel.
 
+use std::os::fd::AsFd as _;
+
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
@@ -8,7 +10,7 @@ use aya::{
 };
 
 use super::{
-    machine::cpu_time,
+    machine::{cpu_time, fdinfo},
     packet_source::PacketSource,
     template::{Family, Order, Template},
 };
@@ -58,6 +60,9 @@ pub struct Front {
 pub struct Run {
     /// CPU time of all repetitions, in nanoseconds, and of the system call around them.
     pub nanoseconds: f64,
+    /// Whether somebody had the kernel measure all BPF programs meanwhile (`bpf_stats`), which costs more than many of
+    /// them.
+    pub accounted: bool,
     /// What the program returned the last time.
     pub action: u32,
     /// The packet as it was left the last time.
@@ -69,7 +74,7 @@ impl Front {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn new(template: &Template, flows: u64, order: Order, target: &Target<'_>) -> Result<Self> {
+    pub fn new(template: &Template, flows: u32, order: Order, target: &Target<'_>) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .load(OBJECT)
             .context("the kernel refused the benchmark's maps (are you root?)")?;
@@ -113,12 +118,16 @@ impl Front {
         options.data_in = Some(&self.packet);
         options.data_out = Some(&mut packet);
         options.repeat = packets;
+        let runs = |program: &Xdp| fdinfo(program.fd()?.as_fd(), "run_cnt");
+        let runs_before = runs(program)?;
         let before = cpu_time()?;
         let result = program.test_run(options).context("running the front")?;
         let nanoseconds = cpu_time()? - before;
+        let accounted = runs(program)? != runs_before;
         packet.truncate(result.data_size_out as usize);
         Ok(Run {
             nanoseconds,
+            accounted,
             action: result.return_value,
             packet,
         })
@@ -139,8 +148,9 @@ fn load_floor(ebpf: &mut Ebpf, floor: Floor) -> Result<ProgramFd> {
         Floor::Swap => "floor_swap",
         Floor::Ipip => "floor_ipip",
         Floor::KnownCost(steps) => {
-            let mut map: Array<_, u64> = take_map(ebpf, "STEPS")?.try_into()?;
-            map.set(0, steps, 0)?;
+            let map = ebpf.map_mut("STEPS");
+            let map = map.context("the benchmark's object has no map STEPS")?;
+            Array::<_, u64>::try_from(map)?.set(0, steps, 0)?;
             "known_cost"
         }
     };

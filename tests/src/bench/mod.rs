@@ -8,11 +8,15 @@ pub mod fastpath;
 pub mod front;
 pub mod machine;
 pub mod measure;
+pub mod memory;
 pub mod report;
 pub mod stats;
 pub mod template;
 pub mod world;
 
-#[expect(dead_code, reason = "drawing is for the front and for tests")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the front draws, and tests look at what it draws")
+)]
 #[path = "../../../lb-ebpf/src/bin/bench_xdp/packet_source.rs"]
 mod packet_source;

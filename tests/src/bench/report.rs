@@ -1,34 +1,244 @@
-//! What came out.
+//! What came out: for people, and for machines.
 
-use super::{measure::Outcome, stats::Summary};
+use std::fmt;
 
-/// Prints.
-pub fn print(outcomes: &[Outcome]) {
-    for outcome in outcomes {
-        let Some(s) = Summary::of(&outcome.samples) else {
-            continue;
-        };
-        let floor = outcome
-            .case
-            .floor
-            .and_then(|name| outcomes.iter().find(|o| o.case.name == name));
-        let above = floor.and_then(|floor| {
-            let d: Vec<f64> = outcome
-                .samples
+use serde::Serialize;
+
+use super::{
+    fastpath::LARGE_BACKENDS_EACH,
+    machine::Machine,
+    measure::{Outcome, Sample},
+    memory::{self, Memory},
+    stats::Summary,
+};
+
+/// How it was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// Flows in each flow table.
+    pub flows: u32,
+    /// Services of the large director.
+    pub services: u16,
+    /// Samples of each case.
+    pub rounds: usize,
+    /// CPU time of a sample.
+    pub turn_milliseconds: f64,
+}
+
+/// The whole result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// How.
+    pub settings: Settings,
+    /// One a case.
+    pub rows: Vec<Row>,
+    /// Memory of the flow table; `None` when only floors were measured.
+    pub memory: Option<Memory>,
+}
+
+/// What a case cost.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Nanoseconds a packet, with the front and the test run around it, over the still samples, or over all where
+    /// there are too few of those.
+    pub nanoseconds: Summary,
+    /// Samples during which the CPU was ours alone.
+    pub still: usize,
+    /// Millions of packets a second on one CPU at the median.
+    pub mpps: f64,
+    /// Name of the floor.
+    pub floor: Option<&'static str>,
+    /// Nanoseconds by which its median lies above the floor's.
+    pub above_floor: Option<f64>,
+    /// Nanoseconds above the floor that it should not exceed.
+    pub target: Option<f64>,
+    /// Whether it does not.
+    pub reached: Option<bool>,
+    /// The share of packets whose flow took another's place in the flow table.
+    pub evicting: f64,
+    /// The same case on a small director, and how many times as much it costs here above the floor.
+    pub small: Option<(&'static str, f64)>,
+    /// Whether the samples are too far apart, or too few of them still, to say much.
+    pub noisy: bool,
+    /// Each sample, in the order of the rounds.
+    pub samples: Vec<Sample>,
+}
+
+impl Report {
+    /// Draws the conclusions.
+    #[must_use]
+    pub fn new(machine: Machine, settings: Settings, outcomes: &[Outcome], memory: Option<Memory>) -> Self {
+        Self {
+            machine,
+            settings,
+            rows: outcomes
                 .iter()
-                .zip(&floor.samples)
-                .map(|(a, b)| a - b)
-                .collect();
-            Summary::of(&d)
+                .filter_map(|outcome| Row::new(outcome, outcomes))
+                .collect(),
+            memory,
+        }
+    }
+}
+
+impl Row {
+    fn new(outcome: &Outcome, all: &[Outcome]) -> Option<Self> {
+        let case = &outcome.case;
+        let (nanoseconds, is_still) = summarise(&outcome.samples)?;
+        let above_floor = above_floor(outcome, all);
+        let small = case.small.and_then(|name| {
+            let small = above_floor_of(name, all)?;
+            Some((name, above_floor? / small))
         });
-        println!(
-            "{:28} {:8.1} {:8.1} .. {:8.1} {} {:?}",
-            outcome.case.name,
-            s.median,
-            s.min,
-            s.max,
-            above.map_or(String::new(), |a| format!("{:8.1}", a.median)),
-            outcome.case.target
-        );
+        Some(Self {
+            name: case.name.clone(),
+            nanoseconds,
+            still: outcome.samples.iter().filter(|sample| sample.still).count(),
+            mpps: 1000.0 / nanoseconds.median,
+            floor: case.floor,
+            above_floor,
+            target: case.target,
+            reached: above_floor
+                .zip(case.target)
+                .map(|(above, target)| above <= target),
+            evicting: outcome.evicting,
+            small,
+            noisy: !is_still || nanoseconds.is_noisy(),
+            samples: outcome.samples.clone(),
+        })
+    }
+
+    fn verdict(&self) -> String {
+        match (self.above_floor, self.target) {
+            (Some(above), Some(target)) if above <= target => "ok".to_owned(),
+            (Some(above), Some(target)) => format!("over by {:.1}", above - target),
+            _ => String::new(),
+        }
+    }
+}
+
+/// What the still samples say, and whether it is them: when they are less than a third, all are heard.
+fn summarise(samples: &[Sample]) -> Option<(Summary, bool)> {
+    let of = |chosen: &dyn Fn(&Sample) -> bool| {
+        let chosen = samples.iter().filter(|sample| chosen(sample));
+        chosen.map(|sample| sample.nanoseconds).collect::<Vec<_>>()
+    };
+    let still = of(&|sample| sample.still);
+    if still.len() * 3 >= samples.len() {
+        Some((Summary::of(&still)?, true))
+    } else {
+        Some((Summary::of(&of(&|_| true))?, false))
+    }
+}
+
+fn above_floor_of(name: &str, all: &[Outcome]) -> Option<f64> {
+    above_floor(all.iter().find(|outcome| outcome.case.name == name)?, all)
+}
+
+fn above_floor(outcome: &Outcome, all: &[Outcome]) -> Option<f64> {
+    let floor = all
+        .iter()
+        .find(|other| Some(other.case.name.as_str()) == outcome.case.floor)?;
+    let ((case, _), (floor, _)) = (summarise(&outcome.samples)?, summarise(&floor.samples)?);
+    Some(case.median - floor.median)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            machine, settings, ..
+        } = self;
+        writeln!(
+            f,
+            "{}, Linux {}, CPU {} of {}; {} flows in each table, which is half full; {} rounds of {} ms",
+            machine.cpu,
+            machine.kernel,
+            machine.pinned_to,
+            machine.cpus,
+            settings.flows,
+            settings.rounds,
+            settings.turn_milliseconds
+        )?;
+        writeln!(f)?;
+        writeln!(
+            f,
+            "{:34} {:>8} {:>17} {:>6} {:>6} {:>8} {:>7}",
+            "ns a packet", "median", "min .. max", "still", "Mpps", "+ floor", "target"
+        )?;
+        for row in &self.rows {
+            writeln!(f, "{row}")?;
+        }
+        writeln!(f)?;
+        self.notes(f)
+    }
+}
+
+impl Report {
+    fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            if let Some((small, times)) = row.small {
+                writeln!(
+                    f,
+                    "{} services with {} backends: {small} costs {times:.2} times as much as with one service",
+                    self.settings.services,
+                    u32::from(self.settings.services) * LARGE_BACKENDS_EACH
+                )?;
+            }
+        }
+        for row in self.rows.iter().filter(|row| row.evicting > 0.0) {
+            writeln!(
+                f,
+                "{}: {:.3} % took the place of another flow",
+                row.name,
+                row.evicting * 100.0
+            )?;
+        }
+        if let Some(memory) = self.memory {
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            writeln!(
+                f,
+                "memory: {:.1} MB for {} IPv4 flows (target {:.0} MB; measured: {:.1} MB for {} flows)",
+                megabytes(memory.bytes_for_target),
+                memory::FLOWS,
+                megabytes(memory.target),
+                megabytes(memory.bytes),
+                memory.places
+            )?;
+        }
+        let noisy: Vec<_> = self.rows.iter().filter(|row| row.noisy).collect();
+        if !noisy.is_empty() {
+            writeln!(
+                f,
+                "NOISY: these samples lie far apart, or during most of them something else was at work on the same core, \
+                 or somebody had the kernel measure all BPF programs:"
+            )?;
+            for row in noisy {
+                let Summary { lower, upper, .. } = row.nanoseconds;
+                writeln!(f, "  {}: half of them in {lower:.1} .. {upper:.1}", row.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { min, median, max, .. } = self.nanoseconds;
+        let range = format!("{min:.1} .. {max:.1}");
+        let still = format!("{}/{}", self.still, self.samples.len());
+        let above = self.above_floor.map(|above| format!("{above:.1}"));
+        let target = self.target.map(|target| format!("{target:.0}"));
+        write!(
+            f,
+            "{:34} {median:>8.1} {range:>17} {still:>6} {:>6.1} {:>8} {:>7}  {}",
+            self.name,
+            self.mpps,
+            above.unwrap_or_default(),
+            target.unwrap_or_default(),
+            self.verdict()
+        )
     }
 }

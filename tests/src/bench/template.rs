@@ -1,14 +1,11 @@
 //! Packets of a case: one packet, and how the front makes those of other flows of it.
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder};
 use lb_common::packet::{FlowKey, parse};
 
 use super::packet_source::{CUTS_V4, CUTS_V6, ETHERNET, PIECES, PacketSource};
 use crate::prog_run::DIRECTOR_MAC;
-
-/// Flows that a template can tell apart.
-pub const MAX_FLOWS: u64 = 1 << 31;
 
 /// Source port of flow 0. The front flips the lower 15 bits as they lie in memory, so in either byte order one bit of it
 /// must be out of reach, or some flow had port 0.
@@ -155,7 +152,7 @@ impl Template {
 
     /// State of a front that makes packets of this many flows.
     #[must_use]
-    pub(super) fn source(&self, flows: u64, order: Order) -> PacketSource {
+    pub(super) fn source(&self, flows: u32, order: Order) -> PacketSource {
         let mut pieces = [0; PIECES];
         for ((start, end), piece) in self.cuts().zip(&mut pieces) {
             let mut bytes = [0; 8];
@@ -168,7 +165,7 @@ impl Template {
         head.copy_from_slice(&self.packet[..8]);
         // Knuth's MMIX generator has the full period; so has counting, by steps of one flow.
         let (multiplier, increment, flows) = match order {
-            Order::Random => (6_364_136_223_846_793_005, 1_442_695_040_888_963_407, flows),
+            Order::Random => (6_364_136_223_846_793_005, 1_442_695_040_888_963_407, flows.into()),
             Order::Rising => (1, 1 << 32, 1 << 32),
         };
         PacketSource {
@@ -191,17 +188,6 @@ impl Template {
         };
         cuts.windows(2).map(|cut| (ETHERNET + cut[0], ETHERNET + cut[1]))
     }
-}
-
-/// Checks that a template can tell `flows` flows apart.
-///
-/// # Errors
-/// When it cannot.
-pub fn check_flows(flows: u64) -> Result<u32> {
-    if flows == 0 || flows > MAX_FLOWS {
-        bail!("the number of flows must be from 1 to {MAX_FLOWS}, not {flows}");
-    }
-    u32::try_from(flows).context("a number of flows")
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
     let tandem = Tandem::start_again(&lab.director)?;
     show.act("the daemon is back, and took up what it found", &without)?;
 
-    let (rows, total, expected) = (show.rows(&without), show.total(), show.expected);
+    let (rows, total, expected) = (show.overall(), show.total(), show.expected);
     screen.end(&rows, &total);
     let first = held.failures().values().sum::<u64>();
     let answers = held.ask();
@@ -177,6 +177,24 @@ impl Show<'_> {
             )
         };
         cast.iter().map(share).collect()
+    }
+
+    /// All acts together.
+    fn overall(&self) -> Vec<Row> {
+        let now = self.load.tally().by_backend;
+        let sum = now.values().sum::<u64>().max(1) as f64;
+        let row = |(backend, expected): (&String, &f64)| {
+            let connections = now.get(backend).copied().unwrap_or(0);
+            let (got, expected) = (connections as f64 / sum, expected / sum);
+            Row {
+                name: backend.clone(),
+                note: "in all".to_owned(),
+                connections,
+                got,
+                expected,
+            }
+        };
+        self.expected.iter().map(row).collect()
     }
 
     fn rows(&self, cast: &Cast) -> Vec<Row> {

@@ -4,6 +4,7 @@ mod config;
 mod continuity;
 mod direct_routing;
 mod failures;
+mod icmp;
 mod network;
 mod operator;
 mod storms;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
-use crate::{backends, case::Case, echo, forwarding, header_v4, header_v6, not_ours, transport};
+use crate::{backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, not_ours, transport};
 
 /// Every fixture there is.
 pub(crate) fn all_cases() -> Vec<Case> {
@@ -15,6 +15,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
         forwarding::cases,
         header_v4::cases,
         header_v6::cases,
+        icmp::cases,
         not_ours::cases,
         transport::cases,
     ];

@@ -48,6 +48,8 @@ enum Kind {
     Udp6,
     Ping4,
     Ping6,
+    Error4,
+    Error6,
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +80,7 @@ enum LengthField {
 
 fn kind() -> impl Strategy<Value = Kind> {
     use Kind::*;
-    select(vec![Tcp4, Tcp6, Udp4, Udp6, Ping4, Ping6])
+    select(vec![Tcp4, Tcp6, Udp4, Udp6, Ping4, Ping6, Error4, Error6])
 }
 
 /// Mostly the client and the VIP (`None`), else somebody of either family; one of the wrong family is not used.
@@ -185,6 +187,29 @@ fn recipe() -> impl Strategy<Value = Recipe> {
 }
 
 impl Recipe {
+    /// Mostly that of an error.
+    fn error_type(&self) -> u8 {
+        match (self.kind, self.flags % 8) {
+            (_, 7) => self.flags,
+            (Kind::Error4, n) => [3, 11, 12][usize::from(n) % 3],
+            (_, n) => 1 + n % 4,
+        }
+    }
+
+    /// The quote with another byte here and there, or with less at its end.
+    fn quote(&self, mut quote: Vec<u8>) -> Vec<u8> {
+        if let [at, byte, by, ..] = self.payload[..]
+            && by % 2 == 0
+        {
+            let at = usize::from(at) % quote.len();
+            quote[at] = byte;
+        }
+        if let Some(cut) = self.payload.get(3).filter(|&&cut| cut < 64) {
+            quote.truncate(quote.len() - usize::from(*cut).min(quote.len()));
+        }
+        quote
+    }
+
     fn frame(&self) -> Vec<u8> {
         let [from, to] = self.ports;
         let (mut frame, is_v4) = match self.kind {
@@ -194,6 +219,14 @@ impl Recipe {
             Kind::Udp6 => (udp6(to, &self.payload), false),
             Kind::Ping4 => (echo4(VIP4, to, &self.payload), true),
             Kind::Ping6 => (echo6(VIP6, to, &self.payload), false),
+            Kind::Error4 => (
+                error4(self.error_type(), self.flags, &self.quote(reply4(to, 6, &[]))),
+                true,
+            ),
+            Kind::Error6 => (
+                error6(self.error_type(), self.flags, &self.quote(reply6(to, 6, &[]))),
+                false,
+            ),
         };
         let transport = if is_v4 { L4_OF_V4 } else { L4_OF_V6 };
         match self.kind {
@@ -202,7 +235,7 @@ impl Recipe {
                 frame[transport + 13] = self.flags;
             }
             Kind::Udp4 | Kind::Udp6 => frame = with(frame, transport, &from.to_be_bytes()),
-            Kind::Ping4 | Kind::Ping6 => {}
+            Kind::Ping4 | Kind::Ping6 | Kind::Error4 | Kind::Error6 => {}
         }
         for (address, v4, v6) in [(self.source, 12, 8), (self.destination, 16, 24)] {
             match address {
@@ -330,6 +363,10 @@ fn compare(rig: &mut Rig, frame: &[u8]) -> Result<&'static str, TestCaseError> {
     };
     prop_assert_eq!(outcome.action, Action::Tx);
     prop_assert_eq!(&outcome.packet[12..], &frame[12..]);
+    if parsed.quoted {
+        prop_assert_eq!(rig.flow(&parsed.key), None);
+        return Ok("forwarded_error");
+    }
     prop_assert_eq!(rig.flow(&parsed.key), first_flow(&parsed, backend));
     Ok("forwarded")
 }
@@ -364,7 +401,7 @@ fn host_and_program_agree() {
         .iter()
         .filter(|reason| !of_the_datapath.contains(reason))
         .map(|reason| reason.slug())
-        .chain(["forwarded"])
+        .chain(["forwarded", "forwarded_error"])
         .collect();
     let seen = seen.into_inner();
     assert_eq!(

@@ -37,8 +37,6 @@ pub(crate) fn cases() -> Vec<Case> {
 
         Case::passes("IPv4 echo reply", "other_protocol", with(ping4(), L4_OF_V4, &[0])),
         Case::passes("IPv6 echo reply", "other_protocol", with(ping6(), L4_OF_V6, &[129])),
-        Case::passes("IPv4 destination unreachable: the kernel's", "other_protocol", with(ping4(), L4_OF_V4, &[3, 4])),
-        Case::passes("IPv6 packet too big: the kernel's", "other_protocol", with(ping6(), L4_OF_V6, &[2])),
         Case::passes("IPv6 neighbour solicitation: the kernel's", "other_protocol", with(ping6(), L4_OF_V6, &[135])),
         Case::passes("IPv4 echo request with a code", "other_protocol", with(ping4(), L4_OF_V4 + 1, &[1])),
         Case::passes("IPv6 echo request with a code", "other_protocol", with(ping6(), L4_OF_V6 + 1, &[1])),

@@ -10,6 +10,7 @@ mod flows;
 mod forwarding;
 mod header_v4;
 mod header_v6;
+mod icmp;
 mod jumbo;
 mod not_ours;
 mod packets;

@@ -140,6 +140,64 @@ pub(crate) fn echo_reply6(number: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// What a backend sent from the VIP to the client, as a router quotes it: no link header.
+pub(crate) fn reply4(port: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    reply(
+        PacketBuilder::ipv4(VIP4.octets(), CLIENT4.octets(), 63),
+        port,
+        protocol,
+        payload,
+    )
+}
+
+/// What a backend sent from the VIP to the client, as a router quotes it: no link header.
+pub(crate) fn reply6(port: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    reply(
+        PacketBuilder::ipv6(VIP6.octets(), CLIENT6.octets(), 63),
+        port,
+        protocol,
+        payload,
+    )
+}
+
+fn reply(network: Network, port: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let written = match protocol {
+        17 => network.udp(port, CLIENT_PORT).write(&mut packet, payload),
+        _ => {
+            let mut header = TcpHeader::new(port, CLIENT_PORT, 1, 1000);
+            (header.ack, header.psh) = (true, true);
+            network.tcp_header(header).write(&mut packet, payload)
+        }
+    };
+    written.expect("memory takes everything");
+    packet
+}
+
+/// A router on the way to the client, who sends errors.
+const FAR_ROUTER4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+const FAR_ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 1);
+
+/// An ICMP error from a router to the VIP that quotes these bytes.
+pub(crate) fn error4(kind: u8, code: u8, quote: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    v4_from(FAR_ROUTER4, VIP4)
+        .icmpv4_raw(kind, code, [0, 0, 5, 0])
+        .write(&mut packet, quote)
+        .expect("memory takes everything");
+    packet
+}
+
+/// An ICMPv6 error from a router to the VIP that quotes these bytes.
+pub(crate) fn error6(kind: u8, code: u8, quote: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    v6_from(FAR_ROUTER6, VIP6)
+        .icmpv6_raw(kind, code, [0, 0, 5, 0])
+        .write(&mut packet, quote)
+        .expect("memory takes everything");
+    packet
+}
+
 /// A frame of this EtherType.
 pub(crate) fn frame(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     [&OWN_MAC, &ROUTER_MAC, &ether_type.to_be_bytes()[..], payload].concat()

@@ -35,8 +35,8 @@ pub(crate) fn swap(context: &XdpContext) -> u32 {
     XDP_TX
 }
 
-/// Puts a constant IPv4 header in front of the packet (RFC 2003) and sends it back. The addresses and the checksum are
-/// those of no real tunnel: to compute them is the cost of a balancer, not of the floor.
+/// Puts an IPv4 header in front of the packet (RFC 2003) and sends it back. All but the length is constant, the checksum
+/// too, which is wrong: to compute it is the cost of a balancer, not of the floor.
 #[inline(always)]
 pub(crate) fn ipip(context: &XdpContext) -> u32 {
     const HEADER: usize = ETHERNET + IPV4 as usize;
@@ -44,10 +44,11 @@ pub(crate) fn ipip(context: &XdpContext) -> u32 {
     if unsafe { bpf_xdp_adjust_head(context.as_ptr().cast(), -IPV4) } != 0 {
         return XDP_ABORTED;
     }
-    let frame = context.data();
-    if frame + HEADER > context.data_end() {
+    let (frame, end) = (context.data(), context.data_end());
+    if frame + HEADER > end {
         return XDP_ABORTED;
     }
+    let length = (end - frame - ETHERNET) as u16;
     let frame = frame as *mut u8;
     // SAFETY: 34 bytes are there.
     unsafe {
@@ -59,11 +60,13 @@ pub(crate) fn ipip(context: &XdpContext) -> u32 {
             .cast::<u32>()
             .write_volatile(u32::from_be(0x0000_0002));
         frame.add(12).cast::<u16>().write_volatile(u16::from_be(0x0800));
-        // Version, length, total length, identification, fragment; TTL 64, protocol 4, no checksum; addresses.
+        // Version and length; total length; identification and fragment; TTL 64, protocol 4; addresses.
+        frame.add(14).cast::<u16>().write_volatile(u16::from_be(0x4500));
+        frame.add(16).cast::<u16>().write_volatile(u16::from_be(length));
         frame
-            .add(14)
-            .cast::<u64>()
-            .write_volatile(u64::from_be(0x4500_0048_0000_4000));
+            .add(18)
+            .cast::<u32>()
+            .write_volatile(u32::from_be(0x0000_4000));
         frame
             .add(22)
             .cast::<u32>()

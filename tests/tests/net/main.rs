@@ -1,8 +1,6 @@
 //! `net` against the real kernel, in network namespaces that the tests make and that vanish with them. Needs root.
 
-#[path = "net/lab.rs"]
 mod lab;
-#[path = "net/xdp.rs"]
 mod xdp;
 
 use std::net::IpAddr;

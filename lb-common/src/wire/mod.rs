@@ -1,0 +1,4 @@
+//! Protocols that directors speak among themselves: a message is read where it lies, checked as a whole, and only then
+//! given out.
+
+pub mod vrrp;

@@ -1,0 +1,150 @@
+//! The benchmark's own arithmetic, and that it refuses what it does not measure.
+
+use std::collections::BTreeMap;
+
+use lb_common::{reason::Reason, tcp_state::FlowState};
+use lb_tests::{
+    bench::{
+        fastpath,
+        front::{Floor, Front, Target},
+        measure::{Case, Effort, Expected, Scene, Subject, measure},
+        template::{Order, Payload, Template},
+        world::{World, frontends},
+    },
+    prog_run::SIZES,
+};
+
+const VIP: [u8; 4] = [192, 0, 2, 10];
+
+fn clients() -> Template {
+    Template::v4([198, 18], VIP, Payload::TcpAck(80)).unwrap()
+}
+
+/// The least CPU time that a packet takes behind the front, in nanoseconds.
+fn cost(floors: &[Floor], packets: u32) -> Vec<f64> {
+    let mut fronts: Vec<_> = floors
+        .iter()
+        .map(|&floor| Front::new(&clients(), 1, Order::Random, &Target::Floor(floor)).unwrap())
+        .collect();
+    let mut least = vec![f64::INFINITY; floors.len()];
+    for _ in 0..9 {
+        for (front, least) in fronts.iter_mut().zip(&mut least) {
+            let run = front.run(packets).unwrap();
+            *least = least.min(run.nanoseconds / f64::from(packets));
+        }
+    }
+    least
+}
+
+#[test]
+fn twice_the_work_costs_twice_as_much() {
+    let costs = cost(
+        &[Floor::Empty, Floor::KnownCost(1000), Floor::KnownCost(2000)],
+        10_000,
+    );
+    let (once, twice) = (costs[1] - costs[0], costs[2] - costs[0]);
+    assert!((1.8..2.2).contains(&(twice / once)), "{costs:?}");
+}
+
+#[test]
+fn the_front_makes_the_packets_that_the_template_promises() {
+    let vip6 = [0x20, 1, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
+    let templates = [
+        clients(),
+        clients().with_services(64),
+        Template::v4([198, 18], VIP, Payload::Udp(53)).unwrap(),
+        Template::v4([198, 18], VIP, Payload::Echo).unwrap(),
+        Template::v6(0xC, vip6, Payload::TcpSyn(80)).unwrap(),
+        Template::v6(0xC, vip6, Payload::Echo).unwrap(),
+    ];
+    for template in templates {
+        let mut front = Front::new(&template, 1, Order::Rising, &Target::Floor(Floor::Empty)).unwrap();
+        for flow in 1..=3 {
+            assert_eq!(front.run(1).unwrap().packet, template.packet(flow));
+        }
+        front.run(40_000).unwrap();
+        assert_eq!(front.run(1).unwrap().packet, template.packet(40_004));
+    }
+}
+
+#[test]
+fn the_swap_and_the_tunnel_do_what_they_are_called() {
+    let template = clients();
+    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Swap)).unwrap();
+    let swapped = front.run(1001).unwrap().packet;
+    let original = template.first_packet();
+    assert_eq!(
+        (&swapped[..6], &swapped[6..12], &swapped[12..]),
+        (&original[6..12], &original[..6], &original[12..])
+    );
+    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Ipip)).unwrap();
+    for packets in [1, 2, 1000] {
+        let tunnelled = front.run(packets).unwrap().packet;
+        assert_eq!(tunnelled[34..], original[14..]);
+        assert_eq!(tunnelled[12..15], [0x08, 0x00, 0x45]);
+        // The inner protocol is IPv4, and the outer length fits.
+        assert_eq!(tunnelled[23], 4);
+        assert_eq!(
+            usize::from(u16::from_be_bytes([tunnelled[16], tunnelled[17]])),
+            tunnelled.len() - 14
+        );
+    }
+}
+
+#[test]
+fn a_case_that_is_not_what_it_claims_is_refused() {
+    let template = clients();
+    let mut world = World::new(&SIZES, &[frontends(&template, 1).unwrap()], 2).unwrap();
+    world.inhabit(&template, 100, FlowState::Established).unwrap();
+    let mut worlds = BTreeMap::from([(Scene::Small, world)]);
+    let effort = Effort {
+        rounds: 1,
+        turn: 1e5,
+        new_flows: 50,
+    };
+    let mut try_as = |expected, flows| {
+        let case = Case {
+            name: "case".to_owned(),
+            subject: Subject::Director(Scene::Small),
+            template: template.clone(),
+            flows,
+            expected,
+            floor: None,
+            target: None,
+            small: None,
+        };
+        measure(vec![case], &mut worlds, &effort, |_| ())
+    };
+    let honest = try_as(Expected::Forwarded, 100).unwrap();
+    assert!(honest[0].samples[0].nanoseconds > 0.0);
+    // The flows are known; they are no strangers; and of 200, half are not in the table.
+    for (claim, flows) in [
+        (Expected::Scheduled, 100),
+        (Expected::Refused(Reason::NotVip), 100),
+        (Expected::Forwarded, 200),
+    ] {
+        let error = try_as(claim, flows).unwrap_err().to_string();
+        assert!(error.contains("is not what it claims to be"), "{error}");
+    }
+}
+
+#[test]
+fn every_case_of_the_fast_path_is_what_it_claims() {
+    let options = fastpath::Options {
+        flows: fastpath::MIN_FLOWS,
+        services: 4,
+        rounds: 1,
+        filter: None,
+        cpu: None,
+    };
+    let mut rounds = 0;
+    let report = fastpath::run(&options, |_| rounds += 1).unwrap();
+    assert_eq!(rounds, 1);
+    assert!(report.rows.iter().all(|row| row.nanoseconds.median > 0.0));
+    let memory = report.memory.unwrap();
+    assert_eq!(memory.places, 131_072);
+    assert!(
+        memory.bytes >= 131_072 * 32 && memory.bytes < 131_072 * 40,
+        "{memory:?}"
+    );
+}

@@ -1,0 +1,138 @@
+//! What the documents tell people to type does what they promise, run as it stands there.
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::{
+    Host, Tandem,
+    client::{Crowd, Dial, Greeting},
+    server::Nginx,
+    topology::{OneDirector, VIP4, VIP6},
+    wait_for,
+};
+
+const CONNECTIONS: usize = 300;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn read(path: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+/// The first fenced block of `language` behind `heading`.
+fn block<'a>(text: &'a str, heading: &str, language: &str) -> Result<&'a str> {
+    let (_, section) = text
+        .split_once(heading)
+        .with_context(|| format!("no {heading}"))?;
+    let (_, block) = section
+        .split_once(&format!("```{language}\n"))
+        .context("no block")?;
+    Ok(block.split("```").next().unwrap_or_default())
+}
+
+/// A director, a client, and two servers that were told what a document says, and nothing else.
+struct Place {
+    servers: Vec<(Host, Nginx)>,
+    lab: OneDirector,
+}
+
+impl Place {
+    fn build(name: &str, commands: &str, vips: &[IpAddr]) -> Result<Self> {
+        let listen: Vec<SocketAddr> = vips.iter().map(|&vip| (vip, 80).into()).collect();
+        let lab = OneDirector::build(name, 1, 0)?;
+        let server = |number: u8| -> Result<(Host, Nginx)> {
+            let host = lab.lab.host(&format!("backend{number}"))?;
+            let addresses = [
+                format!("192.0.2.{}/24", 20 + number),
+                format!("2001:db8::b:{number}/64"),
+            ];
+            host.connect(&lab.switch, &addresses.each_ref().map(String::as_str))?;
+            tell(&host, commands)?;
+            let nginx = Nginx::start(&host, &listen, None)?;
+            Ok((host, nginx))
+        };
+        let servers = [1, 2].map(server).into_iter().collect::<Result<_>>()?;
+        Ok(Self { servers, lab })
+    }
+
+    /// Two of three connections reach the first backend, whose weight is twice the other's.
+    fn expect_shares(&self, vip: IpAddr) -> Result<()> {
+        let dial = Dial::new((vip, 80).into(), Greeting::Http);
+        let crowd = Crowd::open(&self.lab.clients[0], &dial, CONNECTIONS)?;
+        ensure!(crowd.len() == CONNECTIONS, "{:?}", crowd.failures());
+        let shares = crowd.by_backend();
+        ensure!(shares.len() == self.servers.len(), "{shares:?}");
+        // Binomial: the standard deviation is 8; five of them are out of reach for a fair hash.
+        let got = shares.get("backend1").copied().unwrap_or(0);
+        ensure!(got.abs_diff(CONNECTIONS as u64 * 2 / 3) <= 40, "{shares:?}");
+        Ok(())
+    }
+}
+
+fn tell(host: &Host, commands: &str) -> Result<()> {
+    let output = host.command("sh")?.args(["-ec", commands]).output()?;
+    ensure!(
+        output.status.success(),
+        "{commands}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// Words with one blank between them.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_first_try_of_the_readme_balances_and_shows_what_it_says() -> Result<()> {
+    let readme = read("README.md")?;
+    let place = Place::build(
+        "docs-try",
+        block(&readme, "## A first try", "sh")?,
+        &[VIP4.into()],
+    )?;
+    let command = readme
+        .lines()
+        .find(|line| line.contains("tandemd --interface"))
+        .context("no line that starts the daemon")?;
+    let arguments = command
+        .split_whitespace()
+        .skip_while(|word| !word.starts_with("--"));
+    let tandem = Tandem::start_with(&place.lab.director, arguments.map(OsString::from))?;
+    place.expect_shares(VIP4.into())?;
+    wait_for(PATIENCE, "a census that has seen all flows", || {
+        tandem
+            .ask(&["service"])
+            .is_ok_and(|services| services[0]["flows"] == CONNECTIONS)
+    })?;
+    for object in ["service", "backend"] {
+        let shown = tandem.show(&[object])?;
+        println!("{shown}");
+        let columns = squeezed(shown.lines().next().unwrap_or_default());
+        ensure!(
+            readme.lines().any(|line| squeezed(line) == columns),
+            "README.md shows other columns of `tandem {object}`: {columns}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_example_of_direct_routing_serves_both_families() -> Result<()> {
+    const HEADING: &str = "## What a backend must be told";
+    let page = read("docs/direct-routing.md")?;
+    let vips = [VIP4.into(), VIP6.into()];
+    let place = Place::build("docs-dr", block(&page, HEADING, "sh")?, &vips)?;
+    let _tandem = Tandem::start(&place.lab.director, block(&page, HEADING, "toml")?)?;
+    for vip in vips {
+        place.expect_shares(vip)?;
+    }
+    Ok(())
+}
