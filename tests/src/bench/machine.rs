@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn cpu_time_passes_only_while_the_thread_works() {
         let before = cpu_time().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
         assert!(cpu_time().unwrap() - before < 25e6);
     }
 }

@@ -242,3 +242,76 @@ impl fmt::Display for Row {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{
+        front::Floor,
+        measure::{Case, Expected, Subject},
+        template::{Payload, Template},
+    };
+
+    fn outcome(
+        name: &str,
+        floor: Option<&'static str>,
+        small: Option<&'static str>,
+        samples: &[(f64, bool)],
+    ) -> Outcome {
+        let sample = |&(nanoseconds, still)| Sample { nanoseconds, still };
+        Outcome {
+            case: Case {
+                name: name.to_owned(),
+                subject: Subject::Floor(Floor::Empty),
+                template: Template::v4([198, 18], [192, 0, 2, 10], Payload::Udp(53)).unwrap(),
+                flows: 1,
+                expected: Expected::Forwarded,
+                floor,
+                target: floor.map(|_| 25.0),
+                small,
+            },
+            samples: samples.iter().map(sample).collect(),
+            evicting: 0.0,
+        }
+    }
+
+    fn rows() -> Vec<Row> {
+        let still = |ns| [(ns, true); 3];
+        let outcomes = [
+            outcome("floor", None, None, &still(10.0)),
+            outcome("cheap", Some("floor"), None, &still(30.0)),
+            outcome("dear", Some("floor"), Some("cheap"), &still(40.0)),
+            outcome("half", None, None, &[(20.0, true), (90.0, false), (22.0, true)]),
+            outcome("lost", None, None, &[(90.0, false), (91.0, false), (92.0, false)]),
+        ];
+        outcomes
+            .iter()
+            .filter_map(|one| Row::new(one, &outcomes))
+            .collect()
+    }
+
+    #[test]
+    fn what_counts_is_above_the_floor() {
+        let rows = rows();
+        assert_eq!((rows[0].above_floor, rows[0].reached), (None, None));
+        assert_eq!((rows[1].above_floor, rows[1].reached), (Some(20.0), Some(true)));
+        assert_eq!((rows[2].above_floor, rows[2].reached), (Some(30.0), Some(false)));
+        assert_eq!(rows[2].small, Some(("cheap", 1.5)));
+        assert_eq!(
+            (rows[1].verdict().as_str(), rows[2].verdict().as_str()),
+            ("ok", "over by 5.0")
+        );
+        assert_eq!(rows[2].mpps, 25.0);
+    }
+
+    #[test]
+    fn disturbed_samples_count_only_where_there_are_no_others() {
+        let rows = rows();
+        let (half, lost) = (&rows[3], &rows[4]);
+        assert_eq!(
+            (half.nanoseconds.median, half.still, half.noisy),
+            (21.0, 2, false)
+        );
+        assert_eq!((lost.nanoseconds.median, lost.still, lost.noisy), (91.0, 0, true));
+    }
+}
