@@ -99,7 +99,7 @@ fn a_case_that_is_not_what_it_claims_is_refused() {
     let mut worlds = BTreeMap::from([(Scene::Small, world)]);
     let effort = Effort {
         rounds: 1,
-        turn: 1e5,
+        turn: 2e7,
         new_flows: 50,
     };
     let mut try_as = |expected, flows| {
