@@ -1,6 +1,6 @@
 //! Tandem's daemon and command line, as a library.
 //!
-//! Arrows run one way: `core` decides and knows nothing of I/O; `config`, `datapath` and `net` know `core`;
+//! Arrows run one way: `core` decides and knows nothing of I/O; `config`, `datapath`, `net` and `notify` know `core`;
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
 
 pub mod api;
@@ -10,4 +10,6 @@ pub mod core;
 pub mod daemon;
 pub mod datapath;
 pub mod doctor;
+mod io;
 pub mod net;
+pub mod notify;

@@ -15,6 +15,7 @@
 pub mod bench;
 mod big_file;
 pub mod capture;
+pub mod certificate;
 mod cleanup;
 pub mod client;
 pub mod demo;

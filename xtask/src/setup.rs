@@ -81,6 +81,7 @@ const TOOLS: &[Tool] = {
             "another parser's opinion of captured packets",
             &[Test],
         ),
+        tool("aiosmtpd", "python3-aiosmtpd", "a real mail server", &[Test]),
         Tool {
             unit: Some("keepalived.service"),
             ..tool("keepalived", "keepalived", "a real VRRP peer", &[Test])

@@ -15,19 +15,19 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    query::FlowFilter,
+    lines::Lines,
+    query::{EventFilter, FlowFilter},
     routes::path,
     types::{BackendView, ErrorView, FlowCount, FlowView, ServiceView, StatsView, StatusView},
 };
+use crate::{core::event::Record, notify::ReceiverView};
 
 /// Most bytes of an answer that is taken as a whole: more than any daemon has to say.
 const MAX_ANSWER: usize = 256 << 20;
-/// Most bytes of a line of a dump.
-const MAX_LINE: usize = 64 << 10;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -158,20 +158,56 @@ impl Client {
     pub async fn visit_flows(
         &self,
         filter: &FlowFilter,
-        mut each: impl FnMut(FlowView) -> ControlFlow<()>,
+        each: impl FnMut(FlowView) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
-        let mut body = self
-            .request(&with_parameters(path::FLOWS, filter))
-            .await?
-            .into_body();
+        let path = with_parameters(path::FLOWS, filter);
+        self.visit(&path, Some(self.patience), each).await
+    }
+
+    /// Calls `each` for the events that match, as they come in, until it breaks. When it follows, there is no other end
+    /// than that of the daemon, which is an error.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `each` may have seen some events by then.
+    pub async fn visit_events(
+        &self,
+        filter: &EventFilter,
+        each: impl FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let patience = (!filter.follow).then_some(self.patience);
+        self.visit(&with_parameters(path::EVENTS, filter), patience, each)
+            .await
+    }
+
+    /// Who is told of events, and how that goes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn event_receivers(&self) -> Result<Vec<ReceiverView>, ClientError> {
+        self.get(path::EVENT_RECEIVERS).await
+    }
+
+    /// Calls `each` for every line of the answer; the next one may take as long as `patience`, or for ever.
+    async fn visit<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        patience: Option<Duration>,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let mut body = self.request(path).await?.into_body();
         let mut lines = Lines::default();
-        while let Some(frame) = self.in_time(body.frame()).await? {
+        loop {
+            let frame = match patience {
+                Some(_) => self.in_time(body.frame()).await?,
+                None => body.frame().await,
+            };
+            let Some(frame) = frame else { break };
             let Ok(piece) = frame.map_err(ClientError::BrokenOff)?.into_data() else {
                 continue;
             };
             let outcome = lines.take(&piece, |line| {
-                let flow = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-                Ok(each(flow))
+                let item = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+                Ok(each(item))
             });
             if outcome.map_err(|what| self.strange(what))?.is_break() {
                 return Ok(());
@@ -263,7 +299,7 @@ impl Client {
     }
 }
 
-fn with_parameters(path: &str, filter: &FlowFilter) -> String {
+fn with_parameters(path: &str, filter: &impl Serialize) -> String {
     match serde_urlencoded::to_string(filter) {
         Ok(parameters) if !parameters.is_empty() => format!("{path}?{parameters}"),
         Ok(_) => path.to_owned(),
@@ -271,86 +307,9 @@ fn with_parameters(path: &str, filter: &FlowFilter) -> String {
     }
 }
 
-/// Cuts a stream of bytes into lines.
-#[derive(Debug, Default)]
-struct Lines {
-    /// The beginning of a line whose end is still to come.
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    /// Calls `each` for every line that `piece` ends.
-    fn take(
-        &mut self,
-        mut piece: &[u8],
-        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, String>,
-    ) -> Result<ControlFlow<()>, String> {
-        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
-            let outcome = if self.rest.is_empty() {
-                each(&piece[..end])?
-            } else {
-                self.rest.extend_from_slice(&piece[..end]);
-                each(&std::mem::take(&mut self.rest))?
-            };
-            if outcome.is_break() {
-                return Ok(outcome);
-            }
-            piece = &piece[end + 1..];
-        }
-        self.rest.extend_from_slice(piece);
-        if self.rest.len() > MAX_LINE {
-            return Err(format!("a line of more than {} KiB", MAX_LINE >> 10));
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// Confirms that the last line was whole.
-    fn end(&self) -> Result<(), String> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err("the last line has no end".to_owned())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn cut(pieces: &[&[u8]]) -> (Vec<String>, bool) {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
-        for piece in pieces {
-            let outcome = lines.take(piece, |line| {
-                found.push(String::from_utf8(line.to_vec()).unwrap());
-                Ok(ControlFlow::Continue(()))
-            });
-            assert_eq!(outcome, Ok(ControlFlow::Continue(())));
-        }
-        (found, lines.end().is_ok())
-    }
-
-    #[test]
-    fn a_line_may_come_in_pieces_but_not_grow_without_bound() {
-        assert_eq!(
-            cut(&[b"a\nb", b"", b"c\n"]),
-            (vec!["a".into(), "bc".into()], true)
-        );
-        assert_eq!(cut(&[b"a\nb"]), (vec!["a".into()], false));
-        let mut lines = Lines::default();
-        let endless = [b'x'; MAX_LINE + 1];
-        assert!(lines.take(&endless, |_| Ok(ControlFlow::Continue(()))).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn lines_do_not_depend_on_where_the_pieces_end(text in "[a\n]{0,40}", size in 1..9_usize) {
-            let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
-            prop_assert_eq!(cut(&pieces), cut(&[text.as_bytes()]));
-        }
-    }
 
     #[test]
     fn parameters_are_escaped() {

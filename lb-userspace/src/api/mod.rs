@@ -11,11 +11,15 @@
 //! | `/v1/stats` | [`types::StatsView`] |
 //! | `/v1/flows` | [`types::FlowView`]s, one a line; parameters as in [`query::FlowFilter`] |
 //! | `/v1/flows/count` | [`types::FlowCount`]; the same parameters |
+//! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
+//! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
 //!
 //! What fails is answered with [`types::ErrorView`].
 
 mod client;
 mod dump;
+mod follow;
+mod lines;
 mod patience;
 pub mod query;
 mod routes;
@@ -26,5 +30,6 @@ mod tests;
 pub mod types;
 
 pub use client::{Client, ClientError};
+pub use query::Sources;
 pub use server::{Bounds, serve};
 pub use socket::{ApiSocket, DEFAULT_SOCKET, SocketError};

@@ -4,12 +4,16 @@
 //! beside the loop, from the shared memory of the flow tables: a dump of a million of them takes a thread of its own
 //! and disturbs nobody.
 
-use std::{net::IpAddr, ops::ControlFlow};
+use std::{net::IpAddr, ops::ControlFlow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::types::{BackendView, FlowView, ServiceView, StateName, StatsView, StatusView};
+use crate::{
+    core::event::{Filter, Pattern, PatternError, Severity},
+    notify::Journal,
+};
 
 /// Queries that may wait for the daemon's loop; those who ask for more wait themselves.
 const WAITING: usize = 16;
@@ -31,6 +35,54 @@ pub enum Query {
 #[must_use]
 pub fn channel() -> (mpsc::Sender<Query>, mpsc::Receiver<Query>) {
     mpsc::channel(WAITING)
+}
+
+/// What the server answers from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The way to the daemon's loop.
+    pub queries: mpsc::Sender<Query>,
+    /// Living flows.
+    pub flows: Arc<dyn FlowSource>,
+    /// The log of events.
+    pub events: Arc<Journal>,
+}
+
+/// Which events are asked for: those for which everything that is given holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventFilter {
+    /// Kinds or families of them, with commas in between: `backend.down,order.*`.
+    pub kind: Option<String>,
+    /// At least as severe.
+    pub severity: Option<Severity>,
+    /// About this service, or a backend of it.
+    pub service: Option<String>,
+    /// About the backend of this name.
+    pub backend: Option<String>,
+    /// Only the latest so many of those there are; without `after`.
+    pub limit: Option<u64>,
+    /// Those with a greater number; without it, all that are kept.
+    pub after: Option<u64>,
+    /// Go on with those that will happen.
+    pub follow: bool,
+}
+
+impl EventFilter {
+    /// What the journal is asked for.
+    ///
+    /// # Errors
+    /// When there is no such kind.
+    pub fn filter(&self) -> Result<Filter, PatternError> {
+        let kinds = self.kind.as_deref().unwrap_or_default();
+        let kinds = kinds.split(',').map(str::trim).filter(|kind| !kind.is_empty());
+        Ok(Filter {
+            kinds: kinds.map(str::parse::<Pattern>).collect::<Result<_, _>>()?,
+            severity: self.severity,
+            service: self.service.clone(),
+            backend: self.backend.clone(),
+        })
+    }
 }
 
 /// Where living flows can be read.

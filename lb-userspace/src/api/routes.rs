@@ -16,11 +16,12 @@ use tokio::{
 };
 
 use super::{
-    dump,
-    query::{FlowFilter, FlowSource, Query},
+    dump, follow,
+    query::{EventFilter, FlowFilter, FlowSource, Query, Sources},
     server::Bounds,
     types::{BackendView, ErrorView, FlowCount, ServiceView, StatsView, StatusView},
 };
+use crate::notify::{Journal, ReceiverView};
 
 /// Where things are.
 pub(super) mod path {
@@ -30,22 +31,28 @@ pub(super) mod path {
     pub(in crate::api) const STATS: &str = "/v1/stats";
     pub(in crate::api) const FLOWS: &str = "/v1/flows";
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
+    pub(in crate::api) const EVENTS: &str = "/v1/events";
+    pub(in crate::api) const EVENT_RECEIVERS: &str = "/v1/events/receivers";
 }
 
 #[derive(Clone)]
 struct Daemon {
     queries: mpsc::Sender<Query>,
     flows: Arc<dyn FlowSource>,
+    events: Arc<Journal>,
     dumps: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
     patience: Duration,
 }
 
 /// The API as a service.
-pub(super) fn routes(queries: mpsc::Sender<Query>, flows: Arc<dyn FlowSource>, bounds: &Bounds) -> Router {
+pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
     let daemon = Daemon {
-        queries,
-        flows,
+        queries: sources.queries,
+        flows: sources.flows,
+        events: sources.events,
         dumps: Arc::new(Semaphore::new(bounds.dumps)),
+        followers: Arc::new(Semaphore::new(bounds.followers)),
         patience: bounds.answer_time,
     };
     Router::new()
@@ -55,6 +62,8 @@ pub(super) fn routes(queries: mpsc::Sender<Query>, flows: Arc<dyn FlowSource>, b
         .route(path::STATS, get(stats))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
+        .route(path::EVENTS, get(events))
+        .route(path::EVENT_RECEIVERS, get(event_receivers))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(daemon)
@@ -75,6 +84,10 @@ enum ApiError {
     Busy(Duration),
     #[error("too many dumps of flows at the same time")]
     TooManyDumps,
+    #[error("{0}")]
+    BadEvents(String),
+    #[error("too many clients follow events at the same time")]
+    TooManyFollowers,
 }
 
 impl ApiError {
@@ -82,9 +95,9 @@ impl ApiError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadParameters(_) => StatusCode::BAD_REQUEST,
+            Self::BadParameters(_) | Self::BadEvents(_) => StatusCode::BAD_REQUEST,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooManyDumps => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyDumps | Self::TooManyFollowers => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -92,7 +105,8 @@ impl ApiError {
     const fn hint(&self) -> &'static str {
         match self {
             Self::NotFound(_) => {
-                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/flows or /v1/flows/count"
+                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/flows, /v1/flows/count, /v1/events or \
+                 /v1/events/receivers"
             }
             Self::WrongMethod { .. } => "use GET",
             Self::BadParameters(_) => {
@@ -100,7 +114,11 @@ impl ApiError {
             }
             Self::Stopping => "ask again when it has been started",
             Self::Busy(_) => "ask again; if it stays like this, look into its log",
-            Self::TooManyDumps => "ask again when one of them has ended",
+            Self::TooManyDumps | Self::TooManyFollowers => "ask again when one of them has ended",
+            Self::BadEvents(_) => {
+                "events are chosen by kind=KIND[,KIND]…, severity=SEVERITY, service=NAME, backend=NAME, after=NUMBER and \
+                 limit=N; follow=true goes on"
+            }
         }
     }
 }
@@ -179,6 +197,29 @@ async fn flows_count(State(daemon): State<Daemon>, parameters: Filter) -> Result
     flows
         .map(|flows| Json(FlowCount { flows }))
         .ok_or(ApiError::Stopping)
+}
+
+async fn events(
+    State(daemon): State<Daemon>,
+    parameters: Result<Parameters<EventFilter>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Parameters(asked) = parameters.map_err(|rejection| ApiError::BadEvents(rejection.body_text()))?;
+    let filter = asked
+        .filter()
+        .map_err(|error| ApiError::BadEvents(error.to_string()))?;
+    let from = asked.after.map(|after| after.saturating_add(1));
+    let body = if asked.follow {
+        let permit = Arc::clone(&daemon.followers).try_acquire_owned();
+        let permit = permit.map_err(|_| ApiError::TooManyFollowers)?;
+        follow::follow(daemon.events, filter, from, asked.limit, permit)
+    } else {
+        follow::present(&daemon.events, &filter, from, asked.limit)
+    };
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+async fn event_receivers(State(daemon): State<Daemon>) -> Json<Vec<ReceiverView>> {
+    Json(daemon.events.receivers())
 }
 
 async fn not_found(uri: Uri) -> ApiError {

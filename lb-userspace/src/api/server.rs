@@ -10,17 +10,12 @@ use hyper_util::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::sleep,
 };
 
-use super::{
-    ApiSocket,
-    patience::Patient,
-    query::{FlowSource, Query},
-    routes::routes,
-};
+use super::{ApiSocket, patience::Patient, query::Sources, routes::routes};
 
 /// Bounds of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +24,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Dumps and counts of flows at the same time; each takes a thread.
     pub dumps: usize,
+    /// Clients that follow events at the same time.
+    pub followers: usize,
     /// Bytes of a request line and its headers together.
     pub header_bytes: usize,
     /// Time for a client to send its request.
@@ -44,6 +41,7 @@ impl Default for Bounds {
         Self {
             connections: 64,
             dumps: 8,
+            followers: 32,
             header_bytes: 16 << 10,
             header_time: Duration::from_secs(2),
             read_time: Duration::from_secs(300),
@@ -56,14 +54,9 @@ impl Default for Bounds {
 ///
 /// # Errors
 /// When the runtime does not take the socket.
-pub async fn serve(
-    socket: ApiSocket,
-    queries: mpsc::Sender<Query>,
-    flows: Arc<dyn FlowSource>,
-    bounds: Bounds,
-) -> io::Result<Infallible> {
+pub async fn serve(socket: ApiSocket, sources: Sources, bounds: Bounds) -> io::Result<Infallible> {
     let listener = socket.listener()?;
-    let routes = routes(queries, flows, &bounds);
+    let routes = routes(sources, &bounds);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
     loop {

@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::{
     ConfigError, Loaded, check,
     diagnostic::{Diagnostic, Source, quote},
-    file::{Backend, Director, File, Limits, Service, unplaced},
+    file::{Backend, Director, Events, File, Limits, Service, unplaced},
     host_name,
 };
 
@@ -44,6 +44,7 @@ pub(super) fn parse(
             manage_vips: None,
         },
         limits: Limits::default(),
+        events: Events::default(),
         services: vec![Service {
             name: unplaced(SERVICE.to_owned()),
             listen: unplaced(listen),

@@ -1,12 +1,15 @@
 //! The tables and keys of the configuration file, as they stand in it: nothing is checked here but names and
 //! types.
 
+mod events;
+
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{diagnostic::NOWHERE, size::Size};
+pub(super) use self::events::{Events, Hook, Mail, Webhook};
+use super::{diagnostic::NOWHERE, duration::Time, size::Size};
 use crate::core::model;
 
 /// The file.
@@ -17,6 +20,8 @@ pub(super) struct File {
     pub(super) director: Director,
     #[serde(default)]
     pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) events: Events,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub(super) services: Vec<Service>,
 }
@@ -78,6 +83,7 @@ impl From<&model::Config> for File {
         let model::Config {
             director,
             limits,
+            events,
             services,
         } = config;
         Self {
@@ -92,6 +98,7 @@ impl From<&model::Config> for File {
                 backends: size(limits.backends),
                 slots: size(limits.slots),
             },
+            events: Events::from(events),
             services: services.iter().map(Service::from).collect(),
         }
     }

@@ -5,6 +5,7 @@
 
 mod args;
 mod diagnostic;
+mod duration;
 mod error;
 mod file;
 mod listen;
@@ -24,6 +25,7 @@ use self::diagnostic::{Diagnostic, Severity, Source};
 pub use self::{
     args::from_args,
     diagnostic::Report,
+    duration::{NotATime, Time},
     error::ConfigError,
     listen::{ListenError, ListenProblem, parse_frontend},
 };

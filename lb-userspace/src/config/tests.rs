@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::core::event;
 use crate::core::model::{
     Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Forward, Frontend, Limits, MAX_WEIGHT, Protocol,
     Scheduler, Service,
@@ -92,6 +93,7 @@ fn defaults() {
             backends: 1 << 14,
             slots: 1 << 22,
         },
+        events: event::Settings::default(),
         services: vec![Service {
             name: "web".to_owned(),
             frontends: vec![Frontend {
@@ -322,6 +324,66 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
         })
 }
 
+/// Kind, whether it has every option, and a number for whatever is one.
+fn receiver((index, &(kind, full, number)): (usize, &(u32, bool, u32))) -> event::Receiver {
+    use event::{Filter, Hook, Mail, Receiver, Severity, Smtp, SmtpSecurity, Webhook};
+    let name = format!("r{index}");
+    let filter = Filter {
+        kinds: if full {
+            vec!["director.*".parse().expect("there is")]
+        } else {
+            Vec::new()
+        },
+        severity: Some(Severity::ALL[number as usize % 4]),
+        ..Filter::default()
+    };
+    let time = std::time::Duration::from_millis(u64::from(number) + 1000);
+    let file = |name: &str| full.then(|| name.into());
+    match kind {
+        0 => Receiver::Hook(Hook {
+            name,
+            filter,
+            command: vec!["/bin/true".to_owned(), "an argument".to_owned()],
+            timeout: time,
+            at_once: number % 64 + 1,
+            per_minute: number,
+        }),
+        1 => Receiver::Mail(Mail {
+            name,
+            filter,
+            from: "Tandem <tandem@example.net>".to_owned(),
+            to: vec!["ops@example.net".to_owned()],
+            smtp: Smtp {
+                host: if full {
+                    "2001:db8::1".to_owned()
+                } else {
+                    "mail.example.net".to_owned()
+                },
+                port: number as u16 | 1,
+                security: if full {
+                    SmtpSecurity::Tls
+                } else {
+                    SmtpSecurity::None
+                },
+                login: full.then(|| ("user".to_owned(), "/etc/password".into())),
+                ca_file: file("/etc/ca.pem"),
+            },
+            interval: time,
+        }),
+        _ => Receiver::Webhook(Webhook {
+            name,
+            filter,
+            url: format!("https://example.net:{}/x?y", number as u16 | 1)
+                .parse()
+                .expect("a URL"),
+            token_file: file("/etc/token"),
+            ca_file: file("/etc/ca.pem"),
+            timeout: time,
+            per_minute: number,
+        }),
+    }
+}
+
 prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
@@ -330,12 +392,16 @@ prop_compose! {
         interfaces in proptest::collection::btree_set("[a-z][a-z0-9]{0,14}", 1..4),
         limits in (1024..=1_u32 << 26, 1024..=1_u32 << 26, 100..=1_u32 << 16, (1_u32 << 23)..=1_u32 << 26),
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
+        keep in 16_u16..,
+        mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573])), 0..4),
     ) -> Config {
         let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
             Frontend { vip, port, protocol: if udp { Protocol::Udp } else { Protocol::Tcp } }
         });
         let interfaces: BTreeSet<String> = interfaces;
+        // The order in which they are read.
+        receivers.sort_unstable();
         Config {
             director: Director {
                 name: names[0].clone(),
@@ -343,6 +409,7 @@ prop_compose! {
                 manage_vips,
             },
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
+            events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
             services: services.into_iter().enumerate().map(|(index, (backends, table_size))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),

@@ -7,6 +7,7 @@
 // What the clippy.toml of the workspace forbids, it forbids here alone.
 #![warn(clippy::disallowed_methods)]
 
+pub mod event;
 pub mod maglev;
 pub mod model;
 pub mod neighbour;

@@ -7,6 +7,8 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::event;
+
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
 
@@ -23,6 +25,8 @@ pub struct Config {
     pub director: Director,
     /// Sizes of the tables that are fixed when the datapath starts.
     pub limits: Limits,
+    /// Who is told of events.
+    pub events: event::Settings,
     /// Services in the order of the file; names are unique.
     pub services: Vec<Service>,
 }

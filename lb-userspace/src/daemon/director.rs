@@ -7,11 +7,12 @@ use std::{
     time::Instant,
 };
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::{flows::Flows, links::Links, vips::Vips};
 use crate::{
     core::{
+        event,
         model::Config,
         neighbour::Unresolved,
         plan::{Desired, DesiredService, PlanError, Planner, Step},
@@ -19,6 +20,7 @@ use crate::{
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
     net::monitor::Change,
+    notify::Sink,
 };
 
 /// Why the director cannot do what it was asked to.
@@ -72,6 +74,8 @@ pub(super) struct Director {
     pub(super) source: String,
     /// What the API reads beside the daemon's loop.
     pub(super) flows: Arc<Flows>,
+    /// Where to tell what happens.
+    pub(super) events: Sink,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -85,6 +89,7 @@ impl Director {
         source: String,
         pins: Pins,
         vips: Vips,
+        events: Sink,
     ) -> Result<Self, DirectorError> {
         let sizes = MapSizes::new(&config.limits);
         let kernel = Kernel::open(&sizes, Some(pins))?;
@@ -110,6 +115,7 @@ impl Director {
             opened: Instant::now(),
             source,
             flows: Arc::new(Flows::new(&kernel)),
+            events,
             kernel,
             adopted: false,
             behind: None,
@@ -128,11 +134,16 @@ impl Director {
     pub(super) fn note(&mut self, change: Change) -> bool {
         let address = change.address;
         match change.egress.on_link(address) {
-            Ok(hop) => {
-                info!(backend = %address, interface = hop.ifname, mac = %hop.dest_mac, "backend reachable");
-            }
+            Ok(hop) => self.events.tell(event::Reach::Found {
+                address,
+                interface: hop.ifname.clone(),
+                mac: hop.dest_mac.to_string(),
+            }),
             Err(Unresolved::NotYetResolved) => {}
-            Err(reason) => warn!(backend = %address, %reason, "backend not reachable"),
+            Err(reason) => self.events.tell(event::Reach::Lost {
+                address,
+                reason: reason.to_string(),
+            }),
         }
         self.links.note(change)
     }
@@ -145,12 +156,12 @@ impl Director {
         let failed = self.apply(&self.desired(&self.config)).err();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
-            match &failed {
-                Some(error) => {
-                    error!(%error, "backends have changed, and the packet path cannot follow; trying again");
-                }
-                None => info!("the packet path is up to date again"),
-            }
+            self.events.tell(match &failed {
+                Some(reason) => event::Director::Behind {
+                    reason: reason.clone(),
+                },
+                None => event::Director::CaughtUp,
+            });
         }
         self.behind = failed;
     }
@@ -316,14 +327,16 @@ impl Director {
             }
             match self.kernel.attach(interface) {
                 Ok(_) => {
-                    warn!(
-                        interface,
-                        "the program was no longer on this interface; attached again"
-                    );
+                    self.events.tell(event::Director::Reattached {
+                        interface: interface.clone(),
+                    });
                     *present = true;
                 }
                 Err(error) if *present => {
-                    warn!(interface, %error, "the program is no longer on this interface; trying again");
+                    self.events.tell(event::Director::Detached {
+                        interface: interface.clone(),
+                        reason: error.to_string(),
+                    });
                     *present = false;
                 }
                 // Said when it went.

@@ -26,7 +26,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 pub use self::args::Args;
 pub use self::director::DirectorError;
@@ -34,13 +34,14 @@ pub use self::failure::DaemonError;
 use self::{director::Director, survey::Survey, vips::Vips};
 use crate::{
     api::{
-        self, ApiSocket, Bounds,
+        self, ApiSocket, Bounds, Sources,
         query::{self, Query},
     },
-    config::{self, ConfigError},
-    core::{model::Config, neighbour::Timing},
+    config,
+    core::{event, model::Config, neighbour::Timing},
     datapath::Pins,
     net::monitor::Monitor,
+    notify::Notifier,
 };
 
 /// How long a configuration waits for its backends to be found before it is adopted without those that are missing.
@@ -122,6 +123,8 @@ struct Daemon {
     config_path: Option<PathBuf>,
     queries: mpsc::Receiver<Query>,
     signals: Signals,
+    /// Last, so that it tells what the others have to tell at the end.
+    notifier: Notifier,
 }
 
 /// What the operator and the service manager say.
@@ -147,7 +150,9 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         Some(path) => path.display().to_string(),
         None => "command line".to_owned(),
     };
-    let director = Director::open(config.clone(), source, Pins::new(&args.bpffs), Vips::open()?)?;
+    let notifier = Notifier::start(&config.director.name, &config.events)?;
+    let pins = Pins::new(&args.bpffs);
+    let director = Director::open(config.clone(), source, pins, Vips::open()?, notifier.sink())?;
     let socket = ApiSocket::bind(&args.socket)?;
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {
@@ -159,14 +164,18 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         config_path: args.config_path().map(Path::to_owned),
         queries,
         signals,
+        notifier,
     };
+    daemon.tell(event::Director::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
     daemon.prepare(config);
-    let api = tokio::spawn(api::serve(
-        socket,
-        asked,
-        daemon.director.flows.clone(),
-        Bounds::default(),
-    ));
+    let sources = Sources {
+        queries: asked,
+        flows: daemon.director.flows.clone(),
+        events: daemon.notifier.journal(),
+    };
+    let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
     api.abort();
     outcome
@@ -197,20 +206,27 @@ impl Daemon {
                 let outcome = self.director.adopt(pending.config).await;
                 self.follow();
                 match outcome {
-                    Ok(()) => info!(
-                        services = self.director.config.services.len(),
-                        "configuration in force"
-                    ),
-                    Err(error) if started => {
-                        error!(%error, "the new configuration was refused; the old one stays in force");
+                    Ok(()) => {
+                        let config = &self.director.config;
+                        self.notifier.configure(&config.director.name, &config.events);
+                        self.tell(event::Director::Adopted {
+                            services: config.services.len(),
+                        });
                     }
+                    Err(error) if started => self.tell(event::Director::Refused {
+                        reason: error.to_string(),
+                    }),
                     Err(error) => return Err(error.into()),
                 }
                 started = true;
             }
         }
-        info!("stopping; the kernel goes on balancing (`tandemd --detach` ends that)");
+        self.tell(event::Director::Stopping);
         Ok(())
+    }
+
+    fn tell(&self, event: event::Director) {
+        self.director.events.tell(event);
     }
 
     /// Takes note of this change and of all that wait behind it, and then acts once.
@@ -279,16 +295,11 @@ impl Daemon {
                 info!(path = %path.display(), "reloading");
                 self.prepare(loaded.config);
             }
-            Err(error) => refuse(&error),
+            Err(error) => self.tell(event::Director::Refused {
+                reason: error.render(),
+            }),
         }
     }
-}
-
-fn refuse(error: &ConfigError) {
-    error!(
-        "the new configuration was refused; the old one stays in force\n{}",
-        error.render()
-    );
 }
 
 fn warn_of(warnings: &impl fmt::Display) {

@@ -1,6 +1,7 @@
 //! The documents say what the code does.
 
 mod drop_reasons;
+mod events;
 mod examples;
 mod links;
 

@@ -2,6 +2,7 @@
 
 mod background;
 pub mod hold;
+pub mod mail;
 pub mod nginx;
 pub mod udp;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use hold::HoldServer;
+pub use mail::MailServer;
 pub use nginx::Nginx;
 pub use udp::UdpEcho;
 

@@ -13,10 +13,11 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use lb_tests::tandem::binary;
 use lb_userspace::api::{
-    self, ApiSocket, Bounds,
+    self, ApiSocket, Bounds, Sources,
     query::{FlowFilter, FlowSource, Query, channel},
     types::FlowView,
 };
+use lb_userspace::notify::Journal;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -135,6 +136,11 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
         .enable_all()
         .build()?;
     let (sender, mut queries) = channel();
+    let sources = Sources {
+        queries: sender,
+        flows: Arc::new(flows),
+        events: Arc::new(Journal::new(100)),
+    };
     let answers = async {
         while let Some(query) = queries.recv().await {
             // Whoever asked may have gone.
@@ -149,7 +155,7 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
     };
     runtime.block_on(async {
         tokio::select! {
-            outcome = api::serve(socket, sender, Arc::new(flows), Bounds::default()) => {
+            outcome = api::serve(socket, sources, Bounds::default()) => {
                 Err(anyhow!("the server ended: {outcome:?}"))
             }
             outcome = answers => outcome,

@@ -3,6 +3,7 @@
 mod config;
 mod continuity;
 mod direct_routing;
+mod events;
 mod failures;
 mod icmp;
 mod network;

@@ -1,0 +1,257 @@
+//! Running a program of the operator's: without a shell, for a limited time, in a process group of its own that ends with
+//! it, and reading no more of what it says than is wanted.
+
+use std::{io, process::Stdio, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// Where programs look for others.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How long what a program said may still be read after it has ended: a child of its may hold the pipe open.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A program to be run.
+#[derive(Debug, Clone)]
+pub(crate) struct Program<'a> {
+    /// The program, by its absolute path, and its arguments.
+    pub(crate) command: &'a [String],
+    /// All of its environment but for `PATH`.
+    pub(crate) environment: &'a [(&'a str, String)],
+    /// What it can read on its standard input.
+    pub(crate) input: &'a [u8],
+    /// How long it may run.
+    pub(crate) timeout: Duration,
+    /// Most bytes that are kept of what it writes to its standard output and error together; the rest is read and thrown away.
+    pub(crate) most_output: usize,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Its exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The beginning of what it wrote.
+    pub(crate) output: Vec<u8>,
+}
+
+/// Why a program did not end by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProgramError {
+    /// It cannot be started.
+    #[error("cannot run {program}: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ran for too long, and was killed with all it had started.
+    #[error("{program} was killed: it had not ended after {} s", .timeout.as_secs_f64())]
+    Timeout {
+        /// The program.
+        program: String,
+        /// How long it had.
+        timeout: Duration,
+    },
+    /// The system lost sight of it.
+    #[error("cannot wait for {program}: {source}")]
+    Wait {
+        /// The program.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A process group that ends when this is dropped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Most often nobody is left in it.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+impl Program<'_> {
+    /// Runs it to its end; whatever it has started and left running is killed then. Dropping the future kills it too.
+    ///
+    /// # Errors
+    /// [`ProgramError`].
+    pub(crate) async fn run(&self) -> Result<Ended, ProgramError> {
+        let name = self.command.first().cloned().unwrap_or_default();
+        let mut command = Command::new(&name);
+        command
+            .args(self.command.get(1..).unwrap_or_default())
+            .env_clear()
+            .env("PATH", PATH)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn().map_err(|source| ProgramError::Start {
+            program: name.clone(),
+            source,
+        })?;
+        let group = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .map(Pid::from_raw);
+        let _group = Group(group);
+        match timeout(self.timeout, self.attend(&mut child)).await {
+            Ok(ended) => ended.map_err(|source| ProgramError::Wait {
+                program: name,
+                source,
+            }),
+            Err(_) => Err(ProgramError::Timeout {
+                program: name,
+                timeout: self.timeout,
+            }),
+        }
+    }
+
+    async fn attend(&self, child: &mut Child) -> io::Result<Ended> {
+        let mut output = Vec::new();
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // Who does not read it need not.
+                let _ = stdin.write_all(self.input).await;
+            }
+        };
+        let mut errors = Vec::new();
+        let listen = async {
+            tokio::join!(
+                keep(stdout, &mut output, self.most_output),
+                keep(stderr, &mut errors, self.most_output)
+            );
+        };
+        let status = {
+            let talk = async { tokio::join!(feed, listen) };
+            tokio::pin!(talk);
+            let mut quiet = false;
+            let status = loop {
+                tokio::select! {
+                    status = child.wait() => break status?,
+                    _ = &mut talk, if !quiet => quiet = true,
+                }
+            };
+            if !quiet {
+                let _ = timeout(GRACE, talk).await;
+            }
+            status
+        };
+        output.append(&mut errors);
+        output.truncate(self.most_output);
+        Ok(Ended {
+            code: status.code(),
+            output,
+        })
+    }
+}
+
+/// Reads to the end, and keeps the beginning.
+async fn keep(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, most: usize) {
+    let Some(mut from) = from else { return };
+    let mut part = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut part).await {
+        let room = most.saturating_sub(kept.len()).min(length);
+        kept.extend_from_slice(&part[..room]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    async fn shell(script: &str, timeout: Duration) -> Result<Ended, ProgramError> {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned);
+        let program = Program {
+            command: &command,
+            environment: &[("TANDEM_X", "an x".to_owned())],
+            input: b"hello\n",
+            timeout,
+            most_output: 1000,
+        };
+        program.run().await
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn says_how_it_ended_and_what_it_said() {
+        let ended = shell(
+            "read line; echo $line $TANDEM_X $HOME; echo bad >&2; exit 7",
+            LONG,
+        )
+        .await
+        .unwrap();
+        assert_eq!(ended.code, Some(7));
+        assert_eq!(String::from_utf8(ended.output).unwrap(), "hello an x\nbad\n");
+        let ended = shell("kill -9 $$", LONG).await.unwrap();
+        assert_eq!(ended.code, None);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_is_killed_with_all_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let error = shell(&script, Duration::from_millis(500)).await.unwrap_err();
+        assert!(matches!(error, ProgramError::Timeout { .. }), "{error}");
+        let grandchild: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        let start = Instant::now();
+        let lives = || {
+            let stat = std::fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+            // A zombie whose new parent does not reap it is dead enough.
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        while lives() {
+            assert!(start.elapsed() < LONG, "the grandchild lives on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_a_child_behind_does_not_hold_us_up() {
+        let start = Instant::now();
+        let ended = shell("sleep 1000 & exit 3", LONG).await.unwrap();
+        assert_eq!(ended.code, Some(3));
+        assert!(start.elapsed() < LONG);
+    }
+
+    #[tokio::test]
+    async fn who_floods_is_heard_to_a_bound() {
+        let ended = shell("yes | head -c 5000000; exit 0", LONG).await.unwrap();
+        assert_eq!((ended.code, ended.output.len()), (Some(0), 1000));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_started_is_said() {
+        let command = ["/nonexistent/program".to_owned()];
+        let program = Program {
+            command: &command,
+            environment: &[],
+            input: b"",
+            timeout: LONG,
+            most_output: 0,
+        };
+        let error = program.run().await.unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/program"), "{error}");
+    }
+}
