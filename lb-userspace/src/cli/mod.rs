@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod exit;
 mod flow;
+mod key;
 mod prefix;
 mod service;
 mod stats;
@@ -73,6 +74,8 @@ enum Object {
     Stats(stats::Arguments),
     /// Events: what happened, to whom, and why.
     Events(events::Arguments),
+    /// Keys of a cluster: makes them, and tells them apart.
+    Key(key::Arguments),
     /// Checks a configuration file and changes nothing.
     Check(check::Arguments),
     /// Looks for what would make the director fail or be slow.
@@ -135,6 +138,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
+        Object::Key(arguments) => key::run(arguments, show),
         Object::Check(arguments) => check::run(arguments, show),
         Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
     }

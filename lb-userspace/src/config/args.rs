@@ -43,6 +43,7 @@ pub(super) fn parse(
             interfaces: Some(unplaced(interfaces)),
             manage_vips: None,
         },
+        cluster: None,
         limits: Limits::default(),
         events: Events::default(),
         services: vec![Service {

@@ -8,6 +8,7 @@ mod diagnostic;
 mod duration;
 mod error;
 mod file;
+mod key_file;
 mod listen;
 mod size;
 mod syntax;
@@ -27,6 +28,7 @@ pub use self::{
     diagnostic::Report,
     duration::{NotATime, Time},
     error::ConfigError,
+    key_file::{KeyFile, KeyFileError, keyring},
     listen::{ListenError, ListenProblem, parse_frontend},
 };
 use crate::core::model::Config;

@@ -4,7 +4,9 @@ mod args;
 mod director;
 mod failure;
 mod flows;
+mod identity;
 mod links;
+mod state;
 mod survey;
 mod views;
 mod vips;
@@ -31,6 +33,8 @@ use tracing::{info, warn};
 pub use self::args::Args;
 pub use self::director::DirectorError;
 pub use self::failure::DaemonError;
+pub use self::identity::Identity;
+pub use self::state::{StateDirectory, StateError};
 use self::{director::Director, survey::Survey, vips::Vips};
 use crate::{
     api::{
@@ -151,8 +155,10 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         None => "command line".to_owned(),
     };
     let notifier = Notifier::start(&config.director.name, &config.events)?;
+    let identity = Identity::begin(&config, &StateDirectory::new(&args.state))?;
     let pins = Pins::new(&args.bpffs);
-    let director = Director::open(config.clone(), source, pins, Vips::open()?, notifier.sink())?;
+    let vips = Vips::open()?;
+    let director = Director::open(config.clone(), source, identity, pins, vips, notifier.sink())?;
     let socket = ApiSocket::bind(&args.socket)?;
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {
