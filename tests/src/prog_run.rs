@@ -84,7 +84,7 @@ impl Rig {
     /// # Errors
     /// What the daemon would say.
     pub fn new(sizes: &MapSizes) -> Result<Self> {
-        let kernel = Kernel::open(sizes, None).context("loading the XDP program")?;
+        let kernel = Kernel::open(sizes, None, None).context("loading the XDP program")?;
         let planner = Planner::new(1, sizes.services, sizes.backends, &Inventory::default());
         Ok(Self {
             kernel,

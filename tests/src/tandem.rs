@@ -161,7 +161,10 @@ impl Tandem {
     /// # Errors
     /// When the binary was not built.
     pub fn command(host: &Host) -> Result<Command> {
-        Ok(host.command(binary("tandemd")?)?)
+        let mut command = host.command(binary("tandemd")?)?;
+        // By the environment, since `--detach` has no use for it.
+        command.env("STATE_DIRECTORY", host.run_dir().join("state"));
+        Ok(command)
     }
 
     /// Writes another configuration, without telling the daemon. Whoever reads it meanwhile finds the old one or the new.

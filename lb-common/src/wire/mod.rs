@@ -1,4 +1,6 @@
 //! Protocols that directors speak among themselves: a message is read where it lies, checked as a whole, and only then
 //! given out.
 
+mod refusal;
+pub mod seal;
 pub mod vrrp;

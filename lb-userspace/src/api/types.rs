@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU8,
     str::FromStr,
 };
 
@@ -17,7 +18,10 @@ use lb_common::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::core::model::{Forward, Protocol, Scheduler};
+use crate::core::{
+    model::{Forward, Protocol, Scheduler},
+    seal::Authentication,
+};
 
 /// The director as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,29 @@ pub struct StatusView {
     pub interfaces: Vec<InterfaceView>,
     /// Where the configuration came from: a path, or "command line".
     pub config: String,
+    /// The cluster that it belongs to; `None` for one that works alone.
+    #[serde(default)]
+    pub cluster: Option<ClusterView>,
+}
+
+/// A cluster, as one of its directors knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Its name.
+    pub name: String,
+    /// How datagrams that are not sealed are treated; `None` where the cluster has no key.
+    pub authentication: Option<Authentication>,
+    /// Its keys; the first seals.
+    pub keys: Vec<KeyView>,
+}
+
+/// A key of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Its number.
+    pub id: NonZeroU8,
+    /// Tells it from others: as `tandem key show` says it.
+    pub fingerprint: String,
 }
 
 /// An interface whose packets are to be balanced.

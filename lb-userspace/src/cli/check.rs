@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{CliError, Exit, Show, units::plural};
-use crate::config::{self, ConfigError, Loaded};
+use crate::config::{self, ConfigError, KeyFileError, Loaded};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,7 +28,7 @@ pub(super) fn run<W: Write>(arguments: &Arguments, show: &mut Show<'_, W>) -> Re
     let file = arguments.file.display().to_string();
     let loaded = config::load(&arguments.file);
     let (report, valid) = match &loaded {
-        Ok(loaded) => (loaded.warnings.to_string(), true),
+        Ok(loaded) => with_keys(loaded),
         Err(error) => (error.render(), false),
     };
     if show.json {
@@ -38,9 +38,30 @@ pub(super) fn run<W: Write>(arguments: &Arguments, show: &mut Show<'_, W>) -> Re
         if !report.is_empty() {
             writeln!(show.out)?;
         }
-        writeln!(show.out, "{file}: {}", summary(&loaded))?;
+        let summary = if valid || loaded.is_err() {
+            summary(&loaded)
+        } else {
+            "valid, but its keys are not".to_owned()
+        };
+        writeln!(show.out, "{file}: {summary}")?;
     }
     Ok(if valid { Exit::Success } else { Exit::Negative })
+}
+
+/// The warnings, and whether the keys that the configuration names are good.
+fn with_keys(loaded: &Loaded) -> (String, bool) {
+    let mut report = loaded.warnings.to_string();
+    let (text, valid) = match config::keyring(&loaded.config) {
+        Ok(_) => return (report, true),
+        Err(error @ KeyFileError::PermissionDenied { .. }) => {
+            (format!("warning: not checked: {error}\n"), true)
+        }
+        Err(error) => (format!("error: {error}\n"), false),
+    };
+    if !report.is_empty() {
+        report.push('\n');
+    }
+    (report + &text, valid)
 }
 
 fn summary(loaded: &Result<Loaded, ConfigError>) -> String {
@@ -106,6 +127,24 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("\n\nFILE: not read\n"), "{text}");
+    }
+
+    #[test]
+    fn keys_are_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("cluster.key");
+        let cluster = format!("[cluster]\nname = \"edge\"\nkey_files = [{key:?}]\n{VALID}");
+        let (exit, text) = check(Some(&cluster), false);
+        assert_eq!(exit, Exit::Negative);
+        assert!(text.starts_with("error: there is no key file"), "{text}");
+        assert!(text.ends_with("FILE: valid, but its keys are not\n"), "{text}");
+        let id = crate::core::seal::KeyId(std::num::NonZeroU8::MIN);
+        config::KeyFile::new(id, [1; 32], [2; 32]).create(&key).unwrap();
+        let (exit, text) = check(Some(&cluster), false);
+        assert_eq!(
+            (exit, &*text),
+            (Exit::Success, "FILE: valid, 1 service with 1 backend\n")
+        );
     }
 
     #[test]

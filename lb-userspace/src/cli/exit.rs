@@ -4,7 +4,7 @@ use std::{io, process::ExitCode};
 
 use hyper::StatusCode;
 
-use crate::api::ClientError;
+use crate::{api::ClientError, config::KeyFileError};
 
 /// Exit codes; part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub enum CliError {
         /// What there is.
         known: Vec<String>,
     },
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// A key needs random bytes.
+    #[error("the kernel gives no random bytes, and a key cannot be made of others")]
+    NoRandomness,
     /// Standard output takes no more.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -77,7 +83,12 @@ impl CliError {
         match self {
             // Whoever read the output has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-            Self::Output(_) | Self::NotFound { .. } | Self::Runtime(_) => Exit::Negative,
+            Self::Key(KeyFileError::PermissionDenied { .. }) => Exit::Permission,
+            Self::Output(_)
+            | Self::NotFound { .. }
+            | Self::Key(_)
+            | Self::NoRandomness
+            | Self::Runtime(_) => Exit::Negative,
             Self::Client(error) => match error {
                 ClientError::NotRunning { .. } => Exit::NotRunning,
                 ClientError::Permission(_) => Exit::Permission,

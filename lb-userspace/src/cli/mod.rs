@@ -8,6 +8,7 @@ mod check;
 mod doctor;
 mod exit;
 mod flow;
+mod key;
 mod prefix;
 mod service;
 mod stats;
@@ -70,6 +71,8 @@ enum Object {
     Flow(flow::Arguments),
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
+    /// Keys of a cluster: makes them, and tells them apart.
+    Key(key::Arguments),
     /// Checks a configuration file and changes nothing.
     Check(check::Arguments),
     /// Looks for what would make the director fail or be slow.
@@ -131,6 +134,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Backend(arguments) => backend::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
+        Object::Key(arguments) => key::run(arguments, show),
         Object::Check(arguments) => check::run(arguments, show),
         Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
     }

@@ -3,9 +3,12 @@
 use std::io::{self, Write};
 
 use super::{CliError, Exit, Show, units};
-use crate::api::{
-    Client,
-    types::{InterfaceView, StatusView, XdpMode},
+use crate::{
+    api::{
+        Client,
+        types::{ClusterView, InterfaceView, StatusView, XdpMode},
+    },
+    core::seal::Authentication,
 };
 
 pub(super) async fn run<W: Write>(client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
@@ -27,12 +30,32 @@ fn render(status: &StatusView, out: &mut impl Write) -> io::Result<()> {
         status.version, status.pid
     )?;
     writeln!(out, "config     {}", status.config)?;
+    if let Some(cluster) = &status.cluster {
+        writeln!(out, "cluster    {}: {}", cluster.name, describe_keys(cluster))?;
+    }
     let mut title = "interface";
     for interface in &status.interfaces {
         writeln!(out, "{title:<9}  {}", describe(interface))?;
         title = "";
     }
     Ok(())
+}
+
+fn describe_keys(cluster: &ClusterView) -> String {
+    let Some(authentication) = cluster.authentication else {
+        return "NO KEY; whoever reaches the network is believed".to_owned();
+    };
+    let how = match authentication {
+        Authentication::ReceiveOnly => "seals nothing yet, believes everybody (receive-only)",
+        Authentication::Permissive => "seals, believes everybody (permissive)",
+        Authentication::Enforce => "seals, believes who has a key (enforce)",
+    };
+    let keys = cluster
+        .keys
+        .iter()
+        .map(|key| format!("key {} ({})", key.id, key.fingerprint))
+        .collect::<Vec<_>>();
+    format!("{how}; {}", keys.join(", "))
 }
 
 fn describe(interface: &InterfaceView) -> String {

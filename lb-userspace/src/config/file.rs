@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{diagnostic::NOWHERE, size::Size};
-use crate::core::model;
+use crate::core::{model, seal::Authentication};
 
 /// The file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ use crate::core::model;
 pub(super) struct File {
     #[serde(default)]
     pub(super) director: Director,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cluster: Option<Cluster>,
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
@@ -28,6 +30,15 @@ pub(super) struct Director {
     pub(super) name: Option<Spanned<String>>,
     pub(super) interfaces: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) manage_vips: Option<bool>,
+}
+
+/// `[cluster]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    pub(super) name: Spanned<String>,
+    pub(super) key_files: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) authentication: Option<Spanned<Authentication>>,
 }
 
 /// `[limits]`
@@ -77,6 +88,7 @@ impl From<&model::Config> for File {
         let size = |number: u32| Some(unplaced(Size(number.into())));
         let model::Config {
             director,
+            cluster,
             limits,
             services,
         } = config;
@@ -86,6 +98,7 @@ impl From<&model::Config> for File {
                 interfaces: Some(texts(&director.interfaces)),
                 manage_vips: Some(director.manage_vips),
             },
+            cluster: cluster.as_ref().map(Cluster::from),
             limits: Limits {
                 flows_v4: size(limits.flows_v4),
                 flows_v6: size(limits.flows_v6),
@@ -93,6 +106,18 @@ impl From<&model::Config> for File {
                 slots: size(limits.slots),
             },
             services: services.iter().map(Service::from).collect(),
+        }
+    }
+}
+
+impl From<&model::Cluster> for Cluster {
+    fn from(cluster: &model::Cluster) -> Self {
+        let files: Vec<_> = cluster.key_files.iter().map(|path| path.display()).collect();
+        let has_keys = !files.is_empty();
+        Self {
+            name: unplaced(cluster.name.clone()),
+            key_files: has_keys.then(|| texts(&files)),
+            authentication: has_keys.then(|| unplaced(cluster.authentication)),
         }
     }
 }

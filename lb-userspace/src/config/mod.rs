@@ -7,6 +7,7 @@ mod args;
 mod diagnostic;
 mod error;
 mod file;
+mod key_file;
 mod listen;
 mod size;
 mod syntax;
@@ -25,6 +26,7 @@ pub use self::{
     args::from_args,
     diagnostic::Report,
     error::ConfigError,
+    key_file::{KeyFile, KeyFileError, keyring},
     listen::{ListenError, ListenProblem, parse_frontend},
 };
 use crate::core::model::Config;

@@ -1,14 +1,20 @@
 //! The module as its callers see it.
 
-use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::core::model::{
-    Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Forward, Frontend, Limits, MAX_WEIGHT, Protocol,
-    Scheduler, Service,
+    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Forward, Frontend, Limits, MAX_WEIGHT,
+    Protocol, Scheduler, Service,
 };
+use crate::core::seal::{Authentication, MAX_KEYS};
 
 const HOST: &str = "lb1";
 
@@ -86,6 +92,7 @@ fn defaults() {
             interfaces: vec!["eth0".to_owned()],
             manage_vips: true,
         },
+        cluster: None,
         limits: Limits {
             flows_v4: 1 << 20,
             flows_v6: 1 << 18,
@@ -322,11 +329,37 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
         })
 }
 
+fn cluster() -> impl Strategy<Value = Option<Cluster>> {
+    let modes = prop::sample::select(vec![
+        Authentication::ReceiveOnly,
+        Authentication::Permissive,
+        Authentication::Enforce,
+    ]);
+    let files = proptest::collection::btree_set("/[a-zA-Z0-9 ./_-]{1,40}", 0..=MAX_KEYS);
+    let cluster = (name(), files, modes).prop_map(|(name, files, mode)| Cluster {
+        name,
+        authentication: if files.is_empty() {
+            Authentication::Enforce
+        } else {
+            mode
+        },
+        // Paths that differ, and not in a slash alone.
+        key_files: files
+            .into_iter()
+            .map(PathBuf::from)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+    });
+    proptest::option::of(cluster)
+}
+
 prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
         names in vec(name(), 1..4),
         manage_vips: bool,
+        cluster in cluster(),
         interfaces in proptest::collection::btree_set("[a-z][a-z0-9]{0,14}", 1..4),
         limits in (1024..=1_u32 << 26, 1024..=1_u32 << 26, 100..=1_u32 << 16, (1_u32 << 23)..=1_u32 << 26),
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
@@ -342,6 +375,7 @@ prop_compose! {
                 interfaces: interfaces.into_iter().collect(),
                 manage_vips,
             },
+            cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
             services: services.into_iter().enumerate().map(|(index, (backends, table_size))| Service {
                 name: format!("s{index}"),

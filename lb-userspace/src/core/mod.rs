@@ -11,5 +11,6 @@ pub mod maglev;
 pub mod model;
 pub mod neighbour;
 pub mod plan;
+pub mod seal;
 pub mod slots;
 pub mod vrrp;

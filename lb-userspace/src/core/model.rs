@@ -3,9 +3,11 @@
 //! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
 //! again: names are unique, frontends do not overlap, weights are in range.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use super::seal::Authentication;
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -21,6 +23,8 @@ pub const MAX_WEIGHT: u32 = 65_535;
 pub struct Config {
     /// This director.
     pub director: Director,
+    /// Whom it works with; `None` for one that works alone.
+    pub cluster: Option<Cluster>,
     /// Sizes of the tables that are fixed when the datapath starts.
     pub limits: Limits,
     /// Services in the order of the file; names are unique.
@@ -36,6 +40,17 @@ pub struct Director {
     pub interfaces: Vec<String>,
     /// Whether the daemon adds the VIPs to the first interface itself (as keepalived does) or somebody else does.
     pub manage_vips: bool,
+}
+
+/// Directors that stand in for each other, and what they share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The same on all of its directors; tells clusters on one network apart.
+    pub name: String,
+    /// Absolute paths of the files with its keys. The first seals, all open; none at all means that nothing is sealed.
+    pub key_files: Vec<PathBuf>,
+    /// How what is not sealed is treated.
+    pub authentication: Authentication,
 }
 
 /// Capacities, fixed for the life of the maps; a change takes a restart.

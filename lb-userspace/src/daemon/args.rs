@@ -42,6 +42,9 @@ pub struct Args {
     /// Directory on a bpf file system in which maps and links outlive the daemon; one daemon at a time works with it.
     #[arg(long, value_name = "DIRECTORY", default_value = DEFAULT_DIRECTORY)]
     pub bpffs: PathBuf,
+    /// Directory for the little that outlives a reboot.
+    #[arg(long, value_name = "DIRECTORY", env = "STATE_DIRECTORY", default_value = super::state::DEFAULT_DIRECTORY)]
+    pub state: PathBuf,
     /// Socket on which `tandem` asks.
     #[arg(long, value_name = "PATH", default_value = crate::api::DEFAULT_SOCKET)]
     pub socket: PathBuf,

@@ -9,8 +9,9 @@ use std::{
 
 use tracing::{debug, error, info, warn};
 
-use super::{flows::Flows, links::Links, vips::Vips};
+use super::{flows::Flows, identity::Identity, links::Links, vips::Vips};
 use crate::{
+    config::KeyFileError,
     core::{
         model::Config,
         neighbour::Unresolved,
@@ -38,6 +39,15 @@ pub enum DirectorError {
         /// Why.
         source: NoSpace,
     },
+    /// The keys of the cluster.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// What the others know this director by.
+    #[error(
+        "the cluster, its keys' seed, and the name of a director that is in one cannot be changed while the daemon runs: \
+         restart it (connections stay)"
+    )]
+    Cluster,
     /// The maps have the size that they were made with.
     #[error(
         "[limits] cannot be changed while balancing goes on: set them back, or end balancing with `tandemd --detach` (which \
@@ -55,6 +65,8 @@ impl From<StepError> for DirectorError {
 /// The director.
 pub(super) struct Director {
     pub(super) config: Config,
+    /// Itself in its cluster; `None` for one that works alone.
+    pub(super) identity: Option<Identity>,
     pub(super) kernel: Kernel,
     pub(super) planner: Planner,
     pub(super) links: Links,
@@ -83,11 +95,13 @@ impl Director {
     pub(super) fn open(
         config: Config,
         source: String,
+        identity: Option<Identity>,
         pins: Pins,
         vips: Vips,
     ) -> Result<Self, DirectorError> {
         let sizes = MapSizes::new(&config.limits);
-        let kernel = Kernel::open(&sizes, Some(pins))?;
+        let schedule_seed = identity.as_ref().map(Identity::schedule_seed);
+        let kernel = Kernel::open(&sizes, Some(pins), schedule_seed)?;
         let inventory = kernel.tables.inventory();
         if !inventory.backends.is_empty() {
             info!(
@@ -96,7 +110,7 @@ impl Director {
                 "taking up the services and connections of an earlier daemon"
             );
         }
-        // Until there is a cluster key, the seed that the maps keep stands for it.
+        // The directors of a cluster have the same.
         let [key, ..] = kernel.settings().schedule_seed.words();
         Ok(Self {
             planner: Planner::new(key, sizes.services, sizes.backends, &inventory),
@@ -106,6 +120,7 @@ impl Director {
             interfaces: BTreeMap::new(),
             slots: BTreeMap::new(),
             config,
+            identity,
             vips,
             opened: Instant::now(),
             source,
@@ -169,6 +184,7 @@ impl Director {
         if config.limits != self.config.limits {
             return Err(DirectorError::Limits);
         }
+        let identity = Identity::follow(self.identity.as_ref(), &config)?;
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
         if let Err(error) = self.apply(&self.desired(&config)) {
             // Some of it may be in force already.
@@ -180,6 +196,7 @@ impl Director {
             info!(interface, "released");
         }
         self.config = config;
+        self.identity = identity;
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;

@@ -5,7 +5,7 @@ use std::{error::Error, io, process::ExitCode};
 use super::DirectorError;
 use crate::{
     api::SocketError,
-    config::ConfigError,
+    config::{ConfigError, KeyFileError},
     datapath::DatapathError,
     net::{NetlinkError, address::AddressError, monitor::MonitorError},
 };
@@ -38,16 +38,21 @@ pub enum DaemonError {
     /// The VIPs cannot be removed.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The keys of the cluster.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// A signal handler or the runtime.
     #[error("cannot set up the daemon: {0}")]
     Setup(#[from] io::Error),
 }
 
 impl DaemonError {
-    /// As documented: 4 where permission lacks, 1 otherwise.
+    /// As documented: 4 where permission lacks, 2 where keys are wrong, 1 otherwise.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(if lacks_permission(self) {
             PERMISSION
+        } else if matches!(self, Self::Keys(_)) {
+            CONFIGURATION
         } else {
             FAILURE
         })
@@ -79,6 +84,7 @@ fn lacks_permission(error: &DaemonError) -> bool {
         | DaemonError::Monitor(MonitorError::Request(error)) => {
             matches!(error, NetlinkError::Permission { .. }) || was_refused(error)
         }
+        DaemonError::Keys(error) => matches!(error, KeyFileError::PermissionDenied { .. }),
         DaemonError::Socket(error) => was_refused(error),
         DaemonError::Monitor(error) => was_refused(error),
         DaemonError::Address(_) => false,

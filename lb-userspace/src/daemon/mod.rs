@@ -4,7 +4,9 @@ mod args;
 mod director;
 mod failure;
 mod flows;
+mod identity;
 mod links;
+mod state;
 mod survey;
 mod views;
 mod vips;
@@ -31,6 +33,8 @@ use tracing::{error, info, warn};
 pub use self::args::Args;
 pub use self::director::DirectorError;
 pub use self::failure::DaemonError;
+pub use self::identity::Identity;
+pub use self::state::{StateDirectory, StateError};
 use self::{director::Director, survey::Survey, vips::Vips};
 use crate::{
     api::{
@@ -147,7 +151,9 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         Some(path) => path.display().to_string(),
         None => "command line".to_owned(),
     };
-    let director = Director::open(config.clone(), source, Pins::new(&args.bpffs), Vips::open()?)?;
+    let identity = Identity::begin(&config, &StateDirectory::new(&args.state))?;
+    let pins = Pins::new(&args.bpffs);
+    let director = Director::open(config.clone(), source, identity, pins, Vips::open()?)?;
     let socket = ApiSocket::bind(&args.socket)?;
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {

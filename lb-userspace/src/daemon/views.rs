@@ -12,13 +12,31 @@ use super::{
 use crate::{
     api::query::Query,
     api::types::{
-        BackendState, BackendView, EventView, Family, InterfaceView, ReasonView, ServiceView, StateCount,
-        StateName, StatsView, StatusView, TableView, XdpMode,
+        BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, ReasonView,
+        ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
-    core::model::{Backend, Service},
+    core::{
+        model::{Backend, Service},
+        seal::Keyring,
+    },
     datapath::{BackendTotals, DatapathError, TableCensus},
     net::link,
 };
+
+fn cluster(keyring: &Keyring) -> ClusterView {
+    ClusterView {
+        name: keyring.cluster().to_owned(),
+        authentication: keyring.authentication(),
+        keys: keyring
+            .keys()
+            .iter()
+            .map(|key| KeyView {
+                id: key.id().0,
+                fingerprint: key.fingerprint().to_string(),
+            })
+            .collect(),
+    }
+}
 
 impl Director {
     /// Answers; who asked may have gone meanwhile.
@@ -192,6 +210,7 @@ impl Director {
             uptime_seconds: self.opened.elapsed().as_secs(),
             interfaces,
             config: self.source.clone(),
+            cluster: self.identity.as_ref().map(|identity| cluster(&identity.keyring)),
         }
     }
 

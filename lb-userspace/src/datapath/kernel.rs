@@ -67,10 +67,15 @@ unsafe impl Pod for Plain<BackendCounters> {}
 
 impl Kernel {
     /// Loads the program. With `pins`, takes up the maps that an earlier daemon left there, connections and all.
+    /// `schedule_seed` is the cluster's; without one the director keeps its own.
     ///
     /// # Errors
     /// [`DatapathError`].
-    pub fn open(sizes: &MapSizes, pins: Option<Pins>) -> Result<Self, DatapathError> {
+    pub fn open(
+        sizes: &MapSizes,
+        pins: Option<Pins>,
+        schedule_seed: Option<Seed>,
+    ) -> Result<Self, DatapathError> {
         let mut pins = match pins {
             Some(pins) => {
                 let claim = pins.claim()?;
@@ -82,7 +87,8 @@ impl Kernel {
             Some((pins, claim)) => inherit(pins, claim)?,
             None => None,
         };
-        let (flow_seed, schedule_seed) = inherited.unwrap_or_else(|| (random_seed(), random_seed()));
+        let (flow_seed, own_schedule_seed) = inherited.unwrap_or_else(|| (random_seed(), random_seed()));
+        let schedule_seed = schedule_seed.unwrap_or(own_schedule_seed);
         // The rate is needed before the program can be loaded, and reading it takes a loaded program: the clock program
         // of a throw-away object with the smallest maps.
         let clock = measure_clock()?;

@@ -173,7 +173,7 @@ fn trial(capabilities: Option<u64>) -> Option<Result<(), String>> {
     if capabilities? & (CAP_SYS_ADMIN | CAP_BPF) == 0 {
         return None;
     }
-    let outcome = Kernel::open(&TRIAL, None);
+    let outcome = Kernel::open(&TRIAL, None, None);
     Some(outcome.map(drop).map_err(|error| error.to_string()))
 }
 

@@ -1,5 +1,6 @@
 //! Real clients, real servers, the real daemon.
 
+mod cluster;
 mod config;
 mod continuity;
 mod direct_routing;

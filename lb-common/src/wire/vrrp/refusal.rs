@@ -1,37 +1,9 @@
 //! Why an advertisement was not obeyed.
 
-macro_rules! refusals {
-    ($($name:ident, $slug:literal, $sentence:literal;)+) => {
-        /// Why a VRRP message that arrived was not obeyed. Each is counted by itself.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Refusal {
-            $(#[doc = $sentence] $name,)+
-        }
-
-        impl Refusal {
-            /// Every refusal, in the order of declaration, which is the order of the checks.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// Short name for metrics and scripts: lower case, words joined by `_`.
-            #[must_use]
-            pub const fn slug(self) -> &'static str {
-                match self {
-                    $(Self::$name => $slug,)+
-                }
-            }
-
-            /// One sentence for people.
-            #[must_use]
-            pub const fn sentence(self) -> &'static str {
-                match self {
-                    $(Self::$name => $sentence,)+
-                }
-            }
-        }
-    };
-}
+use crate::wire::refusal::refusals;
 
 refusals! {
+    /// Why a VRRP message that arrived was not obeyed. Each is counted by itself.
     HopLimit, "hop_limit", "The TTL or hop limit is not 255: a router passed it on, so it does not come from this link.";
     Truncated, "truncated", "The message ends before its header or its addresses do.";
     Version2, "version_2", "A neighbour speaks VRRPv2: set it to version 3.";

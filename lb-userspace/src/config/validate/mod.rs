@@ -1,5 +1,6 @@
 //! The rules that a configuration must keep beyond its syntax. Every breach is reported, not just the first.
 
+mod cluster;
 mod service;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -43,6 +44,7 @@ pub(super) fn validate(file: &file::File, source: &Source, host_name: &str) -> (
     };
     let config = Config {
         director: validator.director(&file.director, host_name),
+        cluster: file.cluster.as_ref().map(|table| validator.cluster(table)),
         limits: validator.limits(&file.limits),
         services: validator.services(&file.services),
     };
