@@ -3,6 +3,7 @@
 mod apt;
 mod cargo;
 mod lint;
+mod miri;
 mod program;
 mod run;
 mod setup;

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::apt::Apt;
+use crate::miri;
 use crate::program::find;
 use crate::toolchain;
 
@@ -98,6 +99,9 @@ pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
     let missing = missing(purposes, |program| find(program).is_some());
     if !missing.is_empty() {
         install(&missing)?;
+    }
+    if purposes.contains(&Purpose::Test) {
+        miri::ensure();
     }
     Ok(())
 }

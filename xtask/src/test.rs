@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, executables};
+use crate::miri;
 use crate::program::Root;
 use crate::setup::{self, Purpose};
 use crate::tally::Tally;
@@ -37,6 +38,7 @@ pub(crate) fn test(arguments: &Arguments) -> Result<()> {
         let root = Root::find("running the tests of the lab (--quick leaves them out)")?;
         setup::ensure(&[Purpose::Test])?;
         session.run_ordinary()?;
+        session.run_miri()?;
         session.run_lab(root)?;
     }
     session.close(if arguments.quick {
@@ -70,6 +72,18 @@ impl<'a, W: Write> Session<'a, W> {
         let mut command = cargo("test");
         command.args(["--workspace", "--exclude", LAB, "--no-fail-fast", "--"]);
         self.run("the ordinary tests", command.args(self.harness))
+    }
+
+    fn run_miri(&mut self) -> Result<()> {
+        match miri::find() {
+            // Its choice of tests is its own.
+            Some(_) if !self.harness.is_empty() => Ok(()),
+            Some(nightly) => self.run("the flow table under miri", &mut miri::tests(&nightly)),
+            None => {
+                let remark = "miri is not installed: the flow table's writers were tested natively alone";
+                writeln!(self.out, "\n{remark}").context("cannot write to standard output")
+            }
+        }
     }
 
     /// Builds the lab's tests as the user, and runs them as root.

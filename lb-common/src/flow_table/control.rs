@@ -64,6 +64,13 @@ impl Control {
         self.0 & PHASE_MASK == PHASE_MASK
     }
 
+    /// Whether the key that stands here belongs to this life of the entry.
+    #[inline(always)]
+    #[must_use]
+    pub(super) const fn has_key(self) -> bool {
+        self.0 & (0b10 << PHASE_SHIFT) != 0
+    }
+
     /// Whether nothing is here.
     #[inline(always)]
     #[must_use]

@@ -202,8 +202,14 @@ fn settle<T: Table + ?Sized>(
         if place == own.place {
             continue;
         }
+        let before = rival.state();
+        // One that is only claimed may still show the key of its previous life. It will look around after us.
+        if !before.has_key() || !rival.holds(&flow.key) {
+            continue;
+        }
         let theirs = rival.state();
-        if !rival.holds(&flow.key) || !theirs.same_life(rival.state()) {
+        // The version alone tells one life from another: a rival that went live meanwhile is still one.
+        if theirs.version() != before.version() {
             continue;
         }
         let lost_to = match theirs.phase() {

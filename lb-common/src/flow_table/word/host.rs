@@ -20,9 +20,9 @@ impl Word {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Writes a word that others read only after a later exchange or [`Self::publish`].
+    /// Writes a word of an entry that the writer has claimed: who reads this value sees the claim when it looks again.
     pub fn store(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
+        self.0.store(value, Ordering::Release);
     }
 
     /// Writes the word so that everything written before is seen by whoever sees it.
