@@ -14,12 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hyper::StatusCode;
 use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     ApiSocket, Bounds, Client, ClientError, Sources,
-    query::{self, EventFilter, FlowFilter, FlowSource, Query},
+    orders::*,
+    query::{self, EventFilter, FlowFilter, FlowSource, Query, Refusal},
     serve,
     types::*,
 };
@@ -27,6 +29,7 @@ use crate::{
     core::{
         event::{Director, Severity, Timestamp},
         model::{Forward, Protocol, Scheduler},
+        order::AtDeadline,
         seal::Authentication,
     },
     notify::Journal,
@@ -83,6 +86,8 @@ fn backend() -> BackendView {
         state: BackendState::Unresolved {
             reason: "nobody answers".into(),
         },
+        order: Some(order_view()),
+        drain: Some(drain_view()),
         share: 0.25,
         mac: None,
         interface: None,
@@ -90,6 +95,57 @@ fn backend() -> BackendView {
         new_flows: 2,
         packets: 3,
         bytes: 4,
+    }
+}
+
+fn order_view() -> OrderView {
+    OrderView {
+        scope: "backend".into(),
+        service: Some("web".into()),
+        address: Some("10.0.0.11".parse().unwrap()),
+        order: "drain".into(),
+        weight: None,
+        who: "root".into(),
+        why: "kernel update".into(),
+        at: Timestamp(1_000_000),
+        until: Some(Timestamp(2_000_000)),
+        deadline: Some(Timestamp(1_500_000)),
+        at_deadline: Some(AtDeadline::Keep),
+    }
+}
+
+fn drain_view() -> DrainView {
+    DrainView {
+        flows_at_start: 9,
+        flows: 1,
+        new_flows: 0,
+        new_flows_per_second: 0.5,
+        oldest_seconds: Some(7),
+        by_age: vec![AgeCount {
+            younger_than_seconds: Some(60),
+            flows: 1,
+        }],
+        remaining_seconds: None,
+        deadline_seconds: Some(3),
+        drained: false,
+    }
+}
+
+/// Says who ordered it, and refuses what is not about `web1`.
+fn answer(request: &OrderRequest, who: String) -> Result<OrderAnswer, Refusal> {
+    match request.backend.as_deref() {
+        Some("web1") => Ok(OrderAnswer {
+            covers: Vec::new(),
+            order: Some(OrderView { who, ..order_view() }),
+            lifted: Vec::new(),
+            remarks: Vec::new(),
+        }),
+        Some("last") => Err(Refusal::last(&["web"])),
+        other => Err(Refusal::not_found(
+            "backend",
+            other.unwrap_or("?"),
+            ["web1"].into_iter(),
+        )),
     }
 }
 
@@ -200,6 +256,10 @@ impl Server {
                         (_, Query::Services(sender)) => sender.send(vec![service()]).unwrap(),
                         (_, Query::Backends(sender)) => sender.send(vec![backend(); 3]).unwrap(),
                         (_, Query::Stats(sender)) => sender.send(stats()).unwrap(),
+                        (_, Query::Orders(sender)) => sender.send(vec![order_view()]).unwrap(),
+                        (_, Query::Order(request, who, sender)) => {
+                            sender.send(answer(&request, who)).unwrap();
+                        }
                     }
                 }
             };
@@ -271,6 +331,7 @@ async fn everything_arrives_as_it_was_sent() {
     assert_eq!(client.services().await.unwrap(), [service()]);
     assert_eq!(client.backends().await.unwrap(), vec![backend(); 3]);
     assert_eq!(client.stats().await.unwrap(), stats());
+    assert_eq!(client.orders().await.unwrap(), [order_view()]);
     let all: Vec<_> = (0..5000).map(flow).collect();
     assert_eq!(collect(&client, &FlowFilter::default()).await.unwrap(), all);
 }
@@ -573,6 +634,85 @@ async fn followers_are_limited_and_one_that_does_not_read_costs_nothing() {
         );
         sleep(Duration::from_millis(2)).await;
     }
+}
+
+fn drain(backend: &str) -> OrderRequest {
+    OrderRequest {
+        backend: Some(backend.into()),
+        service: None,
+        verb: Verb::Drain,
+        weight: None,
+        deadline_seconds: Some(60),
+        at_deadline: None,
+        for_seconds: None,
+        reason: "kernel update".into(),
+        force: false,
+    }
+}
+
+#[tokio::test]
+async fn orders_are_given_by_somebody_and_may_be_refused() {
+    let bounds = Bounds {
+        answer_time: Duration::from_millis(300),
+        ..Bounds::default()
+    };
+    let server = Server::start(Loop::Answers, plenty(1), bounds);
+    let client = server.client();
+    let who = |answer: OrderAnswer| answer.order.unwrap().who;
+    let me = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .unwrap()
+        .unwrap()
+        .name;
+    assert_eq!(who(client.order(&drain("web1"), None).await.unwrap()), me);
+    let other = who(client.order(&drain("web1"), Some("alice")).await.unwrap());
+    assert_eq!(
+        other,
+        if me == "root" {
+            "root for alice".to_owned()
+        } else {
+            me
+        }
+    );
+    for (backend, status, error) in [
+        (
+            "last",
+            StatusCode::CONFLICT,
+            "no backend of service `web` would be left",
+        ),
+        ("web9", StatusCode::NOT_FOUND, "no backend is called `web9`"),
+    ] {
+        let ClientError::Refused { status: got, view } =
+            client.order(&drain(backend), None).await.unwrap_err()
+        else {
+            panic!("it was not refused")
+        };
+        assert_eq!(got, status);
+        assert!(view.error.starts_with(error), "{view:?}");
+    }
+    for (body, error) in [
+        ("{}", "missing field `verb`"),
+        ("{\"verb\": \"dance\"}", "unknown variant `dance`"),
+        ("{\"verb\": \"drain\", \"colour\": 1}", "unknown field `colour`"),
+        ("nonsense", "expected"),
+    ] {
+        let request = format!(
+            "POST /v1/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = server.raw(request).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains(error),
+            "{answer}"
+        );
+    }
+    let head = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let answer = server.raw(head).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("its end did not come"),
+        "{answer}"
+    );
+    let long = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n";
+    assert!(!server.raw(long).await.contains("200 OK"));
 }
 
 #[tokio::test]

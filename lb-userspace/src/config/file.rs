@@ -10,7 +10,7 @@ use toml::Spanned;
 
 pub(super) use self::events::{Events, Hook, Mail, Webhook};
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
-use crate::core::{model, seal::Authentication};
+use crate::core::{model, order::AtDeadline, seal::Authentication};
 
 /// The file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -65,8 +65,17 @@ pub(super) struct Service {
     pub(super) scheduler: Option<model::Scheduler>,
     pub(super) forward: Option<model::Forward>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) drain: Option<Drain>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
+}
+
+/// `drain = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drain {
+    pub(super) deadline: Spanned<Time>,
+    pub(super) at_deadline: Option<AtDeadline>,
 }
 
 /// `[[service.backend]]`
@@ -137,6 +146,10 @@ impl From<&model::Service> for Service {
             scheduler: Some(service.scheduler),
             forward: Some(service.forward),
             table_size: Some(unplaced(service.table_size.into())),
+            drain: service.drain.map(|drain| Drain {
+                deadline: unplaced(Time(drain.deadline)),
+                at_deadline: Some(drain.at_deadline),
+            }),
             backends: service.backends.iter().map(Backend::from).collect(),
         }
     }

@@ -12,9 +12,10 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::core::event;
 use crate::core::model::{
-    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Forward, Frontend, Limits, MAX_WEIGHT,
-    Protocol, Scheduler, Service,
+    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Forward, Frontend, Limits,
+    MAX_WEIGHT, Protocol, Scheduler, Service,
 };
+use crate::core::order::AtDeadline;
 use crate::core::seal::{Authentication, MAX_KEYS};
 
 const HOST: &str = "lb1";
@@ -111,6 +112,7 @@ fn defaults() {
             scheduler: Scheduler::Maglev,
             forward: Forward::Dr,
             table_size: DEFAULT_TABLE_SIZE,
+            drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
                 address: ip("10.0.0.11"),
@@ -427,7 +429,7 @@ prop_compose! {
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
         keep in 16_u16..,
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
-        services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573])), 0..4),
+        services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
     ) -> Config {
         let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
             Frontend { vip, port, protocol: if udp { Protocol::Udp } else { Protocol::Tcp } }
@@ -444,12 +446,16 @@ prop_compose! {
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
-            services: services.into_iter().enumerate().map(|(index, (backends, table_size))| Service {
+            services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduler: Scheduler::Maglev,
                 forward: Forward::Dr,
                 table_size,
+                drain: drain.map(|seconds| Drain {
+                    deadline: std::time::Duration::from_secs(seconds),
+                    at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },
+                }),
                 backends,
             }).collect(),
         }

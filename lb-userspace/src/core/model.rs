@@ -3,11 +3,11 @@
 //! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
 //! again: names are unique, frontends do not overlap, weights are in range.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{event, seal::Authentication};
+use super::{event, order::AtDeadline, seal::Authentication};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -94,6 +94,8 @@ pub struct Service {
     pub forward: Forward,
     /// Length of the schedule table, in slots; a prime.
     pub table_size: u32,
+    /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
+    pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.
     pub backends: Vec<Backend>,
 }
@@ -161,6 +163,15 @@ pub enum Scheduler {
 pub enum Forward {
     /// Direct routing: the frame's destination MAC becomes the backend's, nothing else changes.
     Dr,
+}
+
+/// How backends are drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// When the flows that are left are ended.
+    pub deadline: Duration,
+    /// How they are ended.
+    pub at_deadline: AtDeadline,
 }
 
 /// A real server of a service.

@@ -9,7 +9,7 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::{flows::Flows, identity::Identity, links::Links, vips::Vips};
+use super::{flows::Flows, identity::Identity, links::Links, orders::Orders, vips::Vips};
 use crate::{
     config::KeyFileError,
     core::{
@@ -88,6 +88,8 @@ pub(super) struct Director {
     pub(super) flows: Arc<Flows>,
     /// Where to tell what happens.
     pub(super) events: Sink,
+    /// What operators ordered.
+    pub(super) orders: Orders,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -103,6 +105,7 @@ impl Director {
         pins: Pins,
         vips: Vips,
         events: Sink,
+        orders: Orders,
     ) -> Result<Self, DirectorError> {
         let sizes = MapSizes::new(&config.limits);
         let schedule_seed = identity.as_ref().map(Identity::schedule_seed);
@@ -131,6 +134,7 @@ impl Director {
             source,
             flows: Arc::new(Flows::new(&kernel)),
             events,
+            orders,
             kernel,
             adopted: false,
             behind: None,
@@ -211,6 +215,8 @@ impl Director {
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;
+        self.drop_orders_that_were_followed();
+        self.watch_drains();
         self.kernel.keep();
         self.flows.set_names(self.names());
         self.hold_vips().await;
@@ -240,23 +246,6 @@ impl Director {
                 source,
             },
             None => StepError::NoSlots { service, source }.into(),
-        }
-    }
-
-    fn desired(&self, config: &Config) -> Desired {
-        let service = |service: &crate::core::model::Service| DesiredService {
-            name: service.name.clone(),
-            frontends: service.frontends.clone(),
-            table_size: service.table_size,
-            backends: service
-                .backends
-                .iter()
-                .map(|backend| (backend.address, backend.weight))
-                .collect(),
-        };
-        Desired {
-            services: config.services.iter().map(service).collect(),
-            links: self.links.all(),
         }
     }
 
@@ -387,6 +376,7 @@ impl Director {
         let steps = self.planner.census(|backend| census.of_backend(backend) > 0);
         self.census = census;
         self.census_at = Some(Instant::now());
+        self.note_drains();
         self.execute(&steps)?;
         Ok(())
     }

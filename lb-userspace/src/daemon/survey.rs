@@ -1,6 +1,10 @@
 //! Censuses of the flow table, beside the daemon's loop.
 
-use std::{future::pending, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    sync::Arc,
+};
 
 use lb_common::{
     flow_table::{Bucket, Clock, Entry4, Entry6},
@@ -8,7 +12,7 @@ use lb_common::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::datapath::{Census, Kernel, Region, census};
+use crate::datapath::{Ages, Census, Kernel, Region, ages, census};
 
 /// Takes one census at a time on a thread of its own.
 pub(super) struct Survey {
@@ -16,6 +20,7 @@ pub(super) struct Survey {
     flows_v6: Arc<Region<Bucket<Entry6>>>,
     timeouts: [u32; FlowState::LIMIT],
     backends: usize,
+    hz: u32,
     running: Option<JoinHandle<Census>>,
 }
 
@@ -26,17 +31,21 @@ impl Survey {
             flows_v6: Arc::clone(&kernel.tables.flows_v6),
             timeouts: kernel.settings().timeouts,
             backends: kernel.tables.backends.len(),
+            hz: kernel.clock().hz(),
             running: None,
         }
     }
 
-    /// Starts a census as of `jiffies`, unless one is still under way.
-    pub(super) fn start(&mut self, jiffies: u64) {
+    /// Starts a census as of `jiffies`, unless one is still under way. It tells the flows of `watched` backends apart by
+    /// their age.
+    pub(super) fn start(&mut self, jiffies: u64, watched: &BTreeSet<u32>) {
         if self.running.is_some() {
             return;
         }
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
-        let (timeouts, backends) = (self.timeouts, self.backends);
+        let (timeouts, backends, hz) = (self.timeouts, self.backends, self.hz);
+        let mut watched: BTreeMap<u32, Ages> =
+            watched.iter().map(|&number| (number, Ages::default())).collect();
         self.running = Some(spawn_blocking(move || {
             let clock = Clock {
                 now: jiffies,
@@ -45,7 +54,16 @@ impl Survey {
             let mut backends = vec![0; backends];
             let v4 = census(&flows_v4, &clock, &mut backends);
             let v6 = census(&flows_v6, &clock, &mut backends);
-            Census { v4, v6, backends }
+            if !watched.is_empty() {
+                ages(&flows_v4, &clock, hz, &mut watched);
+                ages(&flows_v6, &clock, hz, &mut watched);
+            }
+            Census {
+                v4,
+                v6,
+                backends,
+                ages: watched,
+            }
         }));
     }
 

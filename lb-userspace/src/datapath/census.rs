@@ -1,9 +1,13 @@
 //! Walking the flow table: counting flows, and removing those that have expired.
 
+use std::collections::BTreeMap;
+
 use lb_common::{
     flow_table::{Bucket, Clock, Entry, WAYS},
     tcp_state::{FlowState, Worth},
 };
+
+use super::Ages;
 
 /// What a walk over both tables found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +18,8 @@ pub struct Census {
     pub v6: TableCensus,
     /// Living flows of both by number of the backend.
     pub backends: Vec<u32>,
+    /// How old those are of the backends that were asked for.
+    pub ages: BTreeMap<u32, Ages>,
 }
 
 /// What a walk over one table found.

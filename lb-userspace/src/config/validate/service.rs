@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    ops::Range,
+    ops::{Range, RangeInclusive},
+    time::Duration,
 };
 
 use toml::Spanned;
@@ -16,14 +17,19 @@ use crate::{
     core::{
         maglev,
         model::{
-            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, MAX_WEIGHT, Scheduler, Service,
+            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Drain, Forward, Frontend, MAX_WEIGHT, Scheduler,
+            Service,
         },
+        order::AtDeadline,
     },
 };
 
 /// Longest schedule of a service: the largest prime below 2^20. Longer ones spread no better and fall out of
 /// caches.
 const MAX_TABLE_SIZE: u32 = 1_048_573;
+
+/// How long a drain may take.
+const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
 /// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
 const SLOTS_PER_BACKEND: usize = 100;
@@ -52,6 +58,7 @@ impl Validator<'_> {
                 scheduler: table.scheduler.unwrap_or(Scheduler::Maglev),
                 forward: table.forward.unwrap_or(Forward::Dr),
                 table_size: self.table_size(table),
+                drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });
         }
@@ -120,6 +127,14 @@ impl Validator<'_> {
         };
         self.report(wrong);
         DEFAULT_TABLE_SIZE
+    }
+
+    fn drain(&mut self, table: &file::Drain) -> Drain {
+        let longest = DRAIN_DEADLINE.end();
+        Drain {
+            deadline: self.time("deadline", Some(&table.deadline), *longest, &DRAIN_DEADLINE),
+            at_deadline: table.at_deadline.unwrap_or(AtDeadline::Reschedule),
+        }
     }
 
     fn backends(&mut self, vips: &FirstSeen<IpAddr>, table: &file::Service) -> Vec<Backend> {

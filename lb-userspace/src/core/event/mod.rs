@@ -9,6 +9,7 @@
 mod director;
 mod filter;
 mod log;
+mod order;
 mod pace;
 mod reach;
 mod settings;
@@ -22,6 +23,7 @@ pub use self::{
     director::Director,
     filter::{Filter, Pattern, PatternError},
     log::{Batch, Log},
+    order::Order,
     pace::{Backoff, Pace},
     reach::Reach,
     settings::{Hook, Mail, Receiver, Settings, Smtp, SmtpSecurity, Url, UrlError, Webhook},
@@ -165,6 +167,8 @@ pub enum What {
     Director(Director),
     /// To the way to a backend.
     Reach(Reach),
+    /// To an order of an operator's.
+    Order(Order),
 }
 
 impl What {
@@ -172,6 +176,7 @@ impl What {
         match self {
             Self::Director(event) => event,
             Self::Reach(event) => event,
+            Self::Order(event) => event,
         }
     }
 }
@@ -188,9 +193,17 @@ impl From<Reach> for What {
     }
 }
 
+impl From<Order> for What {
+    fn from(event: Order) -> Self {
+        Self::Order(event)
+    }
+}
+
 /// Every kind there is, by family.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    [director::KINDS, reach::KINDS].into_iter().flatten()
+    [director::KINDS, reach::KINDS, order::KINDS]
+        .into_iter()
+        .flatten()
 }
 
 /// Something that happened.
