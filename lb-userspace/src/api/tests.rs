@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
+use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{

@@ -2,13 +2,17 @@
 //! types.
 
 mod events;
+mod timeouts;
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-pub(super) use self::events::{Events, Hook, Mail, Webhook};
+pub(super) use self::{
+    events::{Events, Hook, Mail, Webhook},
+    timeouts::Timeouts,
+};
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
 use crate::core::{model, seal::Authentication};
 
@@ -65,6 +69,7 @@ pub(super) struct Service {
     pub(super) scheduler: Option<model::Scheduler>,
     pub(super) forward: Option<model::Forward>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
 }
@@ -137,6 +142,7 @@ impl From<&model::Service> for Service {
             scheduler: Some(service.scheduler),
             forward: Some(service.forward),
             table_size: Some(unplaced(service.table_size.into())),
+            timeouts: Some((&service.timeouts).into()),
             backends: service.backends.iter().map(Backend::from).collect(),
         }
     }

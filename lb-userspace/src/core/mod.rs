@@ -14,4 +14,5 @@ pub mod neighbour;
 pub mod plan;
 pub mod seal;
 pub mod slots;
+pub mod timeouts;
 pub mod vrrp;

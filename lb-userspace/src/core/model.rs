@@ -7,7 +7,7 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{event, seal::Authentication};
+use super::{event, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -92,6 +92,8 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// How packets get to the backend.
     pub forward: Forward,
+    /// How long its flows live without a packet.
+    pub timeouts: Timeouts,
     /// Length of the schedule table, in slots; a prime.
     pub table_size: u32,
     /// Backends in the order of the file; names and addresses are unique within the service.
