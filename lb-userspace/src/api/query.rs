@@ -249,7 +249,7 @@ impl FlowFilter {
 
 #[cfg(test)]
 mod tests {
-    use lb_common::tcp_state::FlowState;
+    use lb_common::flow_state::FlowState;
 
     use super::*;
     use crate::core::model::Protocol;

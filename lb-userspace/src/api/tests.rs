@@ -15,7 +15,7 @@ use std::{
 };
 
 use hyper::StatusCode;
-use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
+use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{

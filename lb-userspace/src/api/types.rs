@@ -13,8 +13,8 @@ use std::{
 
 use lb_common::{
     abi::Event,
+    flow_state::FlowState,
     reason::{self, Reason},
-    tcp_state::FlowState,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -232,7 +232,7 @@ pub struct StateName(pub FlowState);
 
 /// The text is not the name of a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no state of a flow: expected syn_recv, established, fin_wait, close or datagram")]
+#[error("`{0}` is no state of a flow: expected {names}", names = FlowState::ALL.map(FlowState::name).join(", "))]
 pub struct UnknownState(String);
 
 impl fmt::Display for StateName {

@@ -53,6 +53,7 @@ pub(super) fn parse(
             forward: None,
             table_size: None,
             drain: None,
+            timeouts: None,
             backends,
         }],
     };

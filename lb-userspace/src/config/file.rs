@@ -2,13 +2,17 @@
 //! types.
 
 mod events;
+mod timeouts;
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-pub(super) use self::events::{Events, Hook, Mail, Webhook};
+pub(super) use self::{
+    events::{Events, Hook, Mail, Webhook},
+    timeouts::Timeouts,
+};
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
 use crate::core::{model, order::AtDeadline, seal::Authentication};
 
@@ -66,6 +70,7 @@ pub(super) struct Service {
     pub(super) forward: Option<model::Forward>,
     pub(super) table_size: Option<Spanned<i64>>,
     pub(super) drain: Option<Drain>,
+    pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
 }
@@ -150,6 +155,7 @@ impl From<&model::Service> for Service {
                 deadline: unplaced(Time(drain.deadline)),
                 at_deadline: Some(drain.at_deadline),
             }),
+            timeouts: Some((&service.timeouts).into()),
             backends: service.backends.iter().map(Backend::from).collect(),
         }
     }

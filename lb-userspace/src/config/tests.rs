@@ -5,8 +5,10 @@ use std::{
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use lb_common::flow_state::FlowState;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -17,6 +19,7 @@ use crate::core::model::{
 };
 use crate::core::order::AtDeadline;
 use crate::core::seal::{Authentication, MAX_KEYS};
+use crate::core::timeouts::Timeouts;
 
 const HOST: &str = "lb1";
 
@@ -111,6 +114,7 @@ fn defaults() {
             }],
             scheduler: Scheduler::Maglev,
             forward: Forward::Dr,
+            timeouts: Timeouts::default(),
             table_size: DEFAULT_TABLE_SIZE,
             drain: None,
             backends: vec![Backend {
@@ -346,7 +350,7 @@ fn receiver((index, &(kind, full, number)): (usize, &(u32, bool, u32))) -> event
         severity: Some(Severity::ALL[number as usize % 4]),
         ..Filter::default()
     };
-    let time = std::time::Duration::from_millis(u64::from(number) + 1000);
+    let time = Duration::from_millis(u64::from(number) + 1000);
     let file = |name: &str| full.then(|| name.into());
     match kind {
         0 => Receiver::Hook(Hook {
@@ -419,6 +423,16 @@ fn cluster() -> impl Strategy<Value = Option<Cluster>> {
 }
 
 prop_compose! {
+    fn timeouts()(milliseconds in vec(1000..=604_800_000_u64, 3)) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        for (state, timeout) in [FlowState::Established, FlowState::Udp, FlowState::LastAck].into_iter().zip(milliseconds) {
+            timeouts.set(state, Duration::from_millis(timeout));
+        }
+        timeouts
+    }
+}
+
+prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
         names in vec(name(), 1..4),
@@ -428,6 +442,7 @@ prop_compose! {
         limits in (1024..=1_u32 << 26, 1024..=1_u32 << 26, 100..=1_u32 << 16, (1_u32 << 23)..=1_u32 << 26),
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
         keep in 16_u16..,
+        timeouts in [timeouts(), timeouts()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
     ) -> Config {
@@ -451,9 +466,10 @@ prop_compose! {
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduler: Scheduler::Maglev,
                 forward: Forward::Dr,
+                timeouts: timeouts[index % 2].clone(),
                 table_size,
                 drain: drain.map(|seconds| Drain {
-                    deadline: std::time::Duration::from_secs(seconds),
+                    deadline: Duration::from_secs(seconds),
                     at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },
                 }),
                 backends,

@@ -17,4 +17,5 @@ pub mod order;
 pub mod plan;
 pub mod seal;
 pub mod slots;
+pub mod timeouts;
 pub mod vrrp;

@@ -7,7 +7,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{event, order::AtDeadline, seal::Authentication};
+use super::{event, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -92,6 +92,8 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// How packets get to the backend.
     pub forward: Forward,
+    /// How long its flows live without a packet.
+    pub timeouts: Timeouts,
     /// Length of the schedule table, in slots; a prime.
     pub table_size: u32,
     /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.

@@ -121,7 +121,13 @@ impl Director {
         // The directors of a cluster have the same.
         let [key, ..] = kernel.settings().schedule_seed.words();
         Ok(Self {
-            planner: Planner::new(key, sizes.services, sizes.backends, &inventory),
+            planner: Planner::new(
+                key,
+                kernel.clock().hz(),
+                sizes.services,
+                sizes.backends,
+                &inventory,
+            ),
             links: Links::inherit(&inventory),
             census: Census::default(),
             census_at: None,
@@ -279,6 +285,7 @@ impl Director {
         let [key, ..] = self.kernel.settings().schedule_seed.words();
         self.planner = Planner::new(
             key,
+            self.kernel.clock().hz(),
             sizes.services,
             sizes.backends,
             &self.kernel.tables.inventory(),
@@ -373,7 +380,10 @@ impl Director {
 
     /// Takes note of a census.
     pub(super) fn note_census(&mut self, census: Census) -> Result<(), DirectorError> {
-        let steps = self.planner.census(|backend| census.of_backend(backend) > 0);
+        let steps = self.planner.census(
+            |backend| census.of_backend(backend) > 0,
+            |class| census.of_class(class) > 0,
+        );
         self.census = census;
         self.census_at = Some(Instant::now());
         self.note_drains();

@@ -62,6 +62,7 @@ impl Director {
             name: service.name.clone(),
             frontends: service.frontends.clone(),
             table_size: service.table_size,
+            timeouts: service.timeouts.clone(),
             backends: standing
                 .into_iter()
                 .map(|(address, _)| address)

@@ -7,18 +7,18 @@ use std::{
 };
 
 use lb_common::{
+    abi::TimeoutTable,
     flow_table::{Bucket, Clock, Entry4, Entry6},
-    tcp_state::FlowState,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::datapath::{Ages, Census, Kernel, Region, ages, census};
+use crate::datapath::{Ages, Census, Holders, Kernel, Region, ages, census};
 
 /// Takes one census at a time on a thread of its own.
 pub(super) struct Survey {
     flows_v4: Arc<Region<Bucket<Entry4>>>,
     flows_v6: Arc<Region<Bucket<Entry6>>>,
-    timeouts: [u32; FlowState::LIMIT],
+    timeouts: Arc<Region<TimeoutTable>>,
     backends: usize,
     hz: u32,
     running: Option<JoinHandle<Census>>,
@@ -29,7 +29,7 @@ impl Survey {
         Self {
             flows_v4: Arc::clone(&kernel.tables.flows_v4),
             flows_v6: Arc::clone(&kernel.tables.flows_v6),
-            timeouts: kernel.settings().timeouts,
+            timeouts: Arc::clone(&kernel.tables.timeouts),
             backends: kernel.tables.backends.len(),
             hz: kernel.clock().hz(),
             running: None,
@@ -43,17 +43,20 @@ impl Survey {
             return;
         }
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
-        let (timeouts, backends, hz) = (self.timeouts, self.backends, self.hz);
+        let (timeouts, backends, hz) = (Arc::clone(&self.timeouts), self.backends, self.hz);
         let mut watched: BTreeMap<u32, Ages> =
             watched.iter().map(|&number| (number, Ages::default())).collect();
         self.running = Some(spawn_blocking(move || {
             let clock = Clock {
                 now: jiffies,
-                timeouts: &timeouts,
+                timeouts: &timeouts[0],
             };
-            let mut backends = vec![0; backends];
-            let v4 = census(&flows_v4, &clock, &mut backends);
-            let v6 = census(&flows_v6, &clock, &mut backends);
+            let mut holders = Holders {
+                backends: vec![0; backends],
+                ..Holders::default()
+            };
+            let v4 = census(&flows_v4, &clock, &mut holders);
+            let v6 = census(&flows_v6, &clock, &mut holders);
             if !watched.is_empty() {
                 ages(&flows_v4, &clock, hz, &mut watched);
                 ages(&flows_v6, &clock, hz, &mut watched);
@@ -61,7 +64,7 @@ impl Survey {
             Census {
                 v4,
                 v6,
-                backends,
+                holders,
                 ages: watched,
             }
         }));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
+use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tracing::warn;
 
 use super::{

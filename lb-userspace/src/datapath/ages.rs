@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lb_common::{
+    flow_state::Worth,
     flow_table::{Bucket, Clock, Entry},
-    tcp_state::Worth,
 };
 
 /// Upper bounds of the classes of age, in seconds; the last class has none.
@@ -38,7 +38,7 @@ pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: 
         if !control.is_live() {
             continue;
         }
-        let Some(ages) = watched.get_mut(&control.backend()) else {
+        let Some(ages) = control.backend().and_then(|backend| watched.get_mut(&backend)) else {
             continue;
         };
         let Some(flow) = entry.snapshot() else { continue };
@@ -62,7 +62,7 @@ pub fn release<E: Entry>(table: &[Bucket<E>], backend: u32) -> u64 {
     let mut released = 0;
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
-        if control.is_live() && control.backend() == backend {
+        if control.is_live() && control.backend() == Some(backend) {
             released += u64::from(entry.remove(control));
         }
     }
@@ -72,9 +72,10 @@ pub fn release<E: Entry>(table: &[Bucket<E>], backend: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use lb_common::{
-        flow_table::{Entry4, NewFlow, insert},
+        abi::TimeoutTable,
+        flow_state::FlowState,
+        flow_table::{Entry4, NewFlow, Target, insert},
         packet::FlowKey4,
-        tcp_state::FlowState,
     };
 
     use super::*;
@@ -82,35 +83,38 @@ mod tests {
     #[test]
     fn flows_are_told_apart_by_age_and_backend_and_can_be_released() {
         let table: Vec<Bucket<Entry4>> = (0..64).map(|_| Bucket::default()).collect();
-        let timeouts = [u32::MAX / 2; FlowState::LIMIT];
+        let timeouts = TimeoutTable::default();
+        timeouts.set_class(0, &[u32::MAX / 2; FlowState::LIMIT]);
         let hz = 100;
-        // In the units of the table's clock, which is coarse where it says when a flow began.
         let now: u64 = 10_000_000;
-        for (n, age) in (0_u32..).zip([10_u64, 30, 300, 7200, 90_000]) {
-            for backend in [3, 4] {
-                let flow = NewFlow {
-                    key: FlowKey4::new(n, 1, n << 16 | backend, 6),
-                    hash: u64::from(n) << 32 | u64::from(n * 2 + backend),
-                    backend,
-                    state: FlowState::Established,
-                };
-                let clock = Clock {
-                    now: now - age * u64::from(hz),
-                    timeouts: &timeouts,
-                };
-                insert(&*table, &flow, &clock);
-            }
-        }
-        let clock = Clock {
+        let at = |now| Clock {
             now,
             timeouts: &timeouts,
         };
+        for (n, age) in (0_u32..).zip([10_u64, 30, 300, 7200, 90_000]) {
+            for backend in [3, 4] {
+                for state in [FlowState::Established, FlowState::FinWait] {
+                    let port = n << 16 | backend << 4 | u32::from(state as u8);
+                    let flow = NewFlow {
+                        key: FlowKey4::new(n, 1, port, 6),
+                        hash: u64::from(port) << 32 | u64::from(port.wrapping_mul(7)),
+                        target: Target::Backend(backend),
+                        state,
+                        class: 0,
+                    };
+                    insert(&*table, &flow, &at(now - age * u64::from(hz)));
+                }
+            }
+        }
         let mut watched = BTreeMap::from([(3, Ages::default())]);
-        ages(&table, &clock, hz, &mut watched);
+        ages(&table, &at(now), hz, &mut watched);
         assert_eq!(watched[&3].classes, [2, 1, 0, 1, 1]);
+        // One that is being closed counts while it is not silent yet.
+        assert_eq!(watched[&3].flows(), 5);
+        // In the units of the entry, in which the beginning of a flow is coarse.
         assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
-        assert_eq!(release(&table, 3), 5);
+        assert_eq!(release(&table, 3), 10);
         assert_eq!(release(&table, 3), 0);
-        assert_eq!(release(&table, 4), 5);
+        assert_eq!(release(&table, 4), 10);
     }
 }

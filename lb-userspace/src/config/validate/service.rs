@@ -12,6 +12,7 @@ use super::{FirstSeen, Validator};
 use crate::{
     config::{
         diagnostic::{Diagnostic, quote},
+        duration::Time,
         file, parse_frontend,
     },
     core::{
@@ -21,6 +22,7 @@ use crate::{
             Service,
         },
         order::AtDeadline,
+        timeouts::Timeouts,
     },
 };
 
@@ -57,6 +59,7 @@ impl Validator<'_> {
                 frontends: self.frontends(&mut frontends_seen, table),
                 scheduler: table.scheduler.unwrap_or(Scheduler::Maglev),
                 forward: table.forward.unwrap_or(Forward::Dr),
+                timeouts: self.timeouts(table),
                 table_size: self.table_size(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
@@ -107,6 +110,27 @@ impl Validator<'_> {
             }
         }
         frontends
+    }
+
+    fn timeouts(&mut self, table: &file::Service) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        for (key, state, given) in table.timeouts.iter().flat_map(file::Timeouts::given) {
+            let timeout = given.get_ref().0;
+            if (Timeouts::SHORTEST..=Timeouts::LONGEST).contains(&timeout) {
+                timeouts.set(state, timeout);
+            } else {
+                let expected = format!(
+                    "expected {} to {}",
+                    Time(Timeouts::SHORTEST),
+                    Time(Timeouts::LONGEST)
+                );
+                self.report(
+                    Diagnostic::error(format!("the timeout `{key}` is out of range"))
+                        .at(given.span(), expected),
+                );
+            }
+        }
+        timeouts
     }
 
     fn table_size(&mut self, table: &file::Service) -> u32 {
