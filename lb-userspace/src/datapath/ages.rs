@@ -108,9 +108,9 @@ mod tests {
         }
         let mut watched = BTreeMap::from([(3, Ages::default())]);
         ages(&table, &at(now), hz, &mut watched);
-        assert_eq!(watched[&3].classes, [2, 1, 0, 1, 1]);
+        assert_eq!(watched[&3].classes, [3, 1, 0, 1, 1]);
         // One that is being closed counts while it is not silent yet.
-        assert_eq!(watched[&3].flows(), 5);
+        assert_eq!(watched[&3].flows(), 6);
         // In the units of the entry, in which the beginning of a flow is coarse.
         assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
         assert_eq!(release(&table, 3), 10);
