@@ -8,6 +8,7 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod event;
+pub mod ha;
 pub mod maglev;
 pub mod model;
 pub mod neighbour;
