@@ -93,6 +93,13 @@ fn backend() -> BackendView {
     }
 }
 
+fn ha() -> HaView {
+    HaView {
+        director: "a".into(),
+        ..HaView::default()
+    }
+}
+
 fn stats() -> StatsView {
     StatsView {
         packets: 1,
@@ -200,6 +207,7 @@ impl Server {
                         (_, Query::Services(sender)) => sender.send(vec![service()]).unwrap(),
                         (_, Query::Backends(sender)) => sender.send(vec![backend(); 3]).unwrap(),
                         (_, Query::Stats(sender)) => sender.send(stats()).unwrap(),
+                        (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                     }
                 }
             };
@@ -271,6 +279,7 @@ async fn everything_arrives_as_it_was_sent() {
     assert_eq!(client.services().await.unwrap(), [service()]);
     assert_eq!(client.backends().await.unwrap(), vec![backend(); 3]);
     assert_eq!(client.stats().await.unwrap(), stats());
+    assert_eq!(client.ha().await.unwrap(), ha());
     let all: Vec<_> = (0..5000).map(flow).collect();
     assert_eq!(collect(&client, &FlowFilter::default()).await.unwrap(), all);
 }
