@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
-    types::{BackendView, FlowView, ServiceView, StateName, StatsView, StatusView},
+    types::{BackendView, FlowView, HaView, ServiceView, StateName, StatsView, StatusView},
 };
 use crate::{
     core::event::{Filter, Pattern, PatternError, Severity},
@@ -36,6 +36,8 @@ pub enum Query {
     Orders(oneshot::Sender<Vec<OrderView>>),
     /// An order, and who gives it.
     Order(Box<OrderRequest>, String, OrderReply),
+    /// This director's part in the pair.
+    Ha(oneshot::Sender<HaView>),
 }
 
 /// Where the answer to an order goes.

@@ -103,6 +103,13 @@ fn backend() -> BackendView {
     }
 }
 
+fn ha() -> HaView {
+    HaView {
+        director: "a".into(),
+        ..HaView::default()
+    }
+}
+
 fn stats() -> StatsView {
     StatsView {
         packets: 1,
@@ -214,6 +221,7 @@ impl Server {
                         (_, Query::Order(request, who, sender)) => {
                             sender.send(answer(&request, who)).unwrap();
                         }
+                        (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                     }
                 }
             };
@@ -286,6 +294,7 @@ async fn everything_arrives_as_it_was_sent() {
     assert_eq!(client.backends().await.unwrap(), vec![backend(); 3]);
     assert_eq!(client.stats().await.unwrap(), stats());
     assert_eq!(client.orders().await.unwrap(), [order_view()]);
+    assert_eq!(client.ha().await.unwrap(), ha());
     let all: Vec<_> = (0..5000).map(flow).collect();
     assert_eq!(collect(&client, &FlowFilter::default()).await.unwrap(), all);
 }

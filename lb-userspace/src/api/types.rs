@@ -3,6 +3,8 @@
 //! Fields are only ever added; a name once given keeps its meaning and unit. Counters run since the datapath was first
 //! started: a restart of the daemon does not set them back.
 
+mod ha;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -18,6 +20,7 @@ use lb_common::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
 use super::orders::{DrainView, OrderView};
 use crate::core::{
     model::{Forward, Protocol, Scheduler},

@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 mod exit;
 mod flow;
+mod ha;
 mod key;
 mod order;
 mod prefix;
@@ -76,6 +77,8 @@ enum Object {
     Director(director::Arguments),
     /// Flows: the connections there are now.
     Flow(flow::Arguments),
+    /// The pair: who holds the VIPs, why, and since when.
+    Ha(ha::Arguments),
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
     /// Events: what happened, to whom, and why.
@@ -144,6 +147,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Order => order::list(&client, show).await,
         Object::Director(arguments) => director::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
+        Object::Ha(arguments) => ha::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),

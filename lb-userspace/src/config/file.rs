@@ -2,6 +2,7 @@
 //! types.
 
 mod events;
+pub(super) mod instance;
 mod timeouts;
 
 use std::fmt::Display;
@@ -28,6 +29,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) events: Events,
+    #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
+    pub(super) instances: Vec<instance::Instance>,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub(super) services: Vec<Service>,
 }
@@ -110,6 +113,7 @@ impl From<&model::Config> for File {
             cluster,
             limits,
             events,
+            instances,
             services,
         } = config;
         Self {
@@ -126,6 +130,7 @@ impl From<&model::Config> for File {
                 slots: size(limits.slots),
             },
             events: Events::from(events),
+            instances: instances.iter().map(instance::Instance::from).collect(),
             services: services.iter().map(Service::from).collect(),
         }
     }

@@ -1,5 +1,7 @@
 //! The module as its callers see it.
 
+mod instances;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -105,6 +107,7 @@ fn defaults() {
             slots: 1 << 22,
         },
         events: event::Settings::default(),
+        instances: Vec::new(),
         services: vec![Service {
             name: "web".to_owned(),
             frontends: vec![Frontend {
@@ -444,6 +447,7 @@ prop_compose! {
         keep in 16_u16..,
         timeouts in [timeouts(), timeouts()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
+        instances in instances::instances(),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
     ) -> Config {
         let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
@@ -461,6 +465,7 @@ prop_compose! {
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
+            instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),

@@ -4,6 +4,8 @@ mod args;
 mod director;
 mod failure;
 mod flows;
+mod ha;
+mod holder;
 mod identity;
 mod keeper;
 mod links;
@@ -36,6 +38,7 @@ use tracing::{info, warn};
 pub use self::args::Args;
 pub use self::director::DirectorError;
 pub use self::failure::DaemonError;
+pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 use self::{director::Director, orders::Orders, survey::Survey, vips::Vips};
@@ -196,6 +199,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     };
     let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
+    daemon.director.leave_pair().await;
     api.abort();
     outcome
 }
@@ -210,6 +214,7 @@ impl Daemon {
             let [terminate, interrupt] = &mut self.signals.stop;
             tokio::select! {
                 change = self.monitor.next() => self.note(change?)?,
+                error = ha::ended(&mut self.director.ha) => return Err(error.into()),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 census = self.survey.finished() => {

@@ -13,8 +13,8 @@ use crate::{
     api::orders::{AgeCount, DrainView, OrderView},
     api::query::Query,
     api::types::{
-        BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, ReasonView,
-        ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
+        BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView,
+        ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
     core::{
         backend::State,
@@ -57,6 +57,13 @@ impl Director {
             }
             Query::Order(request, who, to) => {
                 self.order(&request, who, to);
+                Ok(())
+            }
+            Query::Ha(to) => {
+                // Who gets no answer is told to ask again.
+                if let Some(view) = self.pair().await {
+                    let _ = to.send(view);
+                }
                 Ok(())
             }
         };
@@ -245,12 +252,29 @@ impl Director {
         })
     }
 
+    /// This director's part in the pair; `None` when the HA thread does not answer.
+    async fn pair(&self) -> Option<HaView> {
+        let Some(ha) = &self.ha else {
+            return Some(HaView {
+                director: self.config.director.name.clone(),
+                ..HaView::default()
+            });
+        };
+        match ha.view().await {
+            Ok(view) => Some(view),
+            Err(error) => {
+                warn!(%error, "cannot answer a query");
+                None
+            }
+        }
+    }
+
     /// The director as a whole.
     async fn status(&self) -> StatusView {
         let mut interfaces = Vec::new();
         for name in &self.config.director.interfaces {
             // An interface that is gone for the moment has neither index nor mode.
-            let facts = self.vips.netlink.link_facts(name).await.ok();
+            let facts = self.vips.holder.netlink.link_facts(name).await.ok();
             interfaces.push(InterfaceView {
                 name: name.clone(),
                 ifindex: facts.as_ref().map(|facts| facts.ifindex),

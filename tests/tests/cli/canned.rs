@@ -151,6 +151,7 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Stats(to) => drop(to.send(view("stats")?)),
                 Query::Orders(to) => drop(to.send(view("orders")?)),
                 Query::Order(_, _, to) => drop(to.send(Ok(view("order_drain")?))),
+                Query::Ha(to) => drop(to.send(view("ha")?)),
             }
         }
         Ok(())

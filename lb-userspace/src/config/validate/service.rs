@@ -248,7 +248,7 @@ impl Validator<'_> {
     }
 
     /// Whether packets can be addressed to `address` from another machine, and to no more than one.
-    fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
+    pub(super) fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
         let kind = match address {
             IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
             IpAddr::V4(v4) if v4.is_loopback() => "a loopback address",

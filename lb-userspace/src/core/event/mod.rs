@@ -8,6 +8,7 @@
 
 mod director;
 mod filter;
+mod ha;
 mod log;
 mod order;
 mod pace;
@@ -169,6 +170,8 @@ pub enum What {
     Reach(Reach),
     /// To an order of an operator's.
     Order(Order),
+    /// To its part in the pair.
+    Ha(super::ha::Event),
 }
 
 impl What {
@@ -177,6 +180,7 @@ impl What {
             Self::Director(event) => event,
             Self::Reach(event) => event,
             Self::Order(event) => event,
+            Self::Ha(event) => event,
         }
     }
 }
@@ -199,9 +203,15 @@ impl From<Order> for What {
     }
 }
 
+impl From<super::ha::Event> for What {
+    fn from(event: super::ha::Event) -> Self {
+        Self::Ha(event)
+    }
+}
+
 /// Every kind there is, by family.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    [director::KINDS, reach::KINDS, order::KINDS]
+    [director::KINDS, reach::KINDS, order::KINDS, ha::KINDS]
         .into_iter()
         .flatten()
 }
