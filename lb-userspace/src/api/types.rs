@@ -21,7 +21,10 @@ use lb_common::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
-use super::orders::{DrainView, OrderView};
+use super::{
+    health::HealthView,
+    orders::{DrainView, OrderView},
+};
 use crate::core::{
     model::{Forward, Protocol, Scheduler},
     seal::Authentication,
@@ -107,6 +110,8 @@ pub struct ServiceView {
     pub backends: u32,
     /// Backends that take new flows.
     pub backends_ready: u32,
+    /// Whether enough of them serve.
+    pub has_quorum: bool,
     /// Living flows, at the last census.
     pub flows: u64,
     /// Flows that were given to its present backends.
@@ -139,6 +144,9 @@ pub struct BackendView {
     /// How its drain goes, if it takes no new flows because of an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
+    /// What its checks have found, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthView>,
     /// Its part of the schedule's slots, 0..=1: the share of new flows that it is to get.
     pub share: f64,
     /// Its MAC address; `None` while it is not known.

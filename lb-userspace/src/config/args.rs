@@ -49,6 +49,8 @@ pub(super) fn parse(
             scheduler: None,
             forward: None,
             table_size: None,
+            check: None,
+            health: None,
             drain: None,
             timeouts: None,
             backends,

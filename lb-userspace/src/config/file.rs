@@ -1,6 +1,7 @@
 //! The tables and keys of the configuration file, as they stand in it: nothing is checked here but names and
 //! types.
 
+mod check;
 mod events;
 pub(super) mod instance;
 mod timeouts;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 pub(super) use self::{
+    check::{Check, Checks, Health, Kind as CheckKind, Require},
     events::{Events, Hook, Mail, Webhook},
     timeouts::Timeouts,
 };
@@ -72,6 +74,8 @@ pub(super) struct Service {
     pub(super) scheduler: Option<model::Scheduler>,
     pub(super) forward: Option<model::Forward>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) check: Option<Checks>,
+    pub(super) health: Option<Health>,
     pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
@@ -156,6 +160,9 @@ impl From<&model::Service> for Service {
             scheduler: Some(service.scheduler),
             forward: Some(service.forward),
             table_size: Some(unplaced(service.table_size.into())),
+            check: (!service.health.checks.is_empty())
+                .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
+            health: Some((&service.health).into()),
             drain: service.drain.map(|drain| Drain {
                 deadline: unplaced(Time(drain.deadline)),
                 at_deadline: Some(drain.at_deadline),

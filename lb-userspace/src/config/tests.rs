@@ -1,5 +1,6 @@
 //! The module as its callers see it.
 
+mod checks;
 mod instances;
 
 use std::{
@@ -15,6 +16,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::core::event;
+use crate::core::health;
 use crate::core::model::{
     Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Forward, Frontend, Limits,
     MAX_WEIGHT, Protocol, Scheduler, Service,
@@ -119,6 +121,7 @@ fn defaults() {
             forward: Forward::Dr,
             timeouts: Timeouts::default(),
             table_size: DEFAULT_TABLE_SIZE,
+            health: health::Health::default(),
             drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
@@ -473,6 +476,7 @@ prop_compose! {
                 forward: Forward::Dr,
                 timeouts: timeouts[index % 2].clone(),
                 table_size,
+                health: checks::health(index, drain.unwrap_or(0)),
                 drain: drain.map(|seconds| Drain {
                     deadline: Duration::from_secs(seconds),
                     at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },

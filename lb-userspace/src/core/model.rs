@@ -10,7 +10,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance};
-use super::{event, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
+use super::{event, health::Health, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -104,6 +104,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Length of the schedule table, in slots; a prime.
     pub table_size: u32,
+    /// How its backends are checked.
+    pub health: Health,
     /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
     pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.

@@ -12,15 +12,18 @@ use tracing::{debug, info, warn};
 use super::{
     flows::Flows,
     ha::{self, Ha, HaError},
+    health::HealthBook,
     identity::Identity,
     links::Links,
     orders::Orders,
+    standing::Standings,
     vips::Vips,
 };
 use crate::{
     config::KeyFileError,
     core::{
         event,
+        health::Pool,
         model::Config,
         neighbour::Unresolved,
         plan::{Desired, DesiredService, PlanError, Planner, Step},
@@ -102,6 +105,12 @@ pub(super) struct Director {
     pub(super) events: Sink,
     /// What operators ordered.
     pub(super) orders: Orders,
+    /// What checks have found.
+    pub(super) health: HealthBook,
+    /// What backends take part in, as it is in force.
+    pub(super) standing: Standings,
+    /// Whether services have their quorum.
+    pub(super) pools: BTreeMap<String, Pool>,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -154,6 +163,9 @@ impl Director {
             flows: Arc::new(Flows::new(&kernel)),
             events,
             orders,
+            health: HealthBook::inherit(&kernel),
+            standing: Standings::new(),
+            pools: BTreeMap::new(),
             kernel,
             adopted: false,
             behind: None,
@@ -191,7 +203,11 @@ impl Director {
         if !self.adopted {
             return;
         }
-        let failed = self.apply(&self.desired(&self.config)).err();
+        let standing = self.stand_all(&self.config);
+        let desired = self.desired(&self.config, &standing);
+        self.keep_standing(standing);
+        let failed = self.apply(&desired).err();
+        self.tell_health();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
             self.events.tell(match &failed {
@@ -223,7 +239,8 @@ impl Director {
         }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
-        if let Err(error) = self.apply(&self.desired(&config)) {
+        let standing = self.stand_all(&config);
+        if let Err(error) = self.apply(&self.desired(&config, &standing)) {
             // Some of it may be in force already.
             self.converge();
             self.kernel.release(&added)?;
@@ -233,12 +250,14 @@ impl Director {
             info!(interface, "released");
         }
         self.config = config;
+        self.keep_standing(standing);
         self.identity = identity;
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;
         self.drop_orders_that_were_followed();
         self.watch_drains();
+        self.tell_health();
         self.kernel.keep();
         self.flows.set_names(self.names());
         self.hold_vips().await

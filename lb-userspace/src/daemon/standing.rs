@@ -1,73 +1,108 @@
 //! What each backend takes part in, and the desired state that follows from it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::director::Director;
 use crate::core::{
-    backend::{Agent, Effective, FULL, Facts, Health, State, effective, shares},
+    backend::{Effective, FULL, Facts, State, effective, shares},
+    health::{Pool, Standing},
     model::{Backend, Config, Service},
     order::Book,
     plan::{Desired, DesiredService},
 };
 
+/// What the backends of each service take part in, by the service's name.
+pub(super) type Standings = BTreeMap<String, Standing>;
+
 impl Director {
     /// Everything that has a say in whether this backend serves, under these orders.
     fn facts(&self, service: &Service, backend: &Backend, book: &Book) -> Facts {
+        let (health, agent) = self.health_of(service, backend);
         Facts {
             weight: backend.weight,
             order: book
                 .order(&service.name, backend.address)
                 .map(|order| order.command),
             reachable: self.links.link(backend.address).is_some(),
-            health: Health::Unchecked,
+            health,
             ramp: FULL,
-            agent: Agent::SILENT,
+            agent,
         }
     }
 
     /// What a backend takes part in.
     pub(super) fn effective(&self, service: &Service, backend: &Backend) -> Effective {
-        self.effective_under(service, backend, &self.orders.book)
+        let index = service
+            .backends
+            .iter()
+            .position(|found| found.address == backend.address);
+        let standing = self.standing.get(&service.name);
+        let known = standing.and_then(|standing| standing.backends.get(index?).copied());
+        known.unwrap_or_else(|| effective(&self.facts(service, backend, &self.orders.book)))
     }
 
-    /// What a backend would take part in under these orders.
-    pub(super) fn effective_under(&self, service: &Service, backend: &Backend, book: &Book) -> Effective {
-        effective(&self.facts(service, backend, book))
+    /// What the backends of a service take part in under these orders, and the memory of its quorum.
+    pub(super) fn stand(&self, service: &Service, book: &Book) -> (Pool, Standing) {
+        let facts: Vec<Facts> = service
+            .backends
+            .iter()
+            .map(|backend| self.facts(service, backend, book))
+            .collect();
+        let mut pool = self.pools.get(&service.name).copied().unwrap_or_default();
+        let standing = pool.stand(&facts, &service.health);
+        (pool, standing)
+    }
+
+    /// What all of a configuration take part in.
+    pub(super) fn stand_all(&self, config: &Config) -> BTreeMap<String, (Pool, Standing)> {
+        let stand = |service: &Service| (service.name.clone(), self.stand(service, &self.orders.book));
+        config.services.iter().map(stand).collect()
+    }
+
+    /// Remembers it.
+    pub(super) fn keep_standing(&mut self, all: BTreeMap<String, (Pool, Standing)>) {
+        self.pools = all
+            .iter()
+            .map(|(name, (pool, _))| (name.clone(), *pool))
+            .collect();
+        self.standing = all
+            .into_iter()
+            .map(|(name, (_, standing))| (name, standing))
+            .collect();
     }
 
     /// What should be in the maps.
-    pub(super) fn desired(&self, config: &Config) -> Desired {
+    pub(super) fn desired(&self, config: &Config, all: &BTreeMap<String, (Pool, Standing)>) -> Desired {
+        let services = config.services.iter().filter_map(|service| {
+            let (_, standing) = all.get(&service.name)?;
+            Some(desired_service(service, standing))
+        });
         Desired {
-            services: config
-                .services
-                .iter()
-                .map(|service| self.desired_service(service))
-                .collect(),
+            services: services.collect(),
             links: self.links.all(),
         }
     }
+}
 
-    fn desired_service(&self, service: &Service) -> DesiredService {
-        let standing: Vec<(IpAddr, Effective)> = service
-            .backends
-            .iter()
-            .map(|backend| (backend.address, self.effective(service, backend)))
-            .filter(|(_, effective)| effective.state != State::Removed)
-            .collect();
-        let weights: Vec<_> = standing
-            .iter()
-            .map(|(_, effective)| (effective.weight, effective.factor))
-            .collect();
-        DesiredService {
-            name: service.name.clone(),
-            frontends: service.frontends.clone(),
-            table_size: service.table_size,
-            timeouts: service.timeouts.clone(),
-            backends: standing
-                .into_iter()
-                .map(|(address, _)| address)
-                .zip(shares(&weights))
-                .collect(),
-        }
+fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
+    let addresses = service.backends.iter().map(|backend| backend.address);
+    let there: Vec<(IpAddr, &Effective)> = addresses
+        .zip(&standing.backends)
+        .filter(|(_, effective)| effective.state != State::Removed)
+        .collect();
+    let weights: Vec<_> = there
+        .iter()
+        .map(|(_, effective)| (effective.weight, effective.factor))
+        .collect();
+    DesiredService {
+        name: service.name.clone(),
+        frontends: service.frontends.clone(),
+        table_size: service.table_size,
+        timeouts: service.timeouts.clone(),
+        backends: there
+            .into_iter()
+            .map(|(address, _)| address)
+            .zip(shares(&weights))
+            .collect(),
     }
 }

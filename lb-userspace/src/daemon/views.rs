@@ -95,6 +95,10 @@ impl Director {
             forward: service.forward,
             table_size: service.table_size,
             backends: backends.len() as u32,
+            has_quorum: self
+                .standing
+                .get(&service.name)
+                .is_none_or(|standing| standing.has_quorum),
             backends_ready: backends.iter().filter(|backend| backend.share > 0.0).count() as u32,
             flows: sum(|backend| backend.flows),
             new_flows: sum(|backend| backend.new_flows),
@@ -136,7 +140,7 @@ impl Director {
             State::Offline => BackendState::Offline,
             State::Removed => BackendState::Removed,
             State::Down => BackendState::Down {
-                reason: String::new(),
+                reason: self.why_down(service, backend),
             },
             // With the reason that is there already.
             State::Unresolved => view.state,
@@ -147,6 +151,7 @@ impl Director {
             .order(&service.name, backend.address)
             .map(OrderView::from);
         view.drain = self.drain_view(service, backend);
+        view.health = self.health_view(service, backend);
         let slots = number
             .and_then(|number| self.slots.get(&number))
             .copied()
@@ -206,6 +211,7 @@ impl Director {
             interface: way.as_ref().ok().map(|(interface, _)| interface.clone()),
             order: None,
             drain: None,
+            health: None,
             state: match way {
                 Ok(_) => BackendState::Ready,
                 Err(reason) => BackendState::Unresolved { reason },

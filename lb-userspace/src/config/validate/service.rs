@@ -61,6 +61,7 @@ impl Validator<'_> {
                 forward: table.forward.unwrap_or(Forward::Dr),
                 timeouts: self.timeouts(table),
                 table_size: self.table_size(table),
+                health: self.health(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });
