@@ -12,9 +12,11 @@ extern crate std;
 
 pub mod abi;
 pub mod checksum;
+pub mod flow_state;
 pub mod flow_table;
 pub mod hash;
 pub mod packet;
 pub mod reason;
 pub mod tcp_state;
+mod verifier;
 pub mod wire;

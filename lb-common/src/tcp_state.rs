@@ -1,208 +1,347 @@
-//! The states of a flow, as a director sees them that only hears the client's side (direct routing, tunnels).
+//! How a TCP flow gets from one state to another: a total table, after IPVS (`net/netfilter/ipvs/ip_vs_proto_tcp.c`).
 //!
-//! The names are those of IPVS. The replies do not pass by, so "established" means that the client answered the
-//! handshake, and a client's FIN or RST shortens the flow's life without proof that the server agreed: a later plain
-//! segment revives a flow that a (perhaps forged) RST had closed.
+//! A director that translates addresses hears both sides; with direct routing and tunnels the replies do not pass by, and
+//! it hears the client alone. "Established" then means that the client answered the handshake, and the client's FIN or RST
+//! shortens the flow's life without proof that the server agreed.
+//!
+//! What differs from IPVS:
+//! * A segment in the middle of a connection that is new here makes it established, where IPVS closes it: another director
+//!   may have had it before.
+//! * A plain segment of the client revives a flow that was reset: the RST may have been forged. If it was not, the server
+//!   answers with another.
+//! * A RST closes a half-open flow.
+//! * Where the client alone is heard, its FIN leads to `fin_wait` from whatever state.
 
-use crate::packet::TcpFlags;
+use crate::{flow_state::FlowState, packet::TcpFlags};
 
-/// State of a flow. The numbers are part of the flow table's ABI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Who sent a segment, and who else is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum FlowState {
-    /// The client sent a SYN and nothing else yet: half-open.
-    SynReceived = 1,
-    /// The client sent data or acknowledged.
-    Established = 2,
-    /// The client sent its FIN.
-    FinWait = 3,
-    /// The client sent a RST.
-    Close = 4,
-    /// Not TCP: packets of a pseudo-connection.
-    Datagram = 5,
+pub enum Heard {
+    /// The client, and nobody else.
+    ClientAlone = 0,
+    /// The client, as one of two.
+    Client = 1,
+    /// The server.
+    Server = 2,
 }
 
-/// How dear a flow is when the table is full; the cheapest is evicted first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a segment does to a connection: its control bits, the most significant first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Worth {
-    /// Its timeout has passed; nobody will miss it.
-    Expired = 0,
-    /// A handshake that was not completed.
-    HalfOpen = 1,
-    /// A connection whose client has said goodbye.
-    Closing = 2,
-    /// Datagrams that have paused for a good part of their timeout.
-    IdleDatagram = 3,
-    /// Traffic that would suffer.
-    Active = 4,
+pub enum Segment {
+    /// SYN, perhaps with an ACK.
+    Syn = 0,
+    /// FIN.
+    Fin = 1,
+    /// Neither of the others.
+    Ack = 2,
+    /// RST, whatever else.
+    Rst = 3,
 }
 
-impl FlowState {
-    /// Every state, in the order of its number.
-    pub const ALL: [Self; 5] = [
-        Self::SynReceived,
-        Self::Established,
-        Self::FinWait,
-        Self::Close,
-        Self::Datagram,
-    ];
-
-    /// Room for states in tables that are indexed by their number.
-    pub const LIMIT: usize = 8;
-
-    /// The state with this number.
+impl Segment {
+    /// The kind of a segment with these flags.
     #[inline(always)]
     #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::SynReceived),
-            2 => Some(Self::Established),
-            3 => Some(Self::FinWait),
-            4 => Some(Self::Close),
-            5 => Some(Self::Datagram),
-            _ => None,
-        }
-    }
-
-    /// State of a new TCP flow whose first packet bears `flags`.
-    #[inline(always)]
-    #[must_use]
-    pub const fn first(flags: TcpFlags) -> Self {
+    pub const fn of(flags: TcpFlags) -> Self {
         if flags.rst() {
-            Self::Close
+            Self::Rst
         } else if flags.syn() {
-            Self::SynReceived
+            Self::Syn
         } else if flags.fin() {
-            Self::FinWait
+            Self::Fin
         } else {
-            Self::Established
+            Self::Ack
         }
     }
+}
 
-    /// State after a packet of the client with `flags`.
-    #[inline(always)]
-    #[must_use]
-    pub const fn next(self, flags: TcpFlags) -> Self {
-        match self {
-            Self::Datagram => Self::Datagram,
-            Self::SynReceived | Self::Established | Self::FinWait | Self::Close if flags.rst() => Self::Close,
-            Self::SynReceived | Self::FinWait | Self::Close if flags.syn() => Self::SynReceived,
-            // A SYN inside a living connection is answered by the server with a challenge ACK (RFC 9293 section
-            // 3.10.7.4); it tells nothing about the connection.
-            Self::Established if flags.syn() => Self::Established,
-            Self::SynReceived | Self::Established | Self::FinWait | Self::Close if flags.fin() => {
-                Self::FinWait
-            }
-            Self::SynReceived | Self::Established | Self::Close => Self::Established,
-            Self::FinWait => Self::FinWait,
-        }
+/// State after a segment. States of other protocols stay as they are.
+#[inline(always)]
+#[must_use]
+pub const fn next(state: FlowState, heard: Heard, segment: Segment) -> FlowState {
+    use FlowState::*;
+    match state {
+        Udp | SctpInit | SctpEstablished | SctpShutdown | SctpClosed | Template => state,
+        None | Established | SynSent | SynRecv | FinWait | TimeWait | Close | CloseWait | LastAck
+        | Listen | SynAck => match (heard, segment) {
+            (Heard::ClientAlone | Heard::Client, Segment::Syn) => client_opens(state),
+            (Heard::ClientAlone, Segment::Fin) => FinWait,
+            (Heard::Client, Segment::Fin) => client_closes(state),
+            (Heard::ClientAlone | Heard::Client, Segment::Ack) => client_goes_on(state),
+            (Heard::ClientAlone | Heard::Client, Segment::Rst) => client_resets(state),
+            (Heard::Server, Segment::Syn) => server_opens(state),
+            (Heard::Server, Segment::Fin) => server_closes(state),
+            (Heard::Server, Segment::Ack) => server_goes_on(state),
+            (Heard::Server, Segment::Rst) => server_resets(state),
+        },
     }
+}
 
-    /// Name for people and scripts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SynReceived => "syn_recv",
-            Self::Established => "established",
-            Self::FinWait => "fin_wait",
-            Self::Close => "close",
-            Self::Datagram => "datagram",
-        }
+const fn client_opens(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        // The server answers a SYN inside a living connection with a challenge ACK (RFC 9293 section 3.10.7.4).
+        Established | SynSent => Established,
+        _ => SynRecv,
     }
+}
 
-    /// Default timeout in seconds: those of IPVS (`ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`).
-    #[must_use]
-    pub const fn default_timeout(self) -> u32 {
-        match self {
-            Self::SynReceived => 60,
-            Self::Established => 900,
-            Self::FinWait => 120,
-            Self::Close => 10,
-            Self::Datagram => 300,
-        }
+const fn client_closes(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        Established => CloseWait,
+        SynRecv | FinWait | TimeWait | SynAck => TimeWait,
+        None => FinWait,
+        _ => state,
     }
+}
 
-    /// Worth of a flow in this state that has been silent for `idle` of its `timeout`, both in the same unit.
-    #[inline(always)]
-    #[must_use]
-    pub const fn worth(self, idle: u32, timeout: u32) -> Worth {
-        if idle > timeout {
-            return Worth::Expired;
-        }
-        match self {
-            Self::SynReceived => Worth::HalfOpen,
-            Self::FinWait | Self::Close => Worth::Closing,
-            Self::Datagram if idle > timeout / 8 => Worth::IdleDatagram,
-            Self::Datagram | Self::Established => Worth::Active,
-        }
+const fn client_goes_on(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        None | SynRecv | SynAck | Close => Established,
+        LastAck => Close,
+        _ => state,
     }
+}
+
+const fn client_resets(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        LastAck | Listen => state,
+        _ => Close,
+    }
+}
+
+const fn server_opens(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        Established | SynSent | SynRecv | Listen => state,
+        SynAck => SynRecv,
+        _ => SynSent,
+    }
+}
+
+const fn server_closes(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        Established => FinWait,
+        None | SynRecv | CloseWait | SynAck => TimeWait,
+        _ => state,
+    }
+}
+
+const fn server_goes_on(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        None | SynRecv | Listen | SynAck => Established,
+        _ => state,
+    }
+}
+
+const fn server_resets(state: FlowState) -> FlowState {
+    use FlowState::*;
+    match state {
+        SynSent | TimeWait => state,
+        _ => Close,
+    }
+}
+
+/// State of a flow whose first packet bears `flags`.
+#[inline(always)]
+#[must_use]
+pub const fn first(flags: TcpFlags) -> FlowState {
+    next(FlowState::None, Heard::ClientAlone, Segment::of(flags))
+}
+
+/// Whether a client's SYN on a flow in this state begins another connection, which is to be scheduled anew: the client uses
+/// the port again.
+#[must_use]
+pub const fn is_over(state: FlowState, heard: Heard) -> bool {
+    use FlowState::*;
+    match state {
+        TimeWait | Close | LastAck => true,
+        // Where the server is heard, its client may still be reading what was sent before.
+        FinWait => matches!(heard, Heard::ClientAlone),
+        None | Established | SynSent | SynRecv | CloseWait | Listen | SynAck | Udp | SctpInit
+        | SctpEstablished | SctpShutdown | SctpClosed | Template => false,
+    }
+}
+
+/// [`is_over`] by the number of the state, as bits.
+const OVER: [u32; 2] = {
+    let mut bits = [0; 2];
+    let mut state = 0;
+    while state < FlowState::ALL.len() {
+        bits[0] |= (is_over(FlowState::ALL[state], Heard::ClientAlone) as u32) << state;
+        bits[1] |= (is_over(FlowState::ALL[state], Heard::Client) as u32) << state;
+        state += 1;
+    }
+    bits
+};
+
+/// Whether a packet of the client begins another connection on a flow in the state of this number.
+#[inline(always)]
+#[must_use]
+pub const fn begins_anew(state: u8, heard: Heard, flags: TcpFlags) -> bool {
+    let over = match heard {
+        Heard::ClientAlone => OVER[0],
+        Heard::Client => OVER[1],
+        Heard::Server => 0,
+    };
+    flags.syn() && !flags.ack() && over >> (state & (FlowState::LIMIT as u8 - 1)) & 1 != 0
+}
+
+/// Rows of [`TRANSITIONS`]: four kinds of segments for each [`Heard`], and four that are not used, so that any index that
+/// was masked is inside.
+const ROWS: usize = 16;
+
+/// [`next`] by numbers, which costs a load: row `heard × 4 + segment`, column the state.
+static TRANSITIONS: [[u8; FlowState::LIMIT]; ROWS] = {
+    const HEARD: [Heard; 3] = [Heard::ClientAlone, Heard::Client, Heard::Server];
+    const SEGMENTS: [Segment; 4] = [Segment::Syn, Segment::Fin, Segment::Ack, Segment::Rst];
+    let mut table = [[FlowState::Close as u8; FlowState::LIMIT]; ROWS];
+    let mut row = 0;
+    while row < HEARD.len() * SEGMENTS.len() {
+        let mut state = 0;
+        while state < FlowState::ALL.len() {
+            let after = next(
+                FlowState::ALL[state],
+                HEARD[row / SEGMENTS.len()],
+                SEGMENTS[row % SEGMENTS.len()],
+            );
+            table[row][state] = after as u8;
+            state += 1;
+        }
+        row += 1;
+    }
+    table
+};
+
+/// [`next`], as the XDP program looks it up: the number of the state after a segment. An unknown number is a closed flow's.
+#[inline(always)]
+#[must_use]
+pub fn next_number(state: u8, heard: Heard, segment: Segment) -> u8 {
+    let row = (heard as usize * 4 + segment as usize) & (ROWS - 1);
+    TRANSITIONS[row][state as usize & (FlowState::LIMIT - 1)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use FlowState::*;
+    use FlowState::{None as Nothing, *};
 
-    const SYN: TcpFlags = TcpFlags::new(0x02);
-    const ACK: TcpFlags = TcpFlags::new(0x10);
-    const FIN: TcpFlags = TcpFlags::new(0x11);
-    const RST: TcpFlags = TcpFlags::new(0x04);
+    const SEGMENTS: [Segment; 4] = [Segment::Syn, Segment::Fin, Segment::Ack, Segment::Rst];
 
+    /// The whole table. A star marks what IPVS has otherwise; see the head of this file.
     #[test]
-    fn every_state_and_every_kind_of_segment() {
+    fn every_state_and_every_segment() {
         #[rustfmt::skip]
         let table = [
-            // state        SYN          ACK          FIN       RST
-            (SynReceived, [SynReceived, Established, FinWait, Close]),
-            (Established, [Established, Established, FinWait, Close]),
-            (FinWait,     [SynReceived, FinWait,     FinWait, Close]),
-            (Close,       [SynReceived, Established, FinWait, Close]),
-            (Datagram,    [Datagram,    Datagram,    Datagram, Datagram]),
+            //               client alone: SYN        FIN*      ACK          RST
+            (Heard::ClientAlone, Nothing,     [SynRecv,     FinWait,  Established, Close]),
+            (Heard::ClientAlone, Established, [Established, FinWait,  Established, Close]),
+            (Heard::ClientAlone, SynSent,     [Established, FinWait,  SynSent,     Close]),
+            (Heard::ClientAlone, SynRecv,     [SynRecv,     FinWait,  Established, Close]),
+            (Heard::ClientAlone, FinWait,     [SynRecv,     FinWait,  FinWait,     Close]),
+            (Heard::ClientAlone, TimeWait,    [SynRecv,     FinWait,  TimeWait,    Close]),
+            (Heard::ClientAlone, Close,       [SynRecv,     FinWait,  Established, Close]),
+            (Heard::ClientAlone, CloseWait,   [SynRecv,     FinWait,  CloseWait,   Close]),
+            (Heard::ClientAlone, LastAck,     [SynRecv,     FinWait,  Close,       LastAck]),
+            (Heard::ClientAlone, Listen,      [SynRecv,     FinWait,  Listen,      Listen]),
+            (Heard::ClientAlone, SynAck,      [SynRecv,     FinWait,  Established, Close]),
+            //               client of two: SYN       FIN        ACK          RST
+            (Heard::Client,      Nothing,     [SynRecv,     FinWait,   Established, Close]),
+            (Heard::Client,      Established, [Established, CloseWait, Established, Close]),
+            (Heard::Client,      SynSent,     [Established, SynSent,   SynSent,     Close]),
+            (Heard::Client,      SynRecv,     [SynRecv,     TimeWait,  Established, Close]),
+            (Heard::Client,      FinWait,     [SynRecv,     TimeWait,  FinWait,     Close]),
+            (Heard::Client,      TimeWait,    [SynRecv,     TimeWait,  TimeWait,    Close]),
+            (Heard::Client,      Close,       [SynRecv,     Close,     Established, Close]),
+            (Heard::Client,      CloseWait,   [SynRecv,     CloseWait, CloseWait,   Close]),
+            (Heard::Client,      LastAck,     [SynRecv,     LastAck,   Close,       LastAck]),
+            (Heard::Client,      Listen,      [SynRecv,     Listen,    Listen,      Listen]),
+            (Heard::Client,      SynAck,      [SynRecv,     TimeWait,  Established, Close]),
+            //               server: SYN              FIN       ACK          RST
+            (Heard::Server,      Nothing,     [SynSent,     TimeWait, Established, Close]),
+            (Heard::Server,      Established, [Established, FinWait,  Established, Close]),
+            (Heard::Server,      SynSent,     [SynSent,     SynSent,  SynSent,     SynSent]),
+            (Heard::Server,      SynRecv,     [SynRecv,     TimeWait, Established, Close]),
+            (Heard::Server,      FinWait,     [SynSent,     FinWait,  FinWait,     Close]),
+            (Heard::Server,      TimeWait,    [SynSent,     TimeWait, TimeWait,    TimeWait]),
+            (Heard::Server,      Close,       [SynSent,     Close,    Close,       Close]),
+            (Heard::Server,      CloseWait,   [SynSent,     TimeWait, CloseWait,   Close]),
+            (Heard::Server,      LastAck,     [SynSent,     LastAck,  LastAck,     Close]),
+            (Heard::Server,      Listen,      [Listen,      Listen,   Established, Close]),
+            (Heard::Server,      SynAck,      [SynRecv,     TimeWait, Established, Close]),
         ];
-        assert_eq!(table.len(), FlowState::ALL.len());
-        for (state, after) in table {
-            for (flags, expected) in [SYN, ACK, FIN, RST].into_iter().zip(after) {
-                assert_eq!(state.next(flags), expected, "{state:?} {flags:?}");
+        for (heard, state, after) in table {
+            for (segment, expected) in SEGMENTS.into_iter().zip(after) {
+                assert_eq!(
+                    next(state, heard, segment),
+                    expected,
+                    "{state:?} {heard:?} {segment:?}"
+                );
+            }
+        }
+        assert_eq!(table.len(), 3 * 11);
+    }
+
+    #[test]
+    fn the_table_of_numbers_is_the_same() {
+        for heard in [Heard::ClientAlone, Heard::Client, Heard::Server] {
+            for segment in SEGMENTS {
+                for state in FlowState::ALL {
+                    let after = next_number(state as u8, heard, segment);
+                    assert_eq!(FlowState::from_number(after), Some(next(state, heard, segment)));
+                }
+                assert_eq!(next_number(31, heard, segment), Close as u8);
             }
         }
     }
 
     #[test]
-    fn first_packet() {
-        assert_eq!(FlowState::first(SYN), SynReceived);
-        assert_eq!(FlowState::first(ACK), Established);
-        assert_eq!(FlowState::first(FIN), FinWait);
-        assert_eq!(FlowState::first(RST), Close);
+    fn other_protocols_have_no_segments() {
+        for state in &FlowState::ALL[Udp as usize..] {
+            for segment in SEGMENTS {
+                assert_eq!(next(*state, Heard::ClientAlone, segment), *state);
+                assert!(!is_over(*state, Heard::ClientAlone));
+            }
+        }
     }
 
+    /// The packet in the middle of an established connection, which is nearly every packet, changes nothing.
     #[test]
     fn plain_segments_leave_an_established_flow_alone() {
         for bits in 0..=255 {
             let flags = TcpFlags::new(bits);
             if flags.is_plain() {
-                assert_eq!(Established.next(flags), Established);
+                for heard in [Heard::ClientAlone, Heard::Client, Heard::Server] {
+                    assert_eq!(next(Established, heard, Segment::of(flags)), Established);
+                }
             }
         }
     }
 
     #[test]
-    fn numbers_round_trip_and_fit() {
-        for state in FlowState::ALL {
-            assert_eq!(FlowState::from_number(state as u8), Some(state));
-            assert!((state as usize) < FlowState::LIMIT);
+    fn a_port_is_used_again_only_after_the_end() {
+        for heard in [Heard::ClientAlone, Heard::Client] {
+            for state in FlowState::ALL {
+                let over = is_over(state, heard);
+                for bits in 0..=255 {
+                    let flags = TcpFlags::new(bits);
+                    let opens = flags.syn() && !flags.ack();
+                    assert_eq!(begins_anew(state as u8, heard, flags), over && opens, "{state:?}");
+                }
+                // Whoever is scheduled anew begins like one who is new.
+                if over {
+                    assert_eq!(next(state, heard, Segment::Syn), SynRecv, "{state:?}");
+                }
+            }
         }
-        assert_eq!(FlowState::from_number(0), None);
-    }
-
-    #[test]
-    fn worth_orders_victims() {
-        assert_eq!(Established.worth(901, 900), Worth::Expired);
-        assert_eq!(Established.worth(900, 900), Worth::Active);
-        assert_eq!(SynReceived.worth(0, 60), Worth::HalfOpen);
-        assert_eq!(Datagram.worth(10, 300), Worth::Active);
-        assert_eq!(Datagram.worth(100, 300), Worth::IdleDatagram);
-        assert!(Worth::Expired < Worth::HalfOpen && Worth::HalfOpen < Worth::Closing);
-        assert!(Worth::Closing < Worth::IdleDatagram && Worth::IdleDatagram < Worth::Active);
+        assert!(is_over(FinWait, Heard::ClientAlone) && !is_over(FinWait, Heard::Client));
+        assert!(!is_over(Established, Heard::ClientAlone) && !is_over(SynRecv, Heard::ClientAlone));
     }
 }

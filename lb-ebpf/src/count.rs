@@ -1,20 +1,21 @@
 //! Counting, per CPU.
 
-use lb_common::{
-    abi::{BackendCounters, Event},
-    reason::Reason,
-};
+use lb_common::abi::{BackendCounters, Event};
 
-use crate::maps::{BACKEND_COUNTERS, COUNTERS};
+use crate::{
+    maps::{BACKEND_COUNTERS, COUNTERS},
+    opaque::opaque,
+    outcome::Refusal,
+};
 
 /// A packet that was not forwarded.
 #[inline(always)]
-pub(crate) fn reason(reason: Reason) {
+pub(crate) fn refused(refusal: Refusal) {
     if let Some(counters) = COUNTERS.get_ptr_mut(0) {
         // SAFETY: this CPU's own counters; the mask keeps the index inside.
         unsafe {
             let counters = &raw mut (*counters).reasons;
-            let counter = counters.cast::<u64>().add(reason.number() as usize & 63);
+            let counter = counters.cast::<u64>().add(refusal.reason() as usize & 63);
             *counter += 1;
         }
     }
@@ -24,10 +25,10 @@ pub(crate) fn reason(reason: Reason) {
 #[inline(always)]
 pub(crate) fn event(event: Event) {
     if let Some(counters) = COUNTERS.get_ptr_mut(0) {
-        // SAFETY: this CPU's own counters; the mask keeps the index inside.
+        // SAFETY: this CPU's own counters; the mask keeps the index inside, for the verifier's eyes too.
         unsafe {
             let counters = &raw mut (*counters).events;
-            let counter = counters.cast::<u64>().add(event as usize & 15);
+            let counter = counters.cast::<u64>().add(opaque(event as usize) & 15);
             *counter += 1;
         }
     }

@@ -14,7 +14,11 @@ const TTL: u8 = 64;
 /// Turns an IPv4 echo request round: MACs, addresses, TTL, type.
 #[inline(always)]
 pub(crate) fn answer4(packet: &Packet, network: usize, payload: usize) -> Reason {
-    let (Some(ip), Some(icmp)) = (packet.bytes_mut::<20>(network), packet.bytes_mut::<8>(payload)) else {
+    let (Some(frame), Some(ip), Some(icmp)) = (
+        packet.bytes_mut::<14>(0),
+        packet.bytes_mut::<20>(network),
+        packet.bytes_mut::<8>(payload),
+    ) else {
         return Reason::Truncated;
     };
     // SAFETY: the bytes are there; fields are read and written at their own width.
@@ -25,14 +29,19 @@ pub(crate) fn answer4(packet: &Packet, network: usize, payload: usize) -> Reason
         let new = ip.add(8).cast::<u16>().read_volatile();
         update(ip.add(10), old, new);
         retype(icmp, 0);
+        turn_round(frame);
     }
-    turn_round(packet)
+    Reason::EchoAnswered
 }
 
 /// Turns an IPv6 echo request round: MACs, addresses, hop limit, type.
 #[inline(always)]
 pub(crate) fn answer6(packet: &Packet, network: usize, payload: usize) -> Reason {
-    let (Some(ip), Some(icmp)) = (packet.bytes_mut::<40>(network), packet.bytes_mut::<8>(payload)) else {
+    let (Some(frame), Some(ip), Some(icmp)) = (
+        packet.bytes_mut::<14>(0),
+        packet.bytes_mut::<40>(network),
+        packet.bytes_mut::<8>(payload),
+    ) else {
         return Reason::Truncated;
     };
     // SAFETY: the bytes are there; fields are read and written at their own width.
@@ -41,8 +50,9 @@ pub(crate) fn answer6(packet: &Packet, network: usize, payload: usize) -> Reason
         swap::<u64>(ip.add(16), ip.add(32));
         ip.add(7).write_volatile(TTL);
         retype(icmp, ECHO_REQUEST_V6 + 1);
+        turn_round(frame);
     }
-    turn_round(packet)
+    Reason::EchoAnswered
 }
 
 const _: () = assert!(ECHO_REQUEST_V4 == 8);
@@ -82,17 +92,16 @@ unsafe fn update(field: *mut u8, old: u16, new: u16) {
 }
 
 /// Exchanges the MAC addresses.
+///
+/// # Safety
+/// Twelve bytes at `frame` must be writable.
 #[inline(always)]
-fn turn_round(packet: &Packet) -> Reason {
-    let Some(frame) = packet.bytes_mut::<14>(0) else {
-        return Reason::Truncated;
-    };
-    // SAFETY: the first 14 bytes are there.
+unsafe fn turn_round(frame: *mut u8) {
+    // SAFETY: as the caller promised.
     unsafe {
         swap::<u32>(frame, frame.add(6));
         swap::<u16>(frame.add(4), frame.add(10));
     }
-    Reason::EchoAnswered
 }
 
 /// Exchanges two words of a packet.

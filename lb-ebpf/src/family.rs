@@ -8,6 +8,7 @@ use lb_common::{
 };
 
 use crate::{
+    flow::{Parcel, tandem_settle4, tandem_settle6},
     maps::{FLOWS_V4, FLOWS_V6, FRONTENDS_V4, FRONTENDS_V6},
     settings::settings,
 };
@@ -29,6 +30,8 @@ pub(crate) trait Family {
     fn frontends(bucket: u32) -> Option<&'static FrontendBucket<Self::Frontend>>;
     /// Keyed hash of a flow.
     fn hash(key: &Self::Key, seed: &Seed) -> u64;
+    /// The way of a packet that changes its flow's state, or has none yet: see [`flow`](crate::flow).
+    fn settle(parcel: &Parcel<Self::Key>) -> u64;
     /// The frontend that a flow of this key would come in by.
     fn frontend(key: &Self::Key) -> <Self::Frontend as FrontendEntry>::Key;
 }
@@ -95,6 +98,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn settle(parcel: &Parcel<FlowKey4>) -> u64 {
+        tandem_settle4(parcel)
+    }
+
+    #[inline(always)]
     fn frontend(key: &FlowKey4) -> FrontendKey4 {
         FrontendKey4::new(
             (key.words[0] >> 32) as u32,
@@ -123,6 +131,11 @@ impl Family for V6 {
     #[inline(always)]
     fn hash(key: &FlowKey6, seed: &Seed) -> u64 {
         key.hash(seed)
+    }
+
+    #[inline(always)]
+    fn settle(parcel: &Parcel<FlowKey6>) -> u64 {
+        tandem_settle6(parcel)
     }
 
     #[inline(always)]

@@ -2,50 +2,124 @@
 
 use lb_common::{
     abi::Event,
-    flow_table::{self, Clock, Entry, Hit, Insertion, NewFlow},
-    packet::TcpFlags,
-    tcp_state::{FlowState, Worth},
+    flow_state::{FlowState, Worth},
+    flow_table::{self, Clock, Control, Entry, Hit, Insertion, NewFlow, Target},
+    packet::{TcpFlags, protocol},
+    reason::Reason,
+    tcp_state::{self, Heard, Segment},
 };
 
-use crate::{clock::jiffies, count, family::Family, settings::settings};
+use crate::{
+    clock::jiffies,
+    count,
+    family::{Family, V4, V6},
+    maps::TIMEOUTS,
+    outcome::{Outcome, Refusal},
+    schedule,
+    service::find_service,
+    settings::settings,
+};
 
-/// The backend of an established flow.
-#[inline(always)]
-pub(crate) fn find<F: Family>(key: &F::Key, hash: u64, flags: TcpFlags) -> Option<u32> {
-    let flows = F::flows();
-    let Hit { entry, control } = flow_table::lookup(&flows, key, hash)?;
-    entry.touch(jiffies() as u32);
-    let state = control.state();
-    // The packet in the middle of an established connection, which is nearly every packet, changes nothing.
-    if !(flags.is_plain() && state == FlowState::Established) {
-        let next = state.next(flags);
-        if next != state {
-            // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
-            entry.change(control, control.with_state(next));
-        }
-    }
-    Some(control.backend())
+/// A packet of a flow: what [`settle`] goes by.
+#[repr(C)]
+pub(crate) struct Parcel<K> {
+    pub(crate) key: K,
+    /// The key's hash for the flow table.
+    pub(crate) hash: u64,
+    /// TCP's control bits.
+    pub(crate) flags: u32,
+    /// IANA protocol number.
+    pub(crate) protocol: u32,
 }
 
-/// Enters a new flow; the backend that counts in the end, which is another's choice if another CPU was faster.
+/// Where the packet goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
-pub(crate) fn create<F: Family>(key: &F::Key, hash: u64, backend: u32, state: FlowState) -> u32 {
-    let clock = Clock {
-        now: jiffies(),
-        timeouts: &settings().timeouts,
-    };
-    let flow = NewFlow {
+pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) -> Result<Target, Refusal> {
+    let hash = F::hash(key, &settings().flow_seed);
+    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), key, hash) {
+        entry.touch(jiffies() as u32);
+        if flags.is_plain() && control.is_steady() {
+            return Ok(control.target());
+        }
+    }
+    let parcel = Parcel {
         key: *key,
         hash,
-        backend,
-        state,
+        flags: flags.bits().into(),
+        protocol: transport.into(),
     };
-    let insertion = flow_table::insert(&F::flows(), &flow, &clock);
-    match insertion {
-        Insertion::Existing(control) => return control.backend(),
+    Outcome::from_number(F::settle(&parcel)).target()
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+pub(crate) extern "C" fn tandem_settle4(parcel: *const Parcel<<V4 as Family>::Key>) -> u64 {
+    // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
+    Outcome::from(unsafe { parcel.as_ref() }.map_or(Err(Reason::MapMissing.into()), settle::<V4>)).number()
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+pub(crate) extern "C" fn tandem_settle6(parcel: *const Parcel<<V6 as Family>::Key>) -> u64 {
+    // SAFETY: as above.
+    Outcome::from(unsafe { parcel.as_ref() }.map_or(Err(Reason::MapMissing.into()), settle::<V6>)).number()
+}
+
+/// Where a packet goes that changes its flow's state, or has no flow yet.
+#[inline(always)]
+fn settle<F: Family>(parcel: &Parcel<F::Key>) -> Result<Target, Refusal> {
+    let flags = TcpFlags::new(parcel.flags as u8);
+    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
+        if !tcp_state::begins_anew(control.state_number(), Heard::ClientAlone, flags) {
+            advance(entry, control, flags);
+            return Ok(control.target());
+        }
+        entry.remove(control);
+    }
+    let service = find_service::<F>(&F::frontend(&parcel.key)).ok_or(Reason::NoService)?;
+    let backend = schedule::choose(service, F::hash(&parcel.key, &settings().schedule_seed))?;
+    if flags.rst() {
+        // The end of a connection that nobody here remembers: it is shown to the backend, and leaves no trace.
+        return Ok(Target::Backend(backend));
+    }
+    create::<F>(parcel, service, backend)
+}
+
+/// The flow's state after the packet.
+#[inline(always)]
+fn advance<E: Entry>(entry: &E, control: Control, flags: TcpFlags) {
+    let state = control.state_number();
+    let next = tcp_state::next_number(state, Heard::ClientAlone, Segment::of(flags));
+    if next != state {
+        // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
+        entry.change(control, control.with_state_number(next));
+    }
+}
+
+/// Enters a new flow; the target that counts in the end, which is another's choice if another CPU was faster.
+#[inline(always)]
+fn create<F: Family>(parcel: &Parcel<F::Key>, service: u32, backend: u32) -> Result<Target, Refusal> {
+    let clock = Clock {
+        now: jiffies(),
+        timeouts: TIMEOUTS.get(0).ok_or(Reason::MapMissing)?,
+    };
+    let state = if parcel.protocol == u32::from(protocol::TCP) {
+        tcp_state::first(TcpFlags::new(parcel.flags as u8))
+    } else {
+        FlowState::Udp
+    };
+    let flow = NewFlow {
+        key: parcel.key,
+        hash: parcel.hash,
+        target: Target::Backend(backend),
+        state,
+        class: schedule::policy(service)?.timeout_class,
+    };
+    match flow_table::insert(&F::flows(), &flow, &clock) {
+        Insertion::Existing(control) => return Ok(control.target()),
         Insertion::Contended => {
             count::event(Event::FlowContended);
-            return backend;
+            return Ok(flow.target);
         }
         Insertion::Inserted => {}
         Insertion::Evicted(worth) => count::event(match worth {
@@ -58,5 +132,5 @@ pub(crate) fn create<F: Family>(key: &F::Key, hash: u64, backend: u32, state: Fl
     }
     count::event(Event::FlowCreated);
     count::new_flow(backend);
-    backend
+    Ok(flow.target)
 }

@@ -1,18 +1,111 @@
-//! ICMP errors about a backend's replies: they go where the flow is.
+//! ICMP to a VIP: pings are answered, and errors about a backend's replies go where the flow is.
 
-use lb_common::{flow_table, reason::Reason};
+use lb_common::{
+    flow_table::{self, Target},
+    packet::{Icmp, Ipv4, Ipv6, quoted_flow4, quoted_flow6},
+    reason::Reason,
+};
 
-use crate::{family::Family, schedule, service::find_service, settings::settings};
+use crate::{
+    echo,
+    family::{Family, V4, V6},
+    outcome::{Outcome, Refusal},
+    packet::{Context, Packet},
+    schedule,
+    service::find_service,
+    settings::settings,
+    vip::{is_vip4, is_vip6},
+};
 
-/// The backend that holds the flow, or that would get it: a director that has just taken over knows few flows yet.
+/// Where an error goes that arrived in the packet with its IPv4 header at `network`, or why the message goes nowhere; it lies
+/// at `offset` and is `length` bytes long.
+#[inline(always)]
+pub(crate) fn target4(
+    packet: &Packet,
+    network: usize,
+    offset: usize,
+    length: usize,
+) -> Result<Target, Refusal> {
+    let outcome = tandem_icmp4(packet.context(), network as u32, offset as u32, length as u32);
+    Outcome::from_number(outcome).target()
+}
+
+/// Where an error goes that arrived in the packet with its IPv6 header at `network`.
+#[inline(always)]
+pub(crate) fn target6(
+    packet: &Packet,
+    network: usize,
+    offset: usize,
+    length: usize,
+) -> Result<Target, Refusal> {
+    let outcome = tandem_icmp6(packet.context(), network as u32, offset as u32, length as u32);
+    Outcome::from_number(outcome).target()
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_icmp4(context: Context, network: u32, offset: u32, length: u32) -> u64 {
+    let at = |number: u32, most: u32| (number & most) as usize;
+    Outcome::from(message4(
+        &Packet::new(context),
+        at(network, 31),
+        at(offset, 127),
+        at(length, 0xFFFF),
+    ))
+    .number()
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_icmp6(context: Context, network: u32, offset: u32, length: u32) -> u64 {
+    let at = |number: u32, most: u32| (number & most) as usize;
+    Outcome::from(message6(
+        &Packet::new(context),
+        at(network, 31),
+        at(offset, 0x7FFF),
+        at(length, 0xFFFF),
+    ))
+    .number()
+}
+
+#[inline(always)]
+fn message4(packet: &Packet, network: usize, offset: usize, length: usize) -> Result<Target, Refusal> {
+    let vip = Ipv4::at(packet, network)?.destination();
+    match Icmp::of_v4(packet, offset, length) {
+        Some(Icmp::Error) => {
+            let key = quoted_flow4(packet, vip, offset, length)?;
+            holder::<V4>(&key)
+        }
+        Some(Icmp::EchoRequest) if is_vip4(vip) => Err(echo::answer4(packet, network, offset).into()),
+        Some(Icmp::EchoRequest) => Err(Reason::NotVip.into()),
+        None => Err(Reason::OtherProtocol.into()),
+    }
+}
+
+#[inline(always)]
+fn message6(packet: &Packet, network: usize, offset: usize, length: usize) -> Result<Target, Refusal> {
+    let vip = Ipv6::at(packet, network)?.destination();
+    match Icmp::of_v6(packet, offset, length) {
+        Some(Icmp::Error) => {
+            let key = quoted_flow6(packet, vip, offset, length)?;
+            holder::<V6>(&key)
+        }
+        Some(Icmp::EchoRequest) if is_vip6(vip) => Err(echo::answer6(packet, network, offset).into()),
+        Some(Icmp::EchoRequest) => Err(Reason::NotVip.into()),
+        None => Err(Reason::OtherProtocol.into()),
+    }
+}
+
+/// The target of the flow, or that it would get: a director that has just taken over knows few flows yet.
 ///
 /// An error is no sign of life from the client, and anybody can make one up: it neither makes nor prolongs a flow.
 #[inline(always)]
-pub(crate) fn holder<F: Family>(key: &F::Key) -> Result<u32, Reason> {
+fn holder<F: Family>(key: &F::Key) -> Result<Target, Refusal> {
     let hash = F::hash(key, &settings().flow_seed);
     if let Some(hit) = flow_table::lookup(&F::flows(), key, hash) {
-        return Ok(hit.control.backend());
+        return Ok(hit.control.target());
     }
     let service = find_service::<F>(&F::frontend(key)).ok_or(Reason::NoService)?;
-    schedule::choose(service, F::hash(key, &settings().schedule_seed))
+    let backend = schedule::choose(service, F::hash(key, &settings().schedule_seed))?;
+    Ok(Target::Backend(backend))
 }

@@ -1,7 +1,7 @@
 //! Tandem's XDP program: the entry point, and the one place where an outcome becomes an XDP action.
 //!
 //! The way of a packet, a file a step:
-//! [`packet`] (bounds) → `lb_common::packet` (headers) → [`filter`] (a VIP at all?) → [`flow`] (an established flow?) →
+//! [`packet`] (bounds) → `lb_common::packet` (headers) → [`vip`] (a VIP at all?) → [`flow`] (an established flow?) →
 //! [`service`] (who listens?) → [`schedule`] (which backend?) → [`forward`] (rewrite) → [`verdict`].
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -16,37 +16,38 @@ mod clock;
 mod count;
 mod echo;
 mod family;
-mod filter;
 mod flow;
 mod forward;
 mod icmp;
 mod maps;
+mod opaque;
+mod outcome;
 mod packet;
 mod schedule;
 mod service;
 mod settings;
 mod verdict;
-
-use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
-use lb_common::reason::Fate;
+mod vip;
 
 #[cfg(target_arch = "bpf")]
 #[aya_ebpf::macros::xdp(frags)]
 fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
-    handle(&packet::Packet::new(&context))
+    handle(&packet::Packet::new(context.ctx))
 }
 
 /// Writes the time in jiffies over the packet's first eight bytes: the daemon runs it to read the flow table's clock.
 #[cfg(target_arch = "bpf")]
 #[aya_ebpf::macros::xdp]
 fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
-    match packet::Packet::new(&context).bytes_mut::<8>(0) {
+    use aya_ebpf::bindings::xdp_action;
+
+    match packet::Packet::new(context.ctx).bytes_mut::<8>(0) {
         Some(bytes) => {
             // SAFETY: eight bytes are there.
             unsafe { bytes.cast::<u64>().write_volatile(clock::jiffies()) };
-            XDP_PASS
+            xdp_action::XDP_PASS
         }
-        None => XDP_DROP,
+        None => xdp_action::XDP_DROP,
     }
 }
 
@@ -54,13 +55,9 @@ fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
 fn handle(packet: &packet::Packet) -> u32 {
     match balance::balance(packet) {
         Ok(verdict) => verdict.action(packet),
-        Err(reason) => {
-            count::reason(reason);
-            match reason.fate() {
-                Fate::Pass => XDP_PASS,
-                Fate::Drop => XDP_DROP,
-                Fate::Answer => XDP_TX,
-            }
+        Err(refusal) => {
+            count::refused(refusal);
+            refusal.action()
         }
     }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime, ServiceEntry,
-        ServiceName, SlotLine, VipFilter,
+        ServiceName, SlotLine, TimeoutTable, VipFilter,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -28,6 +28,8 @@ pub(crate) static FRONTENDS_V6: Array<FrontendBucket<Frontend6>, 2, MMAPABLE> = 
 pub(crate) static SERVICES: Array<ServiceEntry, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SERVICE_NAMES: Array<ServiceName, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static TIMEOUTS: Array<TimeoutTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SLOTS: Array<SlotLine, 1, MMAPABLE> = Array::new();
 #[btf_map]

@@ -1,24 +1,33 @@
 //! The frame under way.
 
-use aya_ebpf::{helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len};
 use lb_common::packet::{Frame, Window};
+
+use crate::opaque::opaque;
+
+/// What the kernel hands to the program, valid for the run of it.
+pub(crate) type Context = *mut xdp_md;
 
 /// A frame in the driver's memory, which may be read and rewritten in place.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
     start: usize,
     end: usize,
-    context: *mut aya_ebpf::bindings::xdp_md,
+    context: Context,
 }
 
 impl Packet {
     #[inline(always)]
-    pub(crate) fn new(context: &XdpContext) -> Self {
-        Self {
-            start: context.data(),
-            end: context.data_end(),
-            context: context.ctx,
-        }
+    pub(crate) fn new(context: Context) -> Self {
+        // SAFETY: the context is valid for the run of the program.
+        let (start, end) = unsafe { ((*context).data as usize, (*context).data_end as usize) };
+        Self { start, end, context }
+    }
+
+    /// What the kernel handed to the program.
+    #[inline(always)]
+    pub(crate) fn context(&self) -> Context {
+        self.context
     }
 
     /// Interface by which the frame came in.
@@ -29,14 +38,22 @@ impl Packet {
     }
 
     /// The address of `N` writable bytes at `offset`.
+    ///
+    /// Each call is a comparison of its own with the frame's end. The compiler would conclude from one that another is
+    /// superfluous, and the verifier does not.
     #[inline(always)]
     pub(crate) fn bytes_mut<const N: usize>(&self, offset: usize) -> Option<*mut u8> {
-        let address = self.start + offset;
-        if address + N > self.end {
-            None
-        } else {
-            Some(address as *mut u8)
-        }
+        within::<N>(opaque(self.start) + offset, self.end)
+    }
+}
+
+/// The address, if `N` bytes from it on are before the end.
+#[inline(always)]
+fn within<const N: usize>(address: usize, end: usize) -> Option<*mut u8> {
+    if address + N > end {
+        None
+    } else {
+        Some(address as *mut u8)
     }
 }
 
@@ -44,7 +61,7 @@ impl Frame for Packet {
     #[inline(always)]
     fn window<const N: usize>(&self, offset: usize) -> Option<Window<'_, N>> {
         // SAFETY: the verifier proves that the N bytes lie before the frame's end.
-        Some(unsafe { Window::new(self.bytes_mut::<N>(offset)?) })
+        Some(unsafe { Window::new(within::<N>(self.start + offset, self.end)?) })
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Which backend takes a new flow?
 
 use lb_common::{
-    abi::{NO_BACKEND, SLOTS_PER_LINE},
+    abi::{NO_BACKEND, Policy, SLOTS_PER_LINE},
     hash::scale,
     reason::Reason,
 };
@@ -21,4 +21,10 @@ pub(crate) fn choose(service: u32, hash: u64) -> Result<u32, Reason> {
         NO_BACKEND => Err(Reason::NoBackend),
         backend => Ok(backend),
     }
+}
+
+/// What the service wants beside its schedule.
+#[inline(always)]
+pub(crate) fn policy(service: u32) -> Result<Policy, Reason> {
+    Ok(SERVICES.get(service).ok_or(Reason::MapMissing)?.policy())
 }

@@ -9,15 +9,16 @@ use anyhow::{Context as _, Result};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::{
     abi::{Event, Link},
+    flow_state::FlowState,
     flow_table::{Bucket, Entry, Snapshot},
     packet::FlowKey,
     reason::Reason,
-    tcp_state::FlowState,
 };
 use lb_userspace::{
     core::{
         model::Frontend,
         plan::{Desired, DesiredService, Inventory, Planner},
+        timeouts::Timeouts,
     },
     datapath::{Kernel, MapSizes},
 };
@@ -85,7 +86,13 @@ impl Rig {
     /// What the daemon would say.
     pub fn new(sizes: &MapSizes) -> Result<Self> {
         let kernel = Kernel::open(sizes, None, None).context("loading the XDP program")?;
-        let planner = Planner::new(1, sizes.services, sizes.backends, &Inventory::default());
+        let planner = Planner::new(
+            1,
+            kernel.clock().hz(),
+            sizes.services,
+            sizes.backends,
+            &Inventory::default(),
+        );
         Ok(Self {
             kernel,
             planner,
@@ -151,7 +158,7 @@ impl Rig {
     #[must_use]
     pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
         let flow = |control: lb_common::flow_table::Control| Flow {
-            backend: self.backends[&control.backend()],
+            backend: self.backends[&control.backend().expect("no flow is translated here")],
             state: control.state(),
         };
         let tables = &self.kernel.tables;
@@ -228,6 +235,7 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
             name: "web".to_owned(),
             frontends: frontends.to_vec(),
             table_size: 65_537,
+            timeouts: Timeouts::default(),
             backends: addresses.clone().map(|(_, address)| (address, 100)).collect(),
         }],
         links: addresses

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lb_common::{reason::Reason, tcp_state::FlowState};
+use lb_common::{flow_state::FlowState, reason::Reason};
 use lb_tests::{
     bench::{
         fastpath,

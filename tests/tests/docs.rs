@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::{
-    Host, Tandem,
+    Host, Keepalived, Tandem,
     client::{Crowd, Dial, Greeting},
     server::Nginx,
-    topology::{OneDirector, VIP4, VIP6},
+    topology::{OneDirector, Pair, VIP4, VIP6},
     wait_for,
 };
 
@@ -133,6 +133,47 @@ fn the_example_of_direct_routing_serves_both_families() -> Result<()> {
     let _tandem = Tandem::start(&place.lab.director, block(&page, HEADING, "toml")?)?;
     for vip in vips {
         place.expect_shares(vip)?;
+    }
+    Ok(())
+}
+
+/// The director and the keepalived of the document stand in for each other.
+#[test]
+fn the_pair_of_the_documents_is_one() -> Result<()> {
+    let page = read("docs/ha.md")?;
+    let pair = Pair::build("docs-ha", 0, 2)?;
+    let [ours, theirs] = &pair.directors[..] else {
+        unreachable!("a pair")
+    };
+    let holds = |host: &Host, vip: IpAddr| -> Result<()> {
+        wait_for(PATIENCE, format!("{} to hold {vip}", host.name()), || {
+            host.has_address(vip).unwrap_or(false)
+        })?;
+        Ok(())
+    };
+    let tandem = Tandem::start(ours, block(&page, "# Two directors", "toml")?)?;
+    let _keepalived = Keepalived::start(theirs, block(&page, "## Coming from keepalived", "keepalived")?)?;
+    for vip in [VIP4.into(), VIP6.into()] {
+        holds(ours, vip)?;
+    }
+    let shown = tandem.show(&["ha"])?;
+    println!("{shown}");
+    for line in ["director", "INSTANCE", "front"] {
+        ensure!(shown.lines().any(|shown| shown.starts_with(line)), "{shown}");
+    }
+    let columns = squeezed(
+        shown
+            .lines()
+            .find(|line| line.starts_with("INSTANCE"))
+            .unwrap_or_default(),
+    );
+    ensure!(
+        page.lines().any(|line| squeezed(line) == columns),
+        "docs/ha.md shows other columns of `tandem ha`: {columns}"
+    );
+    tandem.process().terminate(PATIENCE)?;
+    for vip in [VIP4.into(), VIP6.into()] {
+        holds(theirs, vip)?;
     }
     Ok(())
 }

@@ -87,7 +87,7 @@ impl Default for Counters {
     }
 }
 
-/// The counters of one backend on one CPU.
+/// The counters of one backend on one CPU: one cache line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub struct BackendCounters {
@@ -97,11 +97,13 @@ pub struct BackendCounters {
     pub bytes: u64,
     /// Flows that were given to this backend.
     pub flows: u64,
+    /// Always 0.
+    pub reserved: [u64; 5],
 }
 
 const _: () = {
     assert!(size_of::<Counters>() == 8 * (REASONS + EVENTS));
-    assert!(size_of::<BackendCounters>() == 24);
+    assert!(size_of::<BackendCounters>() == 64);
     assert!(Reason::COUNT as usize <= REASONS);
     assert!(Event::ALL.len() <= EVENTS);
 };

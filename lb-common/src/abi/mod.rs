@@ -7,8 +7,10 @@ mod backend;
 mod counters;
 mod frontend;
 mod schedule;
+mod service;
 mod service_name;
 mod settings;
+mod timeouts;
 mod vip_filter;
 
 pub mod names;
@@ -19,10 +21,12 @@ pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
-pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, ServiceEntry, SlotLine};
+pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
+pub use service::{Policy, ServiceEntry};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
+pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
 pub use vip_filter::VipFilter;
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

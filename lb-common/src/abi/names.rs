@@ -18,6 +18,8 @@ pub const FRONTENDS_V6: &str = "FRONTENDS_V6";
 pub const SERVICES: &str = "SERVICES";
 /// Array of [`ServiceName`](super::ServiceName), indexed by the service's number; for a daemon that comes back.
 pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
+/// Array of one [`TimeoutTable`](super::TimeoutTable).
+pub const TIMEOUTS: &str = "TIMEOUTS";
 /// Array of [`SlotLine`](super::SlotLine): the schedule tables of all services.
 pub const SLOTS: &str = "SLOTS";
 /// Array of [`BackendEntry`](super::BackendEntry), indexed by the backend's number.
@@ -32,13 +34,14 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 12] = [
+pub const MAPS: [&str; 13] = [
     RUNTIME,
     VIP_FILTER,
     FRONTENDS_V4,
     FRONTENDS_V6,
     SERVICES,
     SERVICE_NAMES,
+    TIMEOUTS,
     SLOTS,
     BACKENDS,
     FLOWS_V4,

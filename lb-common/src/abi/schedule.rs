@@ -1,6 +1,6 @@
-//! Services and their schedule tables.
+//! Schedule tables of services.
 
-use crate::flow_table::{HalfWord, Word};
+use crate::flow_table::HalfWord;
 
 /// Slots of one element of the slot array: a cache line.
 pub const SLOTS_PER_LINE: u32 = 16;
@@ -25,34 +25,4 @@ pub struct Schedule {
     pub length: u32,
 }
 
-/// A service as the packet path needs it.
-#[derive(Debug, Default)]
-#[repr(C)]
-pub struct ServiceEntry {
-    schedule: Word,
-}
-
-const _: () = {
-    assert!(size_of::<SlotLine>() == 64);
-    assert!(size_of::<ServiceEntry>() == 8);
-};
-
-impl ServiceEntry {
-    /// The table in force.
-    #[inline(always)]
-    #[must_use]
-    pub fn schedule(&self) -> Schedule {
-        let word = self.schedule.load();
-        Schedule {
-            base: word as u32,
-            length: (word >> 32) as u32,
-        }
-    }
-
-    /// Puts a table in force: one store, after its slots have been written.
-    #[cfg(not(target_arch = "bpf"))]
-    pub fn set_schedule(&self, schedule: Schedule) {
-        self.schedule
-            .publish(u64::from(schedule.base) | u64::from(schedule.length) << 32);
-    }
-}
+const _: () = assert!(size_of::<SlotLine>() == 64);

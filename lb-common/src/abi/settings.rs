@@ -1,6 +1,6 @@
 //! What is fixed while a program is attached, and the one word that changes the meaning of other maps.
 
-use crate::{flow_table::Word, hash::Seed, tcp_state::FlowState};
+use crate::{flow_table::Word, hash::Seed};
 
 /// Read-only data of the program, set before it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +10,6 @@ pub struct Settings {
     pub flow_seed: Seed,
     /// Key of the schedulers' hash: the same on every director of a cluster, so that they choose alike.
     pub schedule_seed: Seed,
-    /// Timeout by number of the state, in jiffies.
-    pub timeouts: [u32; FlowState::LIMIT],
     /// Number of buckets of the IPv4 flow table, less one.
     pub flow_mask_v4: u32,
     /// Number of buckets of the IPv6 flow table, less one.
@@ -22,7 +20,7 @@ pub struct Settings {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Settings>() == 48 + 48 + 32 + 16);
+const _: () = assert!(size_of::<Settings>() == 48 + 48 + 16);
 
 impl Settings {
     /// The bytes, as the loader wants them.

@@ -1,6 +1,11 @@
 //! The first word of an entry.
 
-use crate::tcp_state::FlowState;
+use super::NewFlow;
+use crate::{
+    abi::TIMEOUT_CLASSES,
+    flow_state::FlowState,
+    tcp_state::{self, Heard, Segment},
+};
 
 /// Whether an entry is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +21,17 @@ pub enum Phase {
     Live = 3,
 }
 
-/// The control word: backend (bits 0..32), state (32..40), phase (40..42), unused (42..48), version (48..64).
+/// Where a flow's packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To the backend with this number.
+    Backend(u32),
+    /// Where the entry at this place of the family's translation table says: bucket × [`WAYS`](super::WAYS) + way.
+    Translation(u32),
+}
+
+/// The control word: target (bits 0..32), state (32..40), phase (40..42), timeout class (42..47), whether the target is a
+/// translation (47), version (48..64).
 ///
 /// All zero is a free entry, so fresh memory is an empty table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,11 +39,33 @@ pub enum Phase {
 pub struct Control(u64);
 
 const STATE_SHIFT: u32 = 32;
+const STATE_MASK: u64 = 0xFF << STATE_SHIFT;
 const PHASE_SHIFT: u32 = 40;
-const VERSION_SHIFT: u32 = 48;
 const PHASE_MASK: u64 = 0b11 << PHASE_SHIFT;
+const CLASS_SHIFT: u32 = 42;
+const TRANSLATED: u64 = 1 << 47;
+const VERSION_SHIFT: u32 = 48;
 const VERSION_UNIT: u64 = 1 << VERSION_SHIFT;
 const IDENTITY_MASK: u64 = PHASE_MASK | (0xFFFF << VERSION_SHIFT);
+
+const CLASS_MAX: u64 = TIMEOUT_CLASSES as u64 - 1;
+const STATE_MAX: u64 = FlowState::LIMIT as u64 - 1;
+
+/// States that a plain packet of the client leaves as they are, by number, as bits.
+const STEADY: u32 = {
+    let mut bits = 0;
+    let mut index = 0;
+    while index < FlowState::ALL.len() {
+        let state = FlowState::ALL[index];
+        if tcp_state::next(state, Heard::ClientAlone, Segment::Ack) as u8 == state as u8 {
+            bits |= 1 << index;
+        }
+        index += 1;
+    }
+    bits
+};
+
+const _: () = assert!(CLASS_MAX << CLASS_SHIFT & !(TRANSLATED - 1) == 0);
 
 impl Control {
     /// The word as it lies in memory.
@@ -78,28 +115,57 @@ impl Control {
         self.0 & PHASE_MASK == 0
     }
 
-    /// Whether both words speak of the same life of the entry; backend and state may differ.
+    /// Whether both words speak of the same life of the entry; all else may differ.
     #[inline(always)]
     #[must_use]
     pub const fn same_life(self, other: Self) -> bool {
         (self.0 ^ other.0) & IDENTITY_MASK == 0
     }
 
-    /// Number of the backend in the backend array.
+    /// Where the flow's packets go.
     #[inline(always)]
     #[must_use]
-    pub const fn backend(self) -> u32 {
-        self.0 as u32
+    pub const fn target(self) -> Target {
+        if self.0 & TRANSLATED == 0 {
+            Target::Backend(self.0 as u32)
+        } else {
+            Target::Translation(self.0 as u32)
+        }
+    }
+
+    /// The backend's number, where the entry names it itself.
+    #[inline(always)]
+    #[must_use]
+    pub const fn backend(self) -> Option<u32> {
+        match self.target() {
+            Target::Backend(number) => Some(number),
+            Target::Translation(_) => None,
+        }
+    }
+
+    /// Whether a plain packet of the client changes nothing about this flow and goes to its backend as it is: what is to be
+    /// done for nearly every packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_steady(self) -> bool {
+        self.0 & TRANSLATED == 0 && STEADY >> self.state_index() & 1 != 0
     }
 
     /// State; an unknown number counts as closed, so that it goes away soon.
     #[inline(always)]
     #[must_use]
     pub const fn state(self) -> FlowState {
-        match FlowState::from_number((self.0 >> STATE_SHIFT) as u8) {
+        match FlowState::from_number(self.state_number()) {
             Some(state) => state,
             None => FlowState::Close,
         }
+    }
+
+    /// Number of the state, whether it is known or not.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state_number(self) -> u8 {
+        (self.0 >> STATE_SHIFT) as u8
     }
 
     /// The state as an index into tables of [`FlowState::LIMIT`] elements. It comes from the word itself: what the
@@ -107,7 +173,21 @@ impl Control {
     #[inline(always)]
     #[must_use]
     pub const fn state_index(self) -> usize {
-        (self.0 >> STATE_SHIFT) as usize & (FlowState::LIMIT - 1)
+        (self.0 >> STATE_SHIFT & STATE_MAX) as usize
+    }
+
+    /// Timeout class.
+    #[inline(always)]
+    #[must_use]
+    pub const fn class(self) -> u8 {
+        (self.0 >> CLASS_SHIFT & CLASS_MAX) as u8
+    }
+
+    /// Class and state as an index into a table of [`TIMEOUT_CLASSES`] × [`FlowState::LIMIT`] elements.
+    #[inline(always)]
+    #[must_use]
+    pub const fn timeout_index(self) -> usize {
+        (self.0 >> CLASS_SHIFT & CLASS_MAX) as usize * FlowState::LIMIT + self.state_index()
     }
 
     /// Version, raised by each claim and removal.
@@ -121,7 +201,14 @@ impl Control {
     #[inline(always)]
     #[must_use]
     pub const fn with_state(self, state: FlowState) -> Self {
-        Self(self.0 & !(0xFF << STATE_SHIFT) | (state as u64) << STATE_SHIFT)
+        self.with_state_number(state as u8)
+    }
+
+    /// The same word with the state of this number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_state_number(self, state: u8) -> Self {
+        Self(self.0 & !STATE_MASK | (state as u64) << STATE_SHIFT)
     }
 
     /// The same word with another phase.
@@ -139,17 +226,32 @@ impl Control {
         Self(version | (phase as u64) << PHASE_SHIFT)
     }
 
-    /// The same life with this backend and state.
+    /// The same life with this flow's target, state and class.
     #[inline(always)]
     #[must_use]
-    pub(super) const fn with_flow(self, backend: u32, state: FlowState) -> Self {
-        Self(self.0 & IDENTITY_MASK | backend as u64 | (state as u64) << STATE_SHIFT)
+    pub(crate) const fn with_flow<K>(self, flow: &NewFlow<K>) -> Self {
+        let target = match flow.target {
+            Target::Backend(number) => number as u64,
+            Target::Translation(place) => place as u64 | TRANSLATED,
+        };
+        let class = flow.class as u64 & CLASS_MAX;
+        Self(self.0 & IDENTITY_MASK | target | (flow.state as u64) << STATE_SHIFT | class << CLASS_SHIFT)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn flow(target: Target, state: FlowState, class: u8) -> NewFlow<()> {
+        NewFlow {
+            key: (),
+            hash: 0,
+            target,
+            state,
+            class,
+        }
+    }
 
     #[test]
     fn zero_is_free() {
@@ -159,21 +261,60 @@ mod tests {
 
     #[test]
     fn fields_do_not_touch_each_other() {
-        let word = Control::default()
-            .next_life(Phase::Pending)
-            .with_flow(u32::MAX, FlowState::Datagram);
-        assert_eq!(
-            (word.backend(), word.state(), word.phase(), word.version()),
-            (u32::MAX, FlowState::Datagram, Phase::Pending, 1)
-        );
-        let live = word.with_phase(Phase::Live).with_state(FlowState::Established);
-        assert!(live.is_live());
-        assert_eq!(
-            (live.backend(), live.state(), live.version()),
-            (u32::MAX, FlowState::Established, 1)
-        );
-        assert!(live.same_life(live.with_state(FlowState::Close)));
-        assert!(!live.same_life(word));
+        for target in [
+            Target::Backend(0),
+            Target::Backend(u32::MAX),
+            Target::Translation(0),
+            Target::Translation(u32::MAX),
+        ] {
+            for class in [0, 21, 31] {
+                let word = Control::default().next_life(Phase::Pending).with_flow(&flow(
+                    target,
+                    FlowState::Udp,
+                    class,
+                ));
+                assert_eq!(
+                    (
+                        word.target(),
+                        word.state(),
+                        word.phase(),
+                        word.class(),
+                        word.version()
+                    ),
+                    (target, FlowState::Udp, Phase::Pending, class, 1)
+                );
+                let live = word.with_phase(Phase::Live).with_state(FlowState::Established);
+                assert!(live.is_live());
+                assert_eq!(
+                    (live.target(), live.state(), live.class(), live.version()),
+                    (target, FlowState::Established, class, 1)
+                );
+                let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
+                if let Target::Backend(_) = target {
+                    use FlowState::*;
+                    let unsteady = [None, SynRecv, Close, LastAck, SynAck];
+                    assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
+                } else {
+                    assert_eq!(steady, [false; FlowState::ALL.len()]);
+                }
+                assert!(live.same_life(live.with_state(FlowState::Close)));
+                assert!(!live.same_life(word));
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_target_that_is_a_backend_is_one() {
+        let word = |target| Control::default().with_flow(&flow(target, FlowState::Udp, 0));
+        assert_eq!(word(Target::Backend(7)).backend(), Some(7));
+        assert_eq!(word(Target::Translation(7)).backend(), None);
+    }
+
+    #[test]
+    fn an_unknown_state_is_a_closed_flows() {
+        let word = Control::default().with_state_number(0xFF);
+        assert_eq!(word.state(), FlowState::Close);
+        assert!(word.state_index() < FlowState::LIMIT);
     }
 
     #[test]

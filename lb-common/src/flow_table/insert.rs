@@ -1,7 +1,11 @@
 //! Putting a flow into the table.
 
-use super::{Bucket, Control, Entry, Phase, Table, WAYS, lookup, places};
-use crate::tcp_state::{FlowState, Worth};
+use super::{Bucket, Control, Entry, Phase, Table, Target, WAYS, lookup, places};
+use crate::{
+    abi::TimeoutTable,
+    flow_state::{FlowState, Worth},
+    verifier::{blur, forget},
+};
 
 /// Entries that are tried before an insertion is given up: another CPU may claim the chosen one first.
 const ATTEMPTS: usize = 2;
@@ -11,8 +15,8 @@ const ATTEMPTS: usize = 2;
 pub struct Clock<'a> {
     /// Jiffies.
     pub now: u64,
-    /// Timeout by number of the state, in jiffies.
-    pub timeouts: &'a [u32; FlowState::LIMIT],
+    /// Timeouts by class and state.
+    pub timeouts: &'a TimeoutTable,
 }
 
 impl Clock<'_> {
@@ -27,8 +31,9 @@ impl Clock<'_> {
     #[inline(always)]
     pub fn worth<E: Entry>(&self, entry: &E, control: Control) -> (Worth, u32) {
         let idle = self.idle(entry.last_seen().load());
+        let state = control.state_index() as u32;
         (
-            control.state().worth(idle, self.timeouts[control.state_index()]),
+            FlowState::worth_of_number(state, idle, self.timeouts.of(control)),
             idle,
         )
     }
@@ -49,10 +54,12 @@ pub struct NewFlow<K> {
     pub key: K,
     /// Its keyed hash.
     pub hash: u64,
-    /// Number of its backend.
-    pub backend: u32,
+    /// Where its packets go.
+    pub target: Target,
     /// Its state.
     pub state: FlowState,
+    /// Its timeout class, below [`TIMEOUT_CLASSES`](crate::abi::TIMEOUT_CLASSES).
+    pub class: u8,
 }
 
 /// How an insertion ended.
@@ -62,20 +69,36 @@ pub enum Insertion {
     Inserted,
     /// The flow is in the place of another, whose worth is given.
     Evicted(Worth),
-    /// Another CPU inserted the same flow first; this is its control word, whose backend counts.
+    /// Another CPU inserted the same flow first; this is its control word, whose target counts.
     Existing(Control),
     /// Other CPUs took each chosen place first; the flow is not in the table.
     Contended,
 }
 
-/// An entry that may be taken.
-struct Candidate<'a, E> {
-    entry: &'a E,
-    seen: Control,
-    /// Position of the entry in both buckets: `0..WAYS` in the first, `WAYS..2 * WAYS` in the second.
-    place: usize,
-    /// `None` for a free entry.
-    worth: Option<Worth>,
+/// A place that may be taken, and what it costs, in a number that is less the less the place costs: what the flow in it is
+/// worth (bits 35..38; [`FREE`], or one more than the number of its [`Worth`]), how recently it was seen (3..35), and the
+/// place itself in both buckets (0..3): `0..WAYS` in the first, `WAYS..2 * WAYS` in the second.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Offer(u64);
+
+const FREE: u64 = 0;
+const PLACE_MASK: u64 = 2 * WAYS as u64 - 1;
+
+impl Offer {
+    /// More than anybody can pay.
+    const NONE: Self = Self(u64::MAX);
+
+    const fn new(worth: u64, idle: u32, place: usize) -> Self {
+        Self(worth << 35 | ((u32::MAX - idle) as u64) << 3 | place as u64)
+    }
+
+    const fn worth(self) -> usize {
+        (self.0 >> 35) as usize & 7
+    }
+
+    const fn place(self) -> usize {
+        (self.0 & PLACE_MASK) as usize
+    }
 }
 
 /// Inserts a flow that [`lookup`] did not find.
@@ -92,18 +115,29 @@ pub fn insert<T: Table + ?Sized>(
         return Insertion::Contended;
     };
     for _ in 0..ATTEMPTS {
-        let Some(candidate) = choose(first, second, clock) else {
+        let (offer, seen) = best_offer((first, second), flow.hash, clock);
+        if offer == Offer::NONE {
             return Insertion::Contended;
-        };
-        let claimed = candidate.seen.next_life(Phase::Claimed);
-        if !candidate
-            .entry
-            .control()
-            .compare_exchange(candidate.seen.bits(), claimed.bits())
-        {
+        }
+        let bucket = if offer.place() < WAYS { first } else { second };
+        let entry =
+            &bucket.entries[forget::<{ WAYS as u64 - 1 }>(offer.place() % WAYS, flow.hash as u32) % WAYS];
+        let claimed = seen.next_life(Phase::Claimed);
+        if !entry.control().compare_exchange(seen.bits(), claimed.bits()) {
             continue;
         }
-        return settle(table, first, second, &candidate, claimed, flow, clock);
+        let ended = settle(
+            table,
+            (first, second),
+            (entry, offer.place()),
+            claimed,
+            flow,
+            clock,
+        );
+        return match (ended, Worth::ALL.get(offer.worth().wrapping_sub(1))) {
+            (Insertion::Inserted, Some(&worth)) => Insertion::Evicted(worth),
+            (ended, _) => ended,
+        };
     }
     Insertion::Contended
 }
@@ -119,43 +153,22 @@ fn at<'a, E>(first: &'a Bucket<E>, second: &'a Bucket<E>, place: usize) -> &'a E
     }
 }
 
-/// The entry to take: the first free one, or else the cheapest.
+/// The place to take (the first free one, or else the cheapest) and its control word.
 #[inline(always)]
-fn choose<'a, E: Entry>(
-    first: &'a Bucket<E>,
-    second: &'a Bucket<E>,
+fn best_offer<E: Entry>(
+    (first, second): (&Bucket<E>, &Bucket<E>),
+    noise: u64,
     clock: &Clock<'_>,
-) -> Option<Candidate<'a, E>> {
-    free(first, 0)
-        .or_else(|| free(second, WAYS))
-        .or_else(|| cheapest(first, second, clock))
-}
-
-#[inline(always)]
-fn free<E: Entry>(bucket: &Bucket<E>, place: usize) -> Option<Candidate<'_, E>> {
-    for way in 0..WAYS {
-        let entry = &bucket.entries[way];
-        let seen = entry.state();
+) -> (Offer, Control) {
+    // Which of the eight it is, and why, must not multiply what comes after.
+    let blurred = |offer: Offer| Offer(blur(offer.0, noise));
+    for place in 0..2 * WAYS {
+        let seen = at(first, second, place).state();
         if seen.is_free() {
-            return Some(Candidate {
-                entry,
-                seen,
-                place: place + way,
-                worth: None,
-            });
+            return (blurred(Offer::new(FREE, 0, place)), seen);
         }
     }
-    None
-}
-
-#[inline(always)]
-fn cheapest<'a, E: Entry>(
-    first: &'a Bucket<E>,
-    second: &'a Bucket<E>,
-    clock: &Clock<'_>,
-) -> Option<Candidate<'a, E>> {
-    let mut best: Option<Candidate<'a, E>> = None;
-    let mut least = u64::MAX;
+    let (mut best, mut best_seen) = (Offer::NONE, Control::default());
     for place in 0..2 * WAYS {
         let entry = at(first, second, place);
         let seen = entry.state();
@@ -163,43 +176,35 @@ fn cheapest<'a, E: Entry>(
             continue;
         }
         let (worth, idle) = clock.worth(entry, seen);
-        let price = (worth as u64) << 32 | u64::from(u32::MAX - idle);
-        if price < least {
-            least = price;
-            best = Some(Candidate {
-                entry,
-                seen,
-                place,
-                worth: Some(worth),
-            });
+        let offer = Offer::new(1 + worth as u64, idle, place);
+        if offer.0 < best.0 {
+            (best, best_seen) = (offer, seen);
         }
+        best = blurred(best);
     }
-    best
+    (best, best_seen)
 }
 
-/// Fills the claimed entry, and makes it live unless the same flow stands elsewhere.
+/// Fills the claimed entry, which is in place `own` of both buckets, and makes it live unless the same flow stands
+/// elsewhere.
 #[inline(always)]
 fn settle<T: Table + ?Sized>(
     table: &T,
-    first: &Bucket<T::Entry>,
-    second: &Bucket<T::Entry>,
-    own: &Candidate<'_, T::Entry>,
+    (first, second): (&Bucket<T::Entry>, &Bucket<T::Entry>),
+    (entry, own): (&T::Entry, usize),
     claimed: Control,
     flow: &NewFlow<<T::Entry as Entry>::Key>,
     clock: &Clock<'_>,
 ) -> Insertion {
-    let entry = own.entry;
     entry.set_key(&flow.key);
     entry.last_seen().store(clock.stamp());
     entry.created().store((clock.now >> 8) as u32);
-    let pending = claimed
-        .with_phase(Phase::Pending)
-        .with_flow(flow.backend, flow.state);
+    let pending = claimed.with_phase(Phase::Pending).with_flow(flow);
     entry.control().exchange(pending.bits());
 
     for place in 0..2 * WAYS {
         let rival = at(first, second, place);
-        if place == own.place {
+        if place == own {
             continue;
         }
         let before = rival.state();
@@ -215,7 +220,7 @@ fn settle<T: Table + ?Sized>(
         let lost_to = match theirs.phase() {
             Phase::Free | Phase::Claimed => None,
             Phase::Live => Some(theirs),
-            Phase::Pending if place < own.place => Some(theirs),
+            Phase::Pending if place < own => Some(theirs),
             Phase::Pending if rival.remove(theirs) => None,
             // It went live, or withdrew, in this very moment.
             Phase::Pending => {
@@ -231,7 +236,7 @@ fn settle<T: Table + ?Sized>(
 
     let live = pending.with_phase(Phase::Live);
     if entry.control().compare_exchange(pending.bits(), live.bits()) {
-        return own.worth.map_or(Insertion::Inserted, Insertion::Evicted);
+        return Insertion::Inserted;
     }
     match lookup(table, &flow.key, flow.hash) {
         Some(hit) => Insertion::Existing(hit.control),

@@ -6,7 +6,7 @@
 //! # Layout
 //! A bucket holds [`WAYS`] entries. A flow may live in either of two buckets, chosen by the two halves of its keyed
 //! 64-bit hash. An entry is 32 bytes (IPv4) or 64 bytes (IPv6); its first word, the [`Control`] word, tells whether the
-//! entry is in use, and carries the backend, the state and a version.
+//! entry is in use, and carries the target, the state, the timeout class and a version.
 //!
 //! # Protocol
 //! * A reader loads the control word, compares the key, and loads the control word again: the same version and phase
@@ -23,7 +23,7 @@ mod insert;
 mod lookup;
 mod word;
 
-pub use control::{Control, Phase};
+pub use control::{Control, Phase, Target};
 pub use entry::{Bucket, Entry, Entry4, Entry6, Snapshot, WAYS};
 pub use insert::{Clock, Insertion, NewFlow, insert};
 pub use lookup::{Hit, lookup};

@@ -4,7 +4,7 @@ use std::{
     boxed::Box,
     collections::HashMap,
     sync::{
-        Barrier,
+        Barrier, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -15,13 +15,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    abi::TimeoutTable,
+    flow_state::{FlowState, Worth},
     hash::Seed,
     packet::FlowKey4,
-    tcp_state::{FlowState, Worth},
 };
 
 const SEED: Seed = Seed::TEST;
-const TIMEOUTS: [u32; FlowState::LIMIT] = [0, 60, 900, 120, 10, 300, 0, 0];
+/// The timeout class of every flow here, whose timeouts are the defaults in seconds.
+const CLASS: u8 = 7;
 
 fn table(buckets: usize) -> Box<[Bucket<Entry4>]> {
     (0..buckets).map(|_| Bucket::default()).collect()
@@ -36,12 +38,22 @@ fn flow(n: u32, backend: u32, state: FlowState) -> NewFlow<FlowKey4> {
     NewFlow {
         key,
         hash: key.hash(&SEED),
-        backend,
+        target: Target::Backend(backend),
         state,
+        class: CLASS,
     }
 }
 
 fn at(now: u64) -> Clock<'static> {
+    static TIMEOUTS: LazyLock<TimeoutTable> = LazyLock::new(|| {
+        let table = TimeoutTable::default();
+        let mut timeouts = [0; FlowState::LIMIT];
+        for state in FlowState::ALL {
+            timeouts[state as usize] = state.default_timeout();
+        }
+        table.set_class(CLASS, &timeouts);
+        table
+    });
     Clock {
         now,
         timeouts: &TIMEOUTS,
@@ -64,11 +76,14 @@ fn live(table: &[Bucket<Entry4>]) -> Vec<Snapshot<FlowKey4>> {
 fn what_is_inserted_is_found_with_its_backend_and_state() {
     let table = table(64);
     assert_eq!(
-        insert(&*table, &flow(1, 42, FlowState::SynReceived), &at(1000)),
+        insert(&*table, &flow(1, 42, FlowState::SynRecv), &at(1000)),
         Insertion::Inserted
     );
     let control = get(&table, 1).unwrap();
-    assert_eq!((control.backend(), control.state()), (42, FlowState::SynReceived));
+    assert_eq!(
+        (control.backend(), control.state()),
+        (Some(42), FlowState::SynRecv)
+    );
     assert!(get(&table, 2).is_none());
 }
 
@@ -79,7 +94,7 @@ fn inserting_twice_keeps_the_first_backend() {
     let Insertion::Existing(control) = insert(&*table, &flow(1, 43, FlowState::Established), &at(0)) else {
         panic!("the flow stands there already");
     };
-    assert_eq!(control.backend(), 42);
+    assert_eq!(control.backend(), Some(42));
     assert_eq!(live(&table).len(), 1);
 }
 
@@ -98,7 +113,7 @@ fn a_removed_flow_is_gone_and_its_place_is_used_again() {
         insert(&*table, &flow(1, 43, FlowState::Established), &at(0)),
         Insertion::Inserted
     );
-    assert_eq!(get(&table, 1).unwrap().backend(), 43);
+    assert_eq!(get(&table, 1).unwrap().backend(), Some(43));
 }
 
 /// Two buckets take eight flows; the ninth costs the cheapest of them its place.
@@ -107,11 +122,11 @@ fn a_full_table_evicts_by_worth_and_then_by_silence() {
     let states = [
         (FlowState::Established, 990),
         (FlowState::Established, 980),
-        (FlowState::Datagram, 990),
-        (FlowState::Datagram, 900),
+        (FlowState::Udp, 990),
+        (FlowState::Udp, 900),
         (FlowState::FinWait, 990),
-        (FlowState::SynReceived, 999),
-        (FlowState::SynReceived, 998),
+        (FlowState::SynRecv, 999),
+        (FlowState::SynRecv, 998),
         (FlowState::Close, 900),
     ];
     let table = table(2);
@@ -169,7 +184,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     let state = prop_oneof![
         Just(FlowState::Established),
         Just(FlowState::FinWait),
-        Just(FlowState::SynReceived)
+        Just(FlowState::SynRecv)
     ];
     prop_oneof![
         (0..64u32, any::<u32>()).prop_map(|(n, backend)| Operation::Insert(n, backend)),
@@ -191,7 +206,7 @@ proptest! {
                     match model.get(&n) {
                         Some(&(present, _)) => {
                             let Insertion::Existing(control) = outcome else { panic!("{outcome:?}") };
-                            prop_assert_eq!(control.backend(), present);
+                            prop_assert_eq!(control.backend(), Some(present));
                         }
                         None => {
                             prop_assert_eq!(outcome, Insertion::Inserted);
@@ -213,7 +228,7 @@ proptest! {
             }
             for (&n, &(backend, state)) in &model {
                 let control = get(&table, n).expect("in the model, so in the table");
-                prop_assert_eq!((control.backend(), control.state()), (backend, state));
+                prop_assert_eq!((control.backend(), control.state()), (Some(backend), state));
             }
             prop_assert_eq!(live(&table).len(), model.len());
         }
@@ -226,14 +241,14 @@ proptest! {
         for (now, n) in (0..).zip(keys) {
             let outcome = insert(&*table, &flow(n, n + 7, FlowState::Established), &at(now));
             prop_assert_ne!(outcome, Insertion::Contended);
-            prop_assert_eq!(get(&table, n).map(Control::backend), Some(n + 7));
+            prop_assert_eq!(get(&table, n).and_then(Control::backend), Some(n + 7));
             let mut held: Vec<_> = live(&table).iter().map(|s| s.key.words[0] as u32).collect();
             held.sort_unstable();
             let all = held.len();
             held.dedup();
             prop_assert_eq!(held.len(), all, "a flow stands twice");
             for snapshot in live(&table) {
-                prop_assert_eq!(snapshot.control.backend(), snapshot.key.words[0] as u32 + 7);
+                prop_assert_eq!(snapshot.control.backend(), Some(snapshot.key.words[0] as u32 + 7));
             }
         }
     }
@@ -262,12 +277,12 @@ fn several_writers_never_mix_flows_up_and_leave_none_twice() {
                             if let Insertion::Existing(control) =
                                 insert(&**table, &new, &at(u64::from(round)))
                             {
-                                assert_eq!(control.backend() & 0xFFFF, n);
+                                assert_eq!(control.backend().unwrap() & 0xFFFF, n);
                             }
                         }
                         2 => {
                             if let Some(control) = get(table, n) {
-                                assert_eq!(control.backend() & 0xFFFF, n);
+                                assert_eq!(control.backend().unwrap() & 0xFFFF, n);
                                 found.fetch_add(1, Ordering::Relaxed);
                             }
                         }
@@ -335,7 +350,7 @@ fn a_race_for_one_flow_has_one_winner() {
                 .iter()
                 .find(|(_, outcome)| matches!(outcome, Insertion::Inserted)),
         ) {
-            assert_eq!(left.control.backend(), *thread);
+            assert_eq!(left.control.backend(), Some(*thread));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ethernet II with up to two VLAN tags (IEEE 802.1Q, 802.1ad).
 
-use super::{Frame, window::forget};
-use crate::reason::Reason;
+use super::Frame;
+use crate::{reason::Reason, verifier::forget};
 
 /// VLAN tags that the parser steps over.
 pub const MAX_VLAN_TAGS: usize = 2;

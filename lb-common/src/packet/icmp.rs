@@ -1,6 +1,6 @@
 //! ICMP (RFC 792, RFC 4443): echo requests, which the director answers, and errors, which belong to a flow.
 
-use super::{Frame, protocol};
+use super::Frame;
 
 /// Type of an echo request over IPv4; the reply's is 0.
 pub const ECHO_REQUEST_V4: u8 = 8;
@@ -22,12 +22,9 @@ pub enum Icmp {
 }
 
 impl Icmp {
-    /// What the IPv4 payload at `offset`, `length` bytes long, is.
+    /// What the ICMP message at `offset`, `length` bytes long, is.
     #[inline(always)]
-    pub fn of_v4<F: Frame + ?Sized>(frame: &F, protocol: u8, offset: usize, length: usize) -> Option<Self> {
-        if protocol != protocol::ICMP {
-            return None;
-        }
+    pub fn of_v4<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Option<Self> {
         match kind_and_code(frame, offset, length)? {
             (ECHO_REQUEST_V4, 0) => Some(Self::EchoRequest),
             (3 | 11 | 12, _) => Some(Self::Error),
@@ -35,12 +32,9 @@ impl Icmp {
         }
     }
 
-    /// What the IPv6 payload at `offset`, `length` bytes long, is.
+    /// What the ICMPv6 message at `offset`, `length` bytes long, is.
     #[inline(always)]
-    pub fn of_v6<F: Frame + ?Sized>(frame: &F, protocol: u8, offset: usize, length: usize) -> Option<Self> {
-        if protocol != protocol::ICMPV6 {
-            return None;
-        }
+    pub fn of_v6<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Option<Self> {
         match kind_and_code(frame, offset, length)? {
             (ECHO_REQUEST_V6, 0) => Some(Self::EchoRequest),
             (1..=4, _) => Some(Self::Error),
@@ -63,25 +57,23 @@ fn kind_and_code<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> 
 mod tests {
     use super::*;
 
-    fn v4(bytes: &[u8], protocol: u8, length: usize) -> Option<Icmp> {
-        Icmp::of_v4(bytes, protocol, 1, length)
+    fn v4(bytes: &[u8], length: usize) -> Option<Icmp> {
+        Icmp::of_v4(bytes, 1, length)
     }
 
-    fn v6(bytes: &[u8], protocol: u8, length: usize) -> Option<Icmp> {
-        Icmp::of_v6(bytes, protocol, 1, length)
+    fn v6(bytes: &[u8], length: usize) -> Option<Icmp> {
+        Icmp::of_v6(bytes, 1, length)
     }
 
     #[test]
-    fn only_a_whole_message_of_the_right_family_counts() {
+    fn only_a_whole_message_counts() {
         let ping4 = [0xEE, 8, 0, 0xF7, 0xFE, 0, 1, 0, 0];
         let ping6 = [0xEE, 128, 0, 0, 0, 0, 1, 0, 0];
-        assert_eq!(v4(&ping4, protocol::ICMP, 8), Some(Icmp::EchoRequest));
-        assert_eq!(v6(&ping6, protocol::ICMPV6, 8), Some(Icmp::EchoRequest));
-        assert_eq!(v4(&ping4, protocol::ICMPV6, 8), None, "of the other family");
-        assert_eq!(v6(&ping6, protocol::ICMP, 8), None, "of the other family");
-        assert_eq!(v4(&ping4, protocol::ICMP, 7), None, "in the frame's padding");
-        assert_eq!(v6(&ping6, protocol::ICMPV6, 7), None, "in the frame's padding");
-        assert_eq!(v4(&ping4[..8], protocol::ICMP, 8), None, "cut off");
+        assert_eq!(v4(&ping4, 8), Some(Icmp::EchoRequest));
+        assert_eq!(v6(&ping6, 8), Some(Icmp::EchoRequest));
+        assert_eq!(v4(&ping4, 7), None, "in the frame's padding");
+        assert_eq!(v6(&ping6, 7), None, "in the frame's padding");
+        assert_eq!(v4(&ping4[..8], 8), None, "cut off");
     }
 
     #[test]
@@ -94,13 +86,13 @@ mod tests {
                     (3 | 11 | 12, _) => Some(Icmp::Error),
                     _ => None,
                 };
-                assert_eq!(v4(&message, protocol::ICMP, 8), expected, "{kind} {code}");
+                assert_eq!(v4(&message, 8), expected, "{kind} {code}");
                 let expected = match (kind, code) {
                     (128, 0) => Some(Icmp::EchoRequest),
                     (1..=4, _) => Some(Icmp::Error),
                     _ => None,
                 };
-                assert_eq!(v6(&message, protocol::ICMPV6, 8), expected, "{kind} {code}");
+                assert_eq!(v6(&message, 8), expected, "{kind} {code}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791).
 
-use super::{Frame, Window, window::forget};
-use crate::{checksum, reason::Reason};
+use super::{Frame, Window};
+use crate::{checksum, reason::Reason, verifier::forget};
 
 /// Header length without options, in bytes.
 const FIXED: usize = 20;

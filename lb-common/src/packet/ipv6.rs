@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200).
 
-use super::{Frame, Window, protocol, window::forget};
-use crate::reason::Reason;
+use super::{Frame, Window, protocol};
+use crate::{reason::Reason, verifier::forget};
 
 /// Extension headers that the parser follows before it gives up.
 pub const MAX_EXTENSIONS: usize = 6;

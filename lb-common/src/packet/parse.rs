@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    EtherType, Ethernet, FlowKey, FlowKey4, FlowKey6, Frame, Icmp, Ipv4, Ipv6, TcpFlags, Transport,
+    EtherType, Ethernet, FlowKey, FlowKey4, FlowKey6, Frame, Icmp, Ipv4, Ipv6, TcpFlags, Transport, protocol,
     quoted_flow4, quoted_flow6,
 };
 use crate::reason::Reason;
@@ -48,12 +48,14 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
             vip(IpAddr::V4(Ipv4Addr::from(ip.destination().to_ne_bytes())))?;
             unicast(&ethernet)?;
             let (offset, length) = ip.validate(frame)?;
-            match Icmp::of_v4(frame, ip.protocol(), offset, length) {
-                Some(Icmp::EchoRequest) => return Err(Reason::EchoAnswered),
-                Some(Icmp::Error) => {
-                    return quoted_flow4(frame, ip.destination(), offset, length).map(Parsed::error);
-                }
-                None => {}
+            if ip.protocol() == protocol::ICMP {
+                return match Icmp::of_v4(frame, offset, length) {
+                    Some(Icmp::EchoRequest) => Err(Reason::EchoAnswered),
+                    Some(Icmp::Error) => {
+                        quoted_flow4(frame, ip.destination(), offset, length).map(Parsed::error)
+                    }
+                    None => Err(Reason::OtherProtocol),
+                };
             }
             let transport = Transport::parse(frame, ip.protocol(), offset, length)?;
             let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
@@ -68,13 +70,15 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
             vip(FlowKey::from(FlowKey6::new(ip.source(), ip.destination(), 0, 0)).destination)?;
             unicast(&ethernet)?;
             let payload = ip.validate(frame)?;
-            match Icmp::of_v6(frame, payload.protocol, payload.offset, payload.length) {
-                Some(Icmp::EchoRequest) => return Err(Reason::EchoAnswered),
-                Some(Icmp::Error) => {
-                    return quoted_flow6(frame, ip.destination(), payload.offset, payload.length)
-                        .map(Parsed::error);
-                }
-                None => {}
+            if payload.protocol == protocol::ICMPV6 {
+                return match Icmp::of_v6(frame, payload.offset, payload.length) {
+                    Some(Icmp::EchoRequest) => Err(Reason::EchoAnswered),
+                    Some(Icmp::Error) => {
+                        quoted_flow6(frame, ip.destination(), payload.offset, payload.length)
+                            .map(Parsed::error)
+                    }
+                    None => Err(Reason::OtherProtocol),
+                };
             }
             let transport = Transport::parse(frame, payload.protocol, payload.offset, payload.length)?;
             let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);

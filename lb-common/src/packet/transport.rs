@@ -26,6 +26,13 @@ impl TcpFlags {
         Self(bits)
     }
 
+    /// The flags as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// FIN is set.
     #[inline(always)]
     #[must_use]

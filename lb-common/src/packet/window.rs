@@ -51,41 +51,6 @@ unsafe fn load<T: Copy>(pointer: *const u8) -> T {
     }
 }
 
-/// `value`, of which the verifier is to forget everything but that it is at most `MASK`.
-///
-/// The verifier follows each value that an offset may have on its own through all that comes after: three link headers
-/// times eleven lengths of options times … Behind this function they are one state again. To it, the exclusive or of two
-/// registers is unknown even where one is a copy of the other; `noise` must be a number that it cannot know, such as an
-/// address from the packet.
-#[inline(always)]
-#[must_use]
-pub(super) fn forget<const MASK: u64>(value: usize, noise: u32) -> usize {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut forgotten = u64::from(noise);
-        // SAFETY: arithmetic on registers.
-        unsafe {
-            core::arch::asm!(
-                "{forgotten} ^= {noise}",
-                "{forgotten} ^= {value}",
-                "{forgotten} &= {mask}",
-                forgotten = inout(reg) forgotten,
-                noise = in(reg) u64::from(noise),
-                value = in(reg) value,
-                mask = const MASK,
-                options(pure, nomem, nostack),
-            );
-        }
-        forgotten as usize
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        let _ = noise;
-        debug_assert!(value as u64 <= MASK);
-        value
-    }
-}
-
 impl<const N: usize> Window<'_, N> {
     /// A window onto the `N` bytes at `start`.
     ///

@@ -22,7 +22,7 @@ use super::{
     lines::Lines,
     query::{EventFilter, FlowFilter},
     routes::path,
-    types::{BackendView, ErrorView, FlowCount, FlowView, ServiceView, StatsView, StatusView},
+    types::{BackendView, ErrorView, FlowCount, FlowView, HaView, ServiceView, StatsView, StatusView},
 };
 use crate::{core::event::Record, notify::ReceiverView};
 
@@ -141,6 +141,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn stats(&self) -> Result<StatsView, ClientError> {
         self.get(path::STATS).await
+    }
+
+    /// The director's part in the pair.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ha(&self) -> Result<HaView, ClientError> {
+        self.get(path::HA).await
     }
 
     /// How many flows match.

@@ -9,6 +9,7 @@
 //! | `/v1/services` | array of [`types::ServiceView`] |
 //! | `/v1/backends` | array of [`types::BackendView`] |
 //! | `/v1/stats` | [`types::StatsView`] |
+//! | `/v1/ha` | [`types::HaView`] |
 //! | `/v1/flows` | [`types::FlowView`]s, one a line; parameters as in [`query::FlowFilter`] |
 //! | `/v1/flows/count` | [`types::FlowCount`]; the same parameters |
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |

@@ -9,7 +9,7 @@ use std::{net::IpAddr, ops::ControlFlow, sync::Arc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::types::{BackendView, FlowView, ServiceView, StateName, StatsView, StatusView};
+use super::types::{BackendView, FlowView, HaView, ServiceView, StateName, StatsView, StatusView};
 use crate::{
     core::event::{Filter, Pattern, PatternError, Severity},
     notify::Journal,
@@ -29,6 +29,8 @@ pub enum Query {
     Backends(oneshot::Sender<Vec<BackendView>>),
     /// Counters and tables.
     Stats(oneshot::Sender<StatsView>),
+    /// This director's part in the pair.
+    Ha(oneshot::Sender<HaView>),
 }
 
 /// The two ends of the way to the daemon's loop.
@@ -131,7 +133,7 @@ impl FlowFilter {
 
 #[cfg(test)]
 mod tests {
-    use lb_common::tcp_state::FlowState;
+    use lb_common::flow_state::FlowState;
 
     use super::*;
     use crate::core::model::Protocol;

@@ -19,7 +19,7 @@ use super::{
     dump, follow,
     query::{EventFilter, FlowFilter, FlowSource, Query, Sources},
     server::Bounds,
-    types::{BackendView, ErrorView, FlowCount, ServiceView, StatsView, StatusView},
+    types::{BackendView, ErrorView, FlowCount, HaView, ServiceView, StatsView, StatusView},
 };
 use crate::notify::{Journal, ReceiverView};
 
@@ -29,6 +29,7 @@ pub(super) mod path {
     pub(in crate::api) const SERVICES: &str = "/v1/services";
     pub(in crate::api) const BACKENDS: &str = "/v1/backends";
     pub(in crate::api) const STATS: &str = "/v1/stats";
+    pub(in crate::api) const HA: &str = "/v1/ha";
     pub(in crate::api) const FLOWS: &str = "/v1/flows";
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
     pub(in crate::api) const EVENTS: &str = "/v1/events";
@@ -60,6 +61,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::SERVICES, get(services))
         .route(path::BACKENDS, get(backends))
         .route(path::STATS, get(stats))
+        .route(path::HA, get(ha))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
         .route(path::EVENTS, get(events))
@@ -105,8 +107,8 @@ impl ApiError {
     const fn hint(&self) -> &'static str {
         match self {
             Self::NotFound(_) => {
-                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/flows, /v1/flows/count, /v1/events or \
-                 /v1/events/receivers"
+                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/flows, /v1/flows/count, \
+                 /v1/events or /v1/events/receivers"
             }
             Self::WrongMethod { .. } => "use GET",
             Self::BadParameters(_) => {
@@ -168,6 +170,10 @@ async fn services(State(daemon): State<Daemon>) -> Result<Json<Vec<ServiceView>>
 
 async fn backends(State(daemon): State<Daemon>) -> Result<Json<Vec<BackendView>>, ApiError> {
     daemon.ask(Query::Backends).await
+}
+
+async fn ha(State(daemon): State<Daemon>) -> Result<Json<HaView>, ApiError> {
+    daemon.ask(Query::Ha).await
 }
 
 async fn stats(State(daemon): State<Daemon>) -> Result<Json<StatsView>, ApiError> {

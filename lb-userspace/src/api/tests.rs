@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
+use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
@@ -90,6 +90,13 @@ fn backend() -> BackendView {
         new_flows: 2,
         packets: 3,
         bytes: 4,
+    }
+}
+
+fn ha() -> HaView {
+    HaView {
+        director: "a".into(),
+        ..HaView::default()
     }
 }
 
@@ -200,6 +207,7 @@ impl Server {
                         (_, Query::Services(sender)) => sender.send(vec![service()]).unwrap(),
                         (_, Query::Backends(sender)) => sender.send(vec![backend(); 3]).unwrap(),
                         (_, Query::Stats(sender)) => sender.send(stats()).unwrap(),
+                        (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                     }
                 }
             };
@@ -271,6 +279,7 @@ async fn everything_arrives_as_it_was_sent() {
     assert_eq!(client.services().await.unwrap(), [service()]);
     assert_eq!(client.backends().await.unwrap(), vec![backend(); 3]);
     assert_eq!(client.stats().await.unwrap(), stats());
+    assert_eq!(client.ha().await.unwrap(), ha());
     let all: Vec<_> = (0..5000).map(flow).collect();
     assert_eq!(collect(&client, &FlowFilter::default()).await.unwrap(), all);
 }

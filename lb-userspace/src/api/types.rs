@@ -3,6 +3,8 @@
 //! Fields are only ever added; a name once given keeps its meaning and unit. Counters run since the datapath was first
 //! started: a restart of the daemon does not set them back.
 
+mod ha;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -13,11 +15,12 @@ use std::{
 
 use lb_common::{
     abi::Event,
+    flow_state::FlowState,
     reason::{self, Reason},
-    tcp_state::FlowState,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
 use crate::core::{
     model::{Forward, Protocol, Scheduler},
     seal::Authentication,
@@ -210,7 +213,7 @@ pub struct StateName(pub FlowState);
 
 /// The text is not the name of a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no state of a flow: expected syn_recv, established, fin_wait, close or datagram")]
+#[error("`{0}` is no state of a flow: expected {names}", names = FlowState::ALL.map(FlowState::name).join(", "))]
 pub struct UnknownState(String);
 
 impl fmt::Display for StateName {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser as _};
-use lb_common::tcp_state::FlowState;
+use lb_common::flow_state::FlowState;
 
 use super::{
     CliError, Exit, Show, backend,

@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod exit;
 mod flow;
+mod ha;
 mod import;
 mod key;
 mod prefix;
@@ -71,6 +72,8 @@ enum Object {
     Backend(backend::Arguments),
     /// Flows: the connections there are now.
     Flow(flow::Arguments),
+    /// The pair: who holds the VIPs, why, and since when.
+    Ha(ha::Arguments),
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
     /// Events: what happened, to whom, and why.
@@ -139,6 +142,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Service(arguments) => service::run(arguments, &client, show).await,
         Object::Backend(arguments) => backend::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
+        Object::Ha(arguments) => ha::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),

@@ -1,6 +1,9 @@
 //! `tandem stats`
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
 
 use clap::Args;
 
@@ -11,7 +14,7 @@ use super::{
 };
 use crate::api::{
     Client,
-    types::{Family, Fate, StatsView},
+    types::{Family, Fate, StateName, StatsView},
 };
 
 #[derive(Debug, Args)]
@@ -50,22 +53,23 @@ fn render(stats: &StatsView, all: bool, out: &mut impl Write) -> io::Result<()> 
     events(stats, all).flush(out)
 }
 
+/// A row a table; a column for each state in which there are flows.
 fn tables(stats: &StatsView) -> Table {
-    let states = stats
-        .tables
-        .first()
-        .map(|table| &*table.by_state)
-        .unwrap_or_default();
+    let counts = || stats.tables.iter().flat_map(|table| &table.by_state);
+    let states: BTreeSet<StateName> = counts()
+        .filter(|count| count.flows > 0)
+        .map(|count| count.state)
+        .collect();
     let columns = [
         words("TABLE"),
         numbers("PLACES"),
         numbers("FLOWS"),
         numbers("FULL"),
     ];
-    let states = states
+    let headings = states
         .iter()
-        .map(|count| numbers(count.state.to_string().to_uppercase()));
-    let mut table = Table::new(columns.into_iter().chain(states));
+        .map(|state| numbers(state.to_string().to_uppercase()));
+    let mut table = Table::new(columns.into_iter().chain(headings));
     for of_family in &stats.tables {
         let full = of_family.flows as f64 / of_family.places.max(1) as f64;
         let mut row = vec![
@@ -77,7 +81,11 @@ fn tables(stats: &StatsView) -> Table {
             units::count(of_family.flows),
             units::percent(full),
         ];
-        row.extend(of_family.by_state.iter().map(|count| units::count(count.flows)));
+        let shown = of_family
+            .by_state
+            .iter()
+            .filter(|count| states.contains(&count.state));
+        row.extend(shown.map(|count| units::count(count.flows)));
         table.row(row);
     }
     table

@@ -2,13 +2,18 @@
 //! types.
 
 mod events;
+pub(super) mod instance;
+mod timeouts;
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-pub(super) use self::events::{Events, Hook, Mail, Webhook};
+pub(super) use self::{
+    events::{Events, Hook, Mail, Webhook},
+    timeouts::Timeouts,
+};
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
 use crate::core::{model, seal::Authentication};
 
@@ -24,6 +29,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) events: Events,
+    #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
+    pub(super) instances: Vec<instance::Instance>,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub(super) services: Vec<Service>,
 }
@@ -65,6 +72,7 @@ pub(super) struct Service {
     pub(super) scheduler: Option<model::Scheduler>,
     pub(super) forward: Option<model::Forward>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
 }
@@ -96,6 +104,7 @@ impl From<&model::Config> for File {
             cluster,
             limits,
             events,
+            instances,
             services,
         } = config;
         Self {
@@ -112,6 +121,7 @@ impl From<&model::Config> for File {
                 slots: size(limits.slots),
             },
             events: Events::from(events),
+            instances: instances.iter().map(instance::Instance::from).collect(),
             services: services.iter().map(Service::from).collect(),
         }
     }
@@ -137,6 +147,7 @@ impl From<&model::Service> for Service {
             scheduler: Some(service.scheduler),
             forward: Some(service.forward),
             table_size: Some(unplaced(service.table_size.into())),
+            timeouts: Some((&service.timeouts).into()),
             backends: service.backends.iter().map(Backend::from).collect(),
         }
     }

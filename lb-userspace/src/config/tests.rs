@@ -1,12 +1,16 @@
 //! The module as its callers see it.
 
+mod instances;
+
 use std::{
     collections::BTreeSet,
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use lb_common::flow_state::FlowState;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -16,6 +20,7 @@ use crate::core::model::{
     Protocol, Scheduler, Service,
 };
 use crate::core::seal::{Authentication, MAX_KEYS};
+use crate::core::timeouts::Timeouts;
 
 const HOST: &str = "lb1";
 
@@ -101,6 +106,7 @@ fn defaults() {
             slots: 1 << 22,
         },
         events: event::Settings::default(),
+        instances: Vec::new(),
         services: vec![Service {
             name: "web".to_owned(),
             frontends: vec![Frontend {
@@ -110,6 +116,7 @@ fn defaults() {
             }],
             scheduler: Scheduler::Maglev,
             forward: Forward::Dr,
+            timeouts: Timeouts::default(),
             table_size: DEFAULT_TABLE_SIZE,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
@@ -344,7 +351,7 @@ fn receiver((index, &(kind, full, number)): (usize, &(u32, bool, u32))) -> event
         severity: Some(Severity::ALL[number as usize % 4]),
         ..Filter::default()
     };
-    let time = std::time::Duration::from_millis(u64::from(number) + 1000);
+    let time = Duration::from_millis(u64::from(number) + 1000);
     let file = |name: &str| full.then(|| name.into());
     match kind {
         0 => Receiver::Hook(Hook {
@@ -417,6 +424,16 @@ fn cluster() -> impl Strategy<Value = Option<Cluster>> {
 }
 
 prop_compose! {
+    fn timeouts()(milliseconds in vec(1000..=604_800_000_u64, 3)) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        for (state, timeout) in [FlowState::Established, FlowState::Udp, FlowState::LastAck].into_iter().zip(milliseconds) {
+            timeouts.set(state, Duration::from_millis(timeout));
+        }
+        timeouts
+    }
+}
+
+prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
         names in vec(name(), 1..4),
@@ -426,7 +443,9 @@ prop_compose! {
         limits in (1024..=1_u32 << 26, 1024..=1_u32 << 26, 100..=1_u32 << 16, (1_u32 << 23)..=1_u32 << 26),
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
         keep in 16_u16..,
+        timeouts in [timeouts(), timeouts()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
+        instances in instances::instances(),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573])), 0..4),
     ) -> Config {
         let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
@@ -444,11 +463,13 @@ prop_compose! {
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
+            instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduler: Scheduler::Maglev,
                 forward: Forward::Dr,
+                timeouts: timeouts[index % 2].clone(),
                 table_size,
                 backends,
             }).collect(),

@@ -8,10 +8,12 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod event;
+pub mod ha;
 pub mod maglev;
 pub mod model;
 pub mod neighbour;
 pub mod plan;
 pub mod seal;
 pub mod slots;
+pub mod timeouts;
 pub mod vrrp;

@@ -9,7 +9,13 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::{flows::Flows, identity::Identity, links::Links, vips::Vips};
+use super::{
+    flows::Flows,
+    ha::{self, Ha, HaError},
+    identity::Identity,
+    links::Links,
+    vips::Vips,
+};
 use crate::{
     config::KeyFileError,
     core::{
@@ -41,6 +47,9 @@ pub enum DirectorError {
         /// Why.
         source: NoSpace,
     },
+    /// The pair.
+    #[error(transparent)]
+    Ha(#[from] HaError),
     /// The keys of the cluster.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -80,6 +89,8 @@ pub(super) struct Director {
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
     pub(super) vips: Vips,
+    /// Where there are instances, they hold the VIPs.
+    pub(super) ha: Option<Ha>,
     /// When the daemon began.
     pub(super) opened: Instant,
     /// Where the configuration came from.
@@ -118,7 +129,13 @@ impl Director {
         // The directors of a cluster have the same.
         let [key, ..] = kernel.settings().schedule_seed.words();
         Ok(Self {
-            planner: Planner::new(key, sizes.services, sizes.backends, &inventory),
+            planner: Planner::new(
+                key,
+                kernel.clock().hz(),
+                sizes.services,
+                sizes.backends,
+                &inventory,
+            ),
             links: Links::inherit(&inventory),
             census: Census::default(),
             census_at: None,
@@ -127,6 +144,7 @@ impl Director {
             config,
             identity,
             vips,
+            ha: None,
             opened: Instant::now(),
             source,
             flows: Arc::new(Flows::new(&kernel)),
@@ -195,6 +213,9 @@ impl Director {
         if config.limits != self.config.limits {
             return Err(DirectorError::Limits);
         }
+        if !config.instances.is_empty() {
+            ha::ensure_allowed()?;
+        }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
         if let Err(error) = self.apply(&self.desired(&config)) {
@@ -213,8 +234,7 @@ impl Director {
         self.behind = None;
         self.kernel.keep();
         self.flows.set_names(self.names());
-        self.hold_vips().await;
-        Ok(())
+        self.hold_vips().await
     }
 
     fn apply(&mut self, desired: &Desired) -> Result<(), DirectorError> {
@@ -248,6 +268,7 @@ impl Director {
             name: service.name.clone(),
             frontends: service.frontends.clone(),
             table_size: service.table_size,
+            timeouts: service.timeouts.clone(),
             backends: service
                 .backends
                 .iter()
@@ -290,6 +311,7 @@ impl Director {
         let [key, ..] = self.kernel.settings().schedule_seed.words();
         self.planner = Planner::new(
             key,
+            self.kernel.clock().hz(),
             sizes.services,
             sizes.backends,
             &self.kernel.tables.inventory(),
@@ -362,8 +384,28 @@ impl Director {
         }
     }
 
+    /// Has the VIPs held: by the pair, or else always.
+    async fn hold_vips(&mut self) -> Result<(), DirectorError> {
+        if let Some(ha) = self.ha.take_if(|ha| !ha.suits(&self.config)) {
+            // Their VIPs are gone before others are added: they look alike.
+            ha.stop().await;
+        }
+        if self.config.instances.is_empty() {
+            self.hold_always().await;
+            return Ok(());
+        }
+        match &self.ha {
+            Some(ha) => ha.configure(&self.config)?,
+            None => {
+                self.vips.release().await;
+                self.ha = Some(Ha::start(&self.config, self.events.clone())?);
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the VIPs on the interface, if that is our task, and tells the network.
-    pub(super) async fn hold_vips(&mut self) {
+    async fn hold_always(&mut self) {
         let Some(interface) = self.config.director.interfaces.first() else {
             return;
         };
@@ -375,16 +417,26 @@ impl Director {
         self.vips.hold(interface, &wanted).await;
     }
 
-    /// Puts back what is missing of the VIPs.
+    /// Puts back what is missing of the VIPs that are always held.
     pub(super) async fn keep_vips(&mut self) {
         if let Some(interface) = self.config.director.interfaces.first() {
             self.vips.keep(interface).await;
         }
     }
 
+    /// Gives up the VIPs that the pair holds.
+    pub(super) async fn leave_pair(&mut self) {
+        if let Some(ha) = self.ha.take() {
+            ha.stop().await;
+        }
+    }
+
     /// Takes note of a census.
     pub(super) fn note_census(&mut self, census: Census) -> Result<(), DirectorError> {
-        let steps = self.planner.census(|backend| census.of_backend(backend) > 0);
+        let steps = self.planner.census(
+            |backend| census.of_backend(backend) > 0,
+            |class| census.of_class(class) > 0,
+        );
         self.census = census;
         self.census_at = Some(Instant::now());
         self.execute(&steps)?;

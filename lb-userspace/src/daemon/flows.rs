@@ -11,9 +11,9 @@ use std::{
 };
 
 use lb_common::{
+    abi::TimeoutTable,
     flow_table::{Bucket, Clock, Entry, Entry4, Entry6, Snapshot},
     packet::{FlowKey, protocol},
-    tcp_state::FlowState,
 };
 
 use crate::{
@@ -40,7 +40,7 @@ pub(super) type Names = HashMap<u32, BackendName>;
 pub(super) struct Flows {
     v4: Arc<Region<Bucket<Entry4>>>,
     v6: Arc<Region<Bucket<Entry6>>>,
-    timeouts: [u32; FlowState::LIMIT],
+    timeouts: Arc<Region<TimeoutTable>>,
     hz: u32,
     /// Jiffies, as of the daemon's latest tick.
     now: AtomicU64,
@@ -52,7 +52,7 @@ impl Flows {
         Self {
             v4: Arc::clone(&kernel.tables.flows_v4),
             v6: Arc::clone(&kernel.tables.flows_v6),
-            timeouts: kernel.settings().timeouts,
+            timeouts: Arc::clone(&kernel.tables.timeouts),
             hz: kernel.clock().hz(),
             now: AtomicU64::new(0),
             names: RwLock::default(),
@@ -83,8 +83,8 @@ impl Flows {
         };
         let seconds = |jiffies: u64| jiffies / u64::from(self.hz.max(1));
         let idle = u64::from(clock.idle(flow.last_seen));
-        let timeout = u64::from(clock.timeouts[flow.control.state_index()]);
-        let backend = names.get(&flow.control.backend());
+        let timeout = u64::from(clock.timeouts.of(flow.control));
+        let backend = flow.control.backend().and_then(|number| names.get(&number));
         Some(FlowView {
             protocol,
             client: SocketAddr::new(key.source, key.source_port),
@@ -111,7 +111,7 @@ impl Flows {
     {
         let clock = Clock {
             now: self.now.load(Ordering::Relaxed),
-            timeouts: &self.timeouts,
+            timeouts: &self.timeouts[0],
         };
         let living = table
             .iter()

@@ -4,6 +4,8 @@ mod args;
 mod director;
 mod failure;
 mod flows;
+mod ha;
+mod holder;
 mod identity;
 mod links;
 mod state;
@@ -33,6 +35,7 @@ use tracing::{info, warn};
 pub use self::args::Args;
 pub use self::director::DirectorError;
 pub use self::failure::DaemonError;
+pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 use self::{director::Director, survey::Survey, vips::Vips};
@@ -183,6 +186,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     };
     let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
+    daemon.director.leave_pair().await;
     api.abort();
     outcome
 }
@@ -197,6 +201,7 @@ impl Daemon {
             let [terminate, interrupt] = &mut self.signals.stop;
             tokio::select! {
                 change = self.monitor.next() => self.note(change?)?,
+                error = ha::ended(&mut self.director.ha) => return Err(error.into()),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 census = self.survey.finished() => {

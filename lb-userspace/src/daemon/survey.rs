@@ -3,18 +3,18 @@
 use std::{future::pending, sync::Arc};
 
 use lb_common::{
+    abi::TimeoutTable,
     flow_table::{Bucket, Clock, Entry4, Entry6},
-    tcp_state::FlowState,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::datapath::{Census, Kernel, Region, census};
+use crate::datapath::{Census, Holders, Kernel, Region, census};
 
 /// Takes one census at a time on a thread of its own.
 pub(super) struct Survey {
     flows_v4: Arc<Region<Bucket<Entry4>>>,
     flows_v6: Arc<Region<Bucket<Entry6>>>,
-    timeouts: [u32; FlowState::LIMIT],
+    timeouts: Arc<Region<TimeoutTable>>,
     backends: usize,
     running: Option<JoinHandle<Census>>,
 }
@@ -24,7 +24,7 @@ impl Survey {
         Self {
             flows_v4: Arc::clone(&kernel.tables.flows_v4),
             flows_v6: Arc::clone(&kernel.tables.flows_v6),
-            timeouts: kernel.settings().timeouts,
+            timeouts: Arc::clone(&kernel.tables.timeouts),
             backends: kernel.tables.backends.len(),
             running: None,
         }
@@ -36,16 +36,19 @@ impl Survey {
             return;
         }
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
-        let (timeouts, backends) = (self.timeouts, self.backends);
+        let (timeouts, backends) = (Arc::clone(&self.timeouts), self.backends);
         self.running = Some(spawn_blocking(move || {
             let clock = Clock {
                 now: jiffies,
-                timeouts: &timeouts,
+                timeouts: &timeouts[0],
             };
-            let mut backends = vec![0; backends];
-            let v4 = census(&flows_v4, &clock, &mut backends);
-            let v6 = census(&flows_v6, &clock, &mut backends);
-            Census { v4, v6, backends }
+            let mut holders = Holders {
+                backends: vec![0; backends],
+                ..Holders::default()
+            };
+            let v4 = census(&flows_v4, &clock, &mut holders);
+            let v6 = census(&flows_v6, &clock, &mut holders);
+            Census { v4, v6, holders }
         }));
     }
 

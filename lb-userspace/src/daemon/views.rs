@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lb_common::{abi::Event, reason::Reason, tcp_state::FlowState};
+use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tracing::warn;
 
 use super::{
@@ -12,8 +12,8 @@ use super::{
 use crate::{
     api::query::Query,
     api::types::{
-        BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, ReasonView,
-        ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
+        BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView,
+        ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
     core::{
         model::{Backend, Service},
@@ -49,6 +49,13 @@ impl Director {
             Query::Services(to) => self.services().map(|view| drop(to.send(view))),
             Query::Backends(to) => self.backends().map(|view| drop(to.send(view))),
             Query::Stats(to) => self.stats().map(|view| drop(to.send(view))),
+            Query::Ha(to) => {
+                // Who gets no answer is told to ask again.
+                if let Some(view) = self.pair().await {
+                    let _ = to.send(view);
+                }
+                Ok(())
+            }
         };
         if let Err(error) = outcome {
             warn!(%error, "cannot answer a query");
@@ -191,12 +198,29 @@ impl Director {
         })
     }
 
+    /// This director's part in the pair; `None` when the HA thread does not answer.
+    async fn pair(&self) -> Option<HaView> {
+        let Some(ha) = &self.ha else {
+            return Some(HaView {
+                director: self.config.director.name.clone(),
+                ..HaView::default()
+            });
+        };
+        match ha.view().await {
+            Ok(view) => Some(view),
+            Err(error) => {
+                warn!(%error, "cannot answer a query");
+                None
+            }
+        }
+    }
+
     /// The director as a whole.
     async fn status(&self) -> StatusView {
         let mut interfaces = Vec::new();
         for name in &self.config.director.interfaces {
             // An interface that is gone for the moment has neither index nor mode.
-            let facts = self.vips.netlink.link_facts(name).await.ok();
+            let facts = self.vips.holder.netlink.link_facts(name).await.ok();
             interfaces.push(InterfaceView {
                 name: name.clone(),
                 ifindex: facts.as_ref().map(|facts| facts.ifindex),

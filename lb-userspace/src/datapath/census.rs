@@ -1,8 +1,9 @@
 //! Walking the flow table: counting flows, and removing those that have expired.
 
 use lb_common::{
+    abi::TIMEOUT_CLASSES,
+    flow_state::{FlowState, Worth},
     flow_table::{Bucket, Clock, Entry, WAYS},
-    tcp_state::{FlowState, Worth},
 };
 
 /// What a walk over both tables found.
@@ -12,8 +13,17 @@ pub struct Census {
     pub v4: TableCensus,
     /// IPv6 flows.
     pub v6: TableCensus,
-    /// Living flows of both by number of the backend.
+    /// Whose flows they are.
+    pub holders: Holders,
+}
+
+/// Living flows of both tables by what they refer to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holders {
+    /// By number of the backend.
     pub backends: Vec<u32>,
+    /// By timeout class.
+    pub classes: [u32; TIMEOUT_CLASSES],
 }
 
 /// What a walk over one table found.
@@ -39,15 +49,21 @@ impl Census {
     /// Flows of one backend.
     #[must_use]
     pub fn of_backend(&self, number: u32) -> u32 {
-        self.backends.get(number as usize).copied().unwrap_or(0)
+        self.holders.backends.get(number as usize).copied().unwrap_or(0)
+    }
+
+    /// Flows of one timeout class.
+    #[must_use]
+    pub fn of_class(&self, class: u8) -> u32 {
+        self.holders.classes.get(usize::from(class)).copied().unwrap_or(0)
     }
 }
 
-/// Counts the flows of one table, adds them to those of their `backends`, and removes the expired ones.
+/// Counts the flows of one table, adds them to those of their `holders`, and removes the expired ones.
 ///
 /// Runs beside the packet path. A flow whose packet arrives at the very moment of its expiry may be removed all the
 /// same; its next packet is scheduled like a new one.
-pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, backends: &mut [u32]) -> TableCensus {
+pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, holders: &mut Holders) -> TableCensus {
     let mut found = TableCensus {
         places: (table.len() * WAYS) as u64,
         ..TableCensus::default()
@@ -62,7 +78,9 @@ pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, backends: &mut [
             continue;
         }
         found.states[control.state_index()] += 1;
-        if let Some(count) = backends.get_mut(control.backend() as usize) {
+        holders.classes[usize::from(control.class())] += 1;
+        let backend = control.backend().map(|number| number as usize);
+        if let Some(count) = backend.and_then(|number| holders.backends.get_mut(number)) {
             *count += 1;
         }
     }
@@ -73,52 +91,42 @@ pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, backends: &mut [
 mod tests {
     use super::*;
     use lb_common::{
-        flow_table::{Entry4, NewFlow, insert},
+        abi::TimeoutTable,
+        flow_table::{Entry4, NewFlow, Target, insert},
         packet::FlowKey4,
     };
 
     #[test]
     fn counts_the_living_and_removes_the_dead() {
+        const CLASS: u8 = 3;
         let table: Vec<Bucket<Entry4>> = (0..64).map(|_| Bucket::default()).collect();
-        let timeouts = [0, 60, 900, 120, 10, 300, 0, 0];
-        let states = [FlowState::SynReceived, FlowState::Established, FlowState::Close];
+        let timeouts = TimeoutTable::default();
+        timeouts.set_class(CLASS, &crate::core::timeouts::Timeouts::default().in_jiffies(1));
+        let at = |now| Clock {
+            now,
+            timeouts: &timeouts,
+        };
+        let states = [FlowState::SynRecv, FlowState::Established, FlowState::Close];
         for (n, state) in (0..).zip(states.into_iter().cycle().take(30)) {
-            let key = FlowKey4::new(n, 1, n << 16 | 1, 6);
-            let hash = u64::from(n) << 32 | u64::from(n);
-            insert(
-                &*table,
-                &NewFlow {
-                    key,
-                    hash,
-                    backend: n % 2,
-                    state,
-                },
-                &Clock {
-                    now: 1000,
-                    timeouts: &timeouts,
-                },
-            );
+            let flow = NewFlow {
+                key: FlowKey4::new(n, 1, n << 16 | 1, 6),
+                hash: u64::from(n) << 32 | u64::from(n),
+                target: Target::Backend(n % 2),
+                state,
+                class: CLASS,
+            };
+            insert(&*table, &flow, &at(1000));
         }
-        let mut backends = [0; 2];
-        let found = census(
-            &table,
-            &Clock {
-                now: 1061,
-                timeouts: &timeouts,
-            },
-            &mut backends,
-        );
+        let mut holders = Holders {
+            backends: vec![0; 2],
+            ..Holders::default()
+        };
+        let found = census(&table, &at(1061), &mut holders);
         assert_eq!((found.flows(), found.expired, found.places), (10, 20, 256));
         assert_eq!(found.states[FlowState::Established as usize], 10);
-        assert_eq!(backends, [5, 5]);
-        let again = census(
-            &table,
-            &Clock {
-                now: 1061,
-                timeouts: &timeouts,
-            },
-            &mut backends,
-        );
+        assert_eq!(holders.backends, [5, 5]);
+        assert_eq!(holders.classes[usize::from(CLASS)], 10);
+        let again = census(&table, &at(1061), &mut holders);
         assert_eq!((again.flows(), again.expired), (10, 0));
     }
 }

@@ -16,8 +16,8 @@ use lb_common::{
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::{
-    AttachMode, Claim, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock,
-    default_timeouts, object, region::Shared, tables::Books,
+    AttachMode, Claim, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock, object,
+    region::Shared, tables::Books,
 };
 
 /// The loaded program, its maps and its links.
@@ -95,7 +95,6 @@ impl Kernel {
         let settings = Settings {
             flow_seed,
             schedule_seed,
-            timeouts: default_timeouts(clock.hz()),
             flow_mask_v4: sizes.flows_v4 - 1,
             flow_mask_v6: sizes.flows_v6 - 1,
             frontend_mask: sizes.frontends - 1,
@@ -288,7 +287,6 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
     let settings = Settings {
         flow_seed: zero,
         schedule_seed: zero,
-        timeouts: default_timeouts(0),
         flow_mask_v4: 1,
         flow_mask_v6: 1,
         frontend_mask: 0,
@@ -393,6 +391,7 @@ fn map_tables(
         frontends_v6: region(ebpf, sizes, names::FRONTENDS_V6)?,
         services,
         service_names: region(ebpf, sizes, names::SERVICE_NAMES)?,
+        timeouts: Arc::new(region(ebpf, sizes, names::TIMEOUTS)?),
         slots,
         backends: region(ebpf, sizes, names::BACKENDS)?,
         flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),

@@ -15,11 +15,11 @@ mod region;
 mod tables;
 
 pub use attach::AttachMode;
-pub use census::{Census, TableCensus, census};
+pub use census::{Census, Holders, TableCensus, census};
 pub use clock::JiffyClock;
 pub use error::DatapathError;
 pub use kernel::{BackendTotals, Kernel, Totals};
-pub use object::{MapSizes, default_timeouts};
+pub use object::MapSizes;
 pub use pins::{Claim, DEFAULT_DIRECTORY, Pins};
 pub use region::Region;
 pub use tables::{StepError, Tables};

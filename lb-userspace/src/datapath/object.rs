@@ -7,7 +7,6 @@ use aya::{
 use lb_common::{
     abi::{SLOTS_PER_LINE, Settings, names},
     flow_table::WAYS,
-    tcp_state::FlowState,
 };
 
 use super::{DatapathError, Pins};
@@ -65,16 +64,6 @@ impl MapSizes {
             _ => (1, "single entries"),
         }
     }
-}
-
-/// Timeouts in jiffies, by number of the state.
-#[must_use]
-pub fn default_timeouts(hz: u32) -> [u32; FlowState::LIMIT] {
-    let mut timeouts = [0; FlowState::LIMIT];
-    for state in FlowState::ALL {
-        timeouts[state as usize] = state.default_timeout() * hz;
-    }
-    timeouts
 }
 
 /// Loads the object with maps of these sizes; with `pins`, maps that are pinned there are used, and others pinned.

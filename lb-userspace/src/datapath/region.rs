@@ -29,6 +29,8 @@ unsafe impl Shared for lb_common::abi::ServiceEntry {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::ServiceName {}
 // SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::TimeoutTable {}
+// SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::SlotLine {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::BackendEntry {}

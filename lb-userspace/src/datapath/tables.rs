@@ -10,8 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        BackendEntry, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull, NO_BACKEND,
-        Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, VipFilter, build,
+        BackendEntry, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull, NO_BACKEND, Policy,
+        Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, TIMEOUT_CLASSES,
+        TimeoutTable, VipFilter, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -75,6 +76,8 @@ pub struct Tables {
     pub services: Region<ServiceEntry>,
     /// Names of services by number.
     pub service_names: Region<ServiceName>,
+    /// Timeouts by class and state; shared with whoever walks the flows.
+    pub timeouts: Arc<Region<TimeoutTable>>,
     /// Schedule tables.
     pub slots: Region<SlotLine>,
     /// Backends by number.
@@ -134,9 +137,13 @@ impl Tables {
         let backends = (0..)
             .zip(self.backends.iter())
             .filter_map(|(n, entry)| Some((n, assigned(entry)?)));
+        let timeouts = (0..TIMEOUT_CLASSES as u8)
+            .map(|class| (class, self.timeouts[0].class(class)))
+            .filter(|(_, timeouts)| timeouts.iter().any(|&timeout| timeout > 0));
         Inventory {
             services: services.collect(),
             backends: backends.collect(),
+            timeouts: timeouts.collect(),
         }
     }
 
@@ -153,8 +160,14 @@ impl Tables {
             } => self.backend(*backend)?.assign(*address, *service),
             Step::SetLink { backend, link } => self.backend(*backend)?.set_link(link.as_ref()),
             Step::NameService { service, name } => {
-                element(&self.services, "service", *service)?.set_schedule(Schedule::default());
+                let entry = element(&self.services, "service", *service)?;
+                entry.set_schedule(Schedule::default());
+                entry.set_policy(Policy::default());
                 element(&self.service_names, "service", *service)?.set(name);
+            }
+            Step::SetTimeouts { class, timeouts } => self.timeouts[0].set_class(*class, timeouts),
+            Step::SetPolicy { service, policy } => {
+                element(&self.services, "service", *service)?.set_policy(*policy);
             }
             Step::SetSchedule { service, schedule } => self.set_schedule(*service, schedule)?,
             Step::SetFrontends(frontends) => self.set_frontends(frontends)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use lb_common::{abi::SLOTS_PER_LINE, reason::Reason, tcp_state::FlowState};
+use lb_common::{abi::SLOTS_PER_LINE, flow_state::FlowState, reason::Reason};
 use lb_userspace::{
     core::model::{DEFAULT_TABLE_SIZE, Limits},
     datapath::MapSizes,
@@ -202,8 +202,8 @@ fn small_world(templates: &Templates, flows: u32) -> Result<World> {
     let mut world = World::new(&sizes, &[service], SMALL_BACKENDS)?;
     world.inhabit(&templates.known, flows, FlowState::Established)?;
     world.inhabit(&templates.known6, flows, FlowState::Established)?;
-    world.inhabit(&templates.udp, 1, FlowState::Datagram)?;
-    world.inhabit(&templates.syn, 1, FlowState::SynReceived)?;
+    world.inhabit(&templates.udp, 1, FlowState::Udp)?;
+    world.inhabit(&templates.syn, 1, FlowState::SynRecv)?;
     Ok(world)
 }
 

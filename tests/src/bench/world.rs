@@ -6,16 +6,17 @@ use anyhow::{Result, bail, ensure};
 use aya::programs::ProgramFd;
 use lb_common::{
     abi::{Event, Link},
-    flow_table::{Bucket, Clock, Entry, Insertion, NewFlow, insert, lookup},
+    flow_state::FlowState,
+    flow_table::{Bucket, Clock, Entry, Insertion, NewFlow, Target, insert, lookup},
     hash::Seed,
     packet::{FlowKey, FlowKey4, FlowKey6, protocol},
     reason::Reason,
-    tcp_state::FlowState,
 };
 use lb_userspace::{
     core::{
         model::{DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Frontend, Protocol},
         plan::{Desired, DesiredService},
+        timeouts::Timeouts,
     },
     datapath::{Kernel, MapSizes},
 };
@@ -137,7 +138,7 @@ impl World {
     fn enter_missing(&self, now: u64) -> bool {
         let clock = Clock {
             now,
-            timeouts: &self.rig.kernel.settings().timeouts,
+            timeouts: &self.rig.kernel.tables.timeouts[0],
         };
         let tables = &self.rig.kernel.tables;
         let mut evicted = false;
@@ -249,6 +250,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             name: format!("service-{number}"),
             frontends: frontends.clone(),
             table_size: DEFAULT_TABLE_SIZE,
+            timeouts: Timeouts::default(),
             backends,
         });
     }
@@ -286,8 +288,10 @@ fn enter<E: Entry>(
     let flow = NewFlow {
         key: *key,
         hash,
-        backend: resident.backend,
+        target: Target::Backend(resident.backend),
         state: resident.state,
+        // The only one: all services have the default timeouts.
+        class: 0,
     };
     insert(table, &flow, clock) != Insertion::Inserted
 }

@@ -149,6 +149,7 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Services(to) => drop(to.send(view("services")?)),
                 Query::Backends(to) => drop(to.send(view("backends")?)),
                 Query::Stats(to) => drop(to.send(view("stats")?)),
+                Query::Ha(to) => drop(to.send(view("ha")?)),
             }
         }
         Ok(())

@@ -6,9 +6,10 @@ use std::{
 };
 
 use lb_common::{
+    flow_state::FlowState,
     packet::{FlowKey, Parsed, parse},
     reason::{Fate, Reason},
-    tcp_state::FlowState,
+    tcp_state,
 };
 use lb_tests::prog_run::{Action, Flow, Rig, SIZES};
 use lb_userspace::datapath::MapSizes;
@@ -329,9 +330,9 @@ fn served(key: &FlowKey) -> Option<IpAddr> {
 /// The flow that the program leaves behind for a packet that is the first of its flow.
 fn first_flow(parsed: &Parsed, backend: IpAddr) -> Option<Flow> {
     let state = match parsed.key.protocol {
-        17 => FlowState::Datagram,
+        17 => FlowState::Udp,
         _ if parsed.flags.rst() => return None,
-        _ => FlowState::first(parsed.flags),
+        _ => tcp_state::first(parsed.flags),
     };
     Some(Flow { backend, state })
 }

@@ -1,11 +1,15 @@
 //! The life of flows through the program: their states, whom they stay with, and who goes when the table is full.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use lb_common::{
-    flow_table::Entry as _,
+    flow_state::FlowState::{self, *},
+    flow_table::{Entry, Snapshot},
     packet::FlowKey,
-    tcp_state::FlowState::{self, *},
 };
 use lb_tests::prog_run::{Action, Flow, INGRESS, Outcome, Rig, SIZES, backend_mac, one_service};
 use lb_userspace::{
@@ -34,10 +38,10 @@ fn run(rig: &mut Rig, packet: &[u8]) -> Outcome {
     outcome
 }
 
-/// What the client sends, and the state of the flow after each packet.
-const LIVES: [&[(u8, FlowState)]; 7] = [
+/// What the client sends, and the state of the flow after each packet. A SYN on a flow that is over enters another.
+const LIVES: [&[(u8, FlowState)]; 8] = [
     &[
-        (SYN, SynReceived),
+        (SYN, SynRecv),
         (ACK, Established),
         (ACK | PSH, Established),
         (FIN | ACK, FinWait),
@@ -46,24 +50,26 @@ const LIVES: [&[(u8, FlowState)]; 7] = [
     ],
     // A SYN that is sent again, and one that a server would answer with a challenge.
     &[
-        (SYN, SynReceived),
-        (SYN, SynReceived),
+        (SYN, SynRecv),
+        (SYN, SynRecv),
         (ACK, Established),
         (SYN, Established),
     ],
     // The port is used again right after the end.
     &[
-        (SYN, SynReceived),
+        (SYN, SynRecv),
         (ACK, Established),
         (FIN | ACK, FinWait),
-        (SYN, SynReceived),
+        (SYN, SynRecv),
         (ACK, Established),
     ],
     // A forged RST closes nothing for good.
     &[(ACK, Established), (RST, Close), (ACK | PSH, Established)],
-    &[(SYN, SynReceived), (RST | ACK, Close), (SYN, SynReceived)],
+    &[(SYN, SynRecv), (RST | ACK, Close), (SYN, SynRecv)],
     &[(FIN | ACK, FinWait), (FIN | ACK, FinWait)],
-    &[(SYN | ACK, SynReceived), (FIN | ACK, FinWait)],
+    // A SYN with an ACK is no client's, and begins nothing.
+    &[(SYN | ACK, SynRecv), (FIN | ACK, FinWait), (SYN | ACK, SynRecv)],
+    &[(FIN | ACK, FinWait), (RST, Close), (SYN, SynRecv)],
 ];
 
 #[test]
@@ -92,7 +98,9 @@ fn a_tcp_flow_goes_through_its_states() {
                     "{vip}, step {step} of {life:?}"
                 );
                 let entered = outcome.counted.contains_key("event.flow_created");
-                assert_eq!(entered, step == 0, "{vip}, step {step} of {life:?}");
+                let over = step > 0 && matches!(life[step - 1].1, FinWait | Close);
+                let begins = step == 0 || (over && flags == SYN);
+                assert_eq!(entered, begins, "{vip}, step {step} of {life:?}");
             }
         }
     }
@@ -103,7 +111,7 @@ fn datagrams_make_a_flow_without_states() {
     let mut rig = world::rig();
     let expected = Some(Flow {
         backend: address(DNS.backend),
-        state: Datagram,
+        state: Udp,
     });
     for _ in 0..2 {
         run(&mut rig, &udp4(53, b"x"));
@@ -117,7 +125,7 @@ fn datagrams_make_a_flow_without_states() {
 fn a_reset_of_nothing_known_leaves_no_flow() {
     let mut rig = world::rig();
     run(&mut rig, &tcp4(80, RST, &[]));
-    assert_eq!(rig.flow(&key(VIP4.into(), CLIENT4.into(), 80, 6)), None);
+    assert_eq!(rig.flow(&key(VIP4.into(), CLIENT4.into(), 80, 6)), Option::None);
 }
 
 const WEB_AT_VIP4: Frontend = Frontend {
@@ -251,4 +259,43 @@ fn a_full_table_makes_room_and_says_at_whose_cost() {
         let left = (0..PLACES).filter(|&n| here(n, protocol)).count();
         assert_eq!(left, PLACES as usize - 1, "{life:02x?} {age} s old");
     }
+}
+
+/// Timeouts in seconds of the living flows, by port of the client.
+fn timeouts(rig: &Rig) -> BTreeMap<u16, u32> {
+    let entries = rig
+        .kernel
+        .tables
+        .flows_v4
+        .iter()
+        .flat_map(|bucket| &bucket.entries);
+    let timeout = |flow: Snapshot<_>| {
+        let jiffies = rig.kernel.tables.timeouts[0].of(flow.control);
+        (
+            FlowKey::from(flow.key).source_port,
+            jiffies / rig.kernel.clock().hz(),
+        )
+    };
+    entries.filter_map(Entry::snapshot).map(timeout).collect()
+}
+
+#[test]
+fn a_flow_keeps_the_timeouts_that_it_began_with() {
+    let mut rig = Rig::new(&SIZES).expect("the tests of the program need root");
+    let dns = Frontend {
+        protocol: Protocol::Udp,
+        ..WEB_AT_VIP4
+    };
+    let mut desired = one_service(&[dns], 1, INGRESS);
+    for (port, seconds) in [(1001, 30), (1002, 90), (1003, 30)] {
+        desired.services[0]
+            .timeouts
+            .set(Udp, Duration::from_secs(seconds));
+        rig.configure(&desired).expect("one backend fits");
+        run(&mut rig, &with(udp4(80, b"x"), L4_OF_V4, &u16::to_be_bytes(port)));
+    }
+    assert_eq!(
+        timeouts(&rig),
+        BTreeMap::from([(1001, 30), (1002, 90), (1003, 30)])
+    );
 }

@@ -16,4 +16,5 @@ mod not_ours;
 mod packets;
 mod transport;
 mod truncation;
+mod verifier;
 mod world;

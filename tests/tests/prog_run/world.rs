@@ -11,6 +11,7 @@ use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
 use lb_userspace::core::{
     model::{Frontend, Protocol},
     plan::{Desired, DesiredService, Step},
+    timeouts::Timeouts,
 };
 
 use crate::packets::{VIP4, VIP6};
@@ -71,6 +72,7 @@ impl Service {
             name: format!("port-{}", self.port),
             frontends: self.frontends(),
             table_size: 13,
+            timeouts: Timeouts::default(),
             backends: backend.into_iter().collect(),
         }
     }

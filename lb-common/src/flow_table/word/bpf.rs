@@ -66,6 +66,11 @@ pub struct HalfWord(UnsafeCell<u32>);
 unsafe impl Sync for HalfWord {}
 
 impl HalfWord {
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
     #[inline(always)]
     #[must_use]
     pub fn load(&self) -> u32 {

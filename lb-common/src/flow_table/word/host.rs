@@ -51,6 +51,12 @@ impl Word {
 pub struct HalfWord(AtomicU32);
 
 impl HalfWord {
+    /// A word with this value.
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
     /// The value; nothing after it in the program is read before it.
     #[must_use]
     pub fn load(&self) -> u32 {

@@ -155,6 +155,8 @@ struct Importer<'a> {
     register: Register,
     /// With what names it in the rules.
     services: Vec<(Option<Protocol>, &'a str, Service)>,
+    /// Of all services.
+    timeouts: toml::Table,
 }
 
 impl<'a> Importer<'a> {
@@ -280,7 +282,7 @@ impl<'a> Importer<'a> {
         document.tables.push(director);
         lvs::limits(self.services.iter().map(|(.., service)| service), &mut document);
         for (.., service) in &self.services {
-            service.write(&mut document);
+            service.write(&self.timeouts, &mut document);
         }
         Ok(Imported {
             toml: document.to_toml(),

@@ -126,7 +126,7 @@ impl Service {
         }
     }
 
-    pub(super) fn write(&self, document: &mut Document) {
+    pub(super) fn write(&self, timeouts: &toml::Table, document: &mut Document) {
         let mut table = Table::new("[[service]]");
         for comment in self.comments.lines() {
             table.comment(comment);
@@ -135,6 +135,9 @@ impl Service {
         table.set("name", self.name.as_str()).set("listen", listen);
         if self.table_size() != DEFAULT_TABLE_SIZE {
             table.set("table_size", i64::from(self.table_size()));
+        }
+        if !timeouts.is_empty() {
+            table.set("timeouts", timeouts.clone());
         }
         document.tables.push(table);
         for backend in &self.backends {

@@ -11,6 +11,7 @@ use super::{FirstSeen, Validator};
 use crate::{
     config::{
         diagnostic::{Diagnostic, quote},
+        duration::Time,
         file, parse_frontend,
     },
     core::{
@@ -18,6 +19,7 @@ use crate::{
         model::{
             Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, MAX_WEIGHT, Scheduler, Service,
         },
+        timeouts::Timeouts,
     },
 };
 
@@ -51,6 +53,7 @@ impl Validator<'_> {
                 frontends: self.frontends(&mut frontends_seen, table),
                 scheduler: table.scheduler.unwrap_or(Scheduler::Maglev),
                 forward: table.forward.unwrap_or(Forward::Dr),
+                timeouts: self.timeouts(table),
                 table_size: self.table_size(table),
                 backends: Vec::new(),
             });
@@ -100,6 +103,27 @@ impl Validator<'_> {
             }
         }
         frontends
+    }
+
+    fn timeouts(&mut self, table: &file::Service) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        for (key, state, given) in table.timeouts.iter().flat_map(file::Timeouts::given) {
+            let timeout = given.get_ref().0;
+            if (Timeouts::SHORTEST..=Timeouts::LONGEST).contains(&timeout) {
+                timeouts.set(state, timeout);
+            } else {
+                let expected = format!(
+                    "expected {} to {}",
+                    Time(Timeouts::SHORTEST),
+                    Time(Timeouts::LONGEST)
+                );
+                self.report(
+                    Diagnostic::error(format!("the timeout `{key}` is out of range"))
+                        .at(given.span(), expected),
+                );
+            }
+        }
+        timeouts
     }
 
     fn table_size(&mut self, table: &file::Service) -> u32 {
@@ -209,7 +233,7 @@ impl Validator<'_> {
     }
 
     /// Whether packets can be addressed to `address` from another machine, and to no more than one.
-    fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
+    pub(super) fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
         let Some(kind) = not_one_host(address) else {
             return true;
         };

@@ -8,6 +8,7 @@
 
 mod director;
 mod filter;
+mod ha;
 mod log;
 mod pace;
 mod reach;
@@ -165,6 +166,8 @@ pub enum What {
     Director(Director),
     /// To the way to a backend.
     Reach(Reach),
+    /// To its part in the pair.
+    Ha(super::ha::Event),
 }
 
 impl What {
@@ -172,6 +175,7 @@ impl What {
         match self {
             Self::Director(event) => event,
             Self::Reach(event) => event,
+            Self::Ha(event) => event,
         }
     }
 }
@@ -188,9 +192,15 @@ impl From<Reach> for What {
     }
 }
 
+impl From<super::ha::Event> for What {
+    fn from(event: super::ha::Event) -> Self {
+        Self::Ha(event)
+    }
+}
+
 /// Every kind there is, by family.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    [director::KINDS, reach::KINDS].into_iter().flatten()
+    [director::KINDS, reach::KINDS, ha::KINDS].into_iter().flatten()
 }
 
 /// Something that happened.

@@ -10,11 +10,12 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::Link;
+use lb_common::abi::{Link, Policy, TIMEOUT_CLASSES, Timeouts};
 
-use self::numbers::Numbers;
-use super::{maglev, model::Frontend};
+use self::{classes::Classes, numbers::Numbers};
+use super::{maglev, model::Frontend, timeouts};
 
+mod classes;
 mod numbers;
 
 /// Censuses without a flow after which a retired backend is forgotten. One is not enough: a packet that was scheduled
@@ -28,6 +29,8 @@ pub struct Inventory {
     pub services: BTreeMap<u32, String>,
     /// Backends by number.
     pub backends: BTreeMap<u32, Assigned>,
+    /// Timeouts by class; only classes that are in use.
+    pub timeouts: BTreeMap<u8, Timeouts>,
 }
 
 /// A backend that has a number.
@@ -59,6 +62,8 @@ pub struct DesiredService {
     pub frontends: Vec<Frontend>,
     /// Slots of the schedule table.
     pub table_size: u32,
+    /// How long its flows live without a packet.
+    pub timeouts: timeouts::Timeouts,
     /// Backends and their effective weights: 0 takes no new flows.
     pub backends: Vec<(IpAddr, u32)>,
 }
@@ -88,6 +93,20 @@ pub enum Step {
         service: u32,
         /// Its name.
         name: String,
+    },
+    /// The timeouts of this class, which no flow is of yet.
+    SetTimeouts {
+        /// Number of the class.
+        class: u8,
+        /// By number of the state, in jiffies.
+        timeouts: Timeouts,
+    },
+    /// The service works like this from now on.
+    SetPolicy {
+        /// Number of the service.
+        service: u32,
+        /// What it wants beside its schedule.
+        policy: Policy,
     },
     /// The service chooses by this table from now on.
     SetSchedule {
@@ -157,6 +176,16 @@ pub enum PlanError {
         /// Places of retired backends.
         retired: usize,
     },
+    /// All timeout classes are taken.
+    #[error(
+        "no room for the timeouts of service `{service}`: there can be {TIMEOUT_CLASSES} different sets at the same time, those \
+         of connections that began under an earlier configuration included; give several services the same timeouts, or wait \
+         for those connections to end"
+    )]
+    TooManyTimeouts {
+        /// The service.
+        service: String,
+    },
     /// All numbers of services are taken.
     #[error("no room for service `{service}`: all {limit} places are taken")]
     TooManyServices {
@@ -172,6 +201,7 @@ struct KnownService {
     number: u32,
     /// What was last put in force; `None` when the maps' content is not known.
     schedule: Option<ScheduleSpec>,
+    policy: Option<Policy>,
     wanted: bool,
 }
 
@@ -187,9 +217,11 @@ struct KnownBackend {
 #[derive(Debug, Clone)]
 pub struct Planner {
     key: u64,
+    hz: u32,
     limits: (u32, u32),
     service_numbers: Numbers,
     backend_numbers: Numbers,
+    classes: Classes,
     services: BTreeMap<String, KnownService>,
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
     frontends: Option<BTreeMap<Frontend, u32>>,
@@ -198,15 +230,17 @@ pub struct Planner {
 impl Planner {
     /// A planner for maps that hold `inventory`.
     ///
-    /// `key` is the cluster's key for identities of backends (see [`maglev::backend_id`]).
+    /// `key` is the cluster's key for identities of backends (see [`maglev::backend_id`]), `hz` how many jiffies make a
+    /// second.
     #[must_use]
-    pub fn new(key: u64, max_services: u32, max_backends: u32, inventory: &Inventory) -> Self {
+    pub fn new(key: u64, hz: u32, max_services: u32, max_backends: u32, inventory: &Inventory) -> Self {
         let service = |(&number, name): (&u32, &String)| {
             (
                 name.clone(),
                 KnownService {
                     number,
                     schedule: None,
+                    policy: None,
                     wanted: false,
                 },
             )
@@ -222,9 +256,11 @@ impl Planner {
         };
         Self {
             key,
+            hz,
             limits: (max_services, max_backends),
             service_numbers: Numbers::new(max_services, inventory.services.keys().copied()),
             backend_numbers: Numbers::new(max_backends, inventory.backends.keys().copied()),
+            classes: Classes::new(&inventory.timeouts),
             services: inventory.services.iter().map(service).collect(),
             backends: inventory.backends.iter().map(backend).collect(),
             frontends: None,
@@ -251,11 +287,13 @@ impl Planner {
         self.backends
             .values_mut()
             .for_each(|backend| backend.wanted = false);
+        self.classes.begin();
 
         let mut frontends = BTreeMap::new();
         let mut schedules = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
+            self.want_policy(service, &mut steps)?;
             let mut spec = ScheduleSpec {
                 table_size: service.table_size,
                 entries: Vec::new(),
@@ -339,10 +377,30 @@ impl Planner {
         let known = KnownService {
             number,
             schedule: None,
+            policy: None,
             wanted: true,
         };
         self.services.insert(name.to_owned(), known);
         Ok(number)
+    }
+
+    fn want_policy(&mut self, of: &DesiredService, steps: &mut Vec<Step>) -> Result<(), PlanError> {
+        let class = self.classes.want(&of.timeouts.in_jiffies(self.hz), steps);
+        let policy = Policy {
+            timeout_class: class.ok_or_else(|| PlanError::TooManyTimeouts {
+                service: of.name.clone(),
+            })?,
+        };
+        if let Some(service) = self.services.get_mut(&of.name)
+            && service.policy != Some(policy)
+        {
+            service.policy = Some(policy);
+            steps.push(Step::SetPolicy {
+                service: service.number,
+                policy,
+            });
+        }
+        Ok(())
     }
 
     fn want_backend(
@@ -403,8 +461,14 @@ impl Planner {
             .map(|backend| backend.number)
     }
 
-    /// Takes note of a census (`has_flows`: whether any flow names this backend) and forgets what nobody needs.
-    pub fn census(&mut self, has_flows: impl Fn(u32) -> bool) -> Vec<Step> {
+    /// Takes note of a census (whether any flow names this backend; whether any is of this timeout class) and forgets what
+    /// nobody needs.
+    pub fn census(
+        &mut self,
+        has_flows: impl Fn(u32) -> bool,
+        class_has_flows: impl Fn(u8) -> bool,
+    ) -> Vec<Step> {
+        self.classes.census(class_has_flows);
         let mut steps = Vec::new();
         self.backends.retain(|_, backend| {
             if backend.wanted || has_flows(backend.number) {

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use lb_common::flow_state::FlowState;
 use proptest::prelude::*;
 
 use super::*;
@@ -23,11 +26,21 @@ fn frontend(port: u16) -> Frontend {
     }
 }
 
+const HZ: u32 = 250;
+
+/// Some timeouts, others for each number.
+fn timeouts(n: u16) -> timeouts::Timeouts {
+    let mut timeouts = timeouts::Timeouts::default();
+    timeouts.set(FlowState::Udp, Duration::from_secs(n.into()));
+    timeouts
+}
+
 fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
     DesiredService {
         name: name.to_owned(),
         frontends: vec![frontend(port)],
         table_size: 251,
+        timeouts: timeouts(7),
         backends: backends.iter().map(|&n| (address(n), 100)).collect(),
     }
 }
@@ -40,7 +53,7 @@ fn desired(services: &[DesiredService], reachable: &[u8]) -> Desired {
 }
 
 fn planner() -> Planner {
-    Planner::new(7, 16, 64, &Inventory::default())
+    Planner::new(7, HZ, 16, 64, &Inventory::default())
 }
 
 #[test]
@@ -54,6 +67,8 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::NameService { .. } => "name",
             Step::AssignBackend { .. } => "assign",
             Step::SetLink { .. } => "link",
+            Step::SetTimeouts { .. } => "timeouts",
+            Step::SetPolicy { .. } => "policy",
             Step::SetSchedule { .. } => "schedule",
             Step::SetFrontends(_) => "frontends",
             Step::ForgetBackend { .. } | Step::ForgetService { .. } => "forget",
@@ -63,6 +78,8 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
         kinds,
         [
             "name",
+            "timeouts",
+            "policy",
             "assign",
             "assign",
             "link",
@@ -113,13 +130,13 @@ fn a_removed_backend_keeps_its_number_until_its_flows_have_gone() {
         .plan(&desired(&[service("web", 80, &[2])], &[1, 2]))
         .unwrap();
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(0, address(1))]);
-    assert_eq!(planner.census(|_| false), []);
+    assert_eq!(planner.census(|_| false, |_| true), []);
     assert_eq!(
-        planner.census(|backend| backend == 0),
+        planner.census(|backend| backend == 0, |_| true),
         [],
         "a flow appeared after all"
     );
-    assert_eq!(planner.census(|_| false), []);
+    assert_eq!(planner.census(|_| false, |_| true), []);
     // A new backend must not get the number meanwhile.
     let steps = planner
         .plan(&desired(&[service("web", 80, &[2, 3])], &[1, 2, 3]))
@@ -132,7 +149,10 @@ fn a_removed_backend_keeps_its_number_until_its_flows_have_gone() {
         }),
         "{steps:?}"
     );
-    assert_eq!(planner.census(|_| false), [Step::ForgetBackend { backend: 0 }]);
+    assert_eq!(
+        planner.census(|_| false, |_| true),
+        [Step::ForgetBackend { backend: 0 }]
+    );
     let steps = planner
         .plan(&desired(&[service("web", 80, &[2, 3, 4])], &[2, 3, 4]))
         .unwrap();
@@ -177,8 +197,8 @@ fn a_removed_service_stops_scheduling_and_is_forgotten_with_its_backends() {
         schedule: ScheduleSpec::default(),
     };
     assert_eq!(steps, [Step::SetFrontends(BTreeMap::new()), gone]);
-    assert_eq!(planner.census(|_| false), []);
-    let steps = planner.census(|_| false);
+    assert_eq!(planner.census(|_| false, |_| true), []);
+    let steps = planner.census(|_| false, |_| true);
     assert_eq!(
         steps,
         [
@@ -210,13 +230,21 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 },
             ),
         ]),
+        timeouts: BTreeMap::from([(4, timeouts(7).in_jiffies(HZ))]),
     };
-    let mut planner = Planner::new(7, 16, 64, &inventory);
+    let mut planner = Planner::new(7, HZ, 16, 64, &inventory);
     let steps = planner
         .plan(&desired(&[service("web", 80, &[1, 2])], &[1, 2, 9]))
         .unwrap();
     assert_eq!(
         steps[0],
+        Step::SetPolicy {
+            service: 3,
+            policy: Policy { timeout_class: 4 }
+        }
+    );
+    assert_eq!(
+        steps[1],
         Step::AssignBackend {
             backend: 0,
             service: 3,
@@ -224,21 +252,75 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
         }
     );
     assert_eq!(
-        steps[1],
+        steps[2],
         Step::SetLink {
             backend: 0,
             link: Some(link(2))
         }
     );
-    assert!(matches!(steps[2], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[3], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 4);
+    assert!(matches!(steps[3], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[4], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 5);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
+}
+
+/// The class that service 0 has after the plan, and what the plan says of classes.
+fn class_of(planner: &mut Planner, timeouts: u16) -> (Option<u8>, usize) {
+    let mut wish = service("web", 80, &[1]);
+    wish.timeouts = self::timeouts(timeouts);
+    let steps = planner.plan(&desired(&[wish], &[1])).unwrap();
+    let class = steps.iter().find_map(|step| match step {
+        Step::SetPolicy { policy, .. } => Some(policy.timeout_class),
+        _ => None,
+    });
+    let new = steps
+        .iter()
+        .filter(|step| matches!(step, Step::SetTimeouts { .. }));
+    (class, new.count())
+}
+
+#[test]
+fn services_with_the_same_timeouts_share_a_class_and_flows_keep_theirs() {
+    let mut planner = planner();
+    assert_eq!(class_of(&mut planner, 7), (Some(0), 1));
+    assert_eq!(class_of(&mut planner, 7), (None, 0), "nothing has changed");
+    assert_eq!(class_of(&mut planner, 8), (Some(1), 1));
+    // Flows of the old class are left, so its number stays taken.
+    for _ in 0..3 {
+        planner.census(|_| true, |class| class == 0);
+    }
+    assert_eq!(class_of(&mut planner, 9), (Some(2), 1));
+    assert_eq!(class_of(&mut planner, 7), (Some(0), 0), "it is still there");
+    for _ in 0..2 {
+        planner.census(|_| true, |_| false);
+    }
+    assert_eq!(
+        class_of(&mut planner, 10),
+        (Some(1), 1),
+        "nobody needs it any more"
+    );
+}
+
+#[test]
+fn too_many_sets_of_timeouts_are_refused() {
+    let mut planner = Planner::new(7, HZ, 64, 64, &Inventory::default());
+    let wish = |n: u16| {
+        let mut wish = service(&format!("s{n}"), 80 + n, &[1]);
+        wish.timeouts = timeouts(n);
+        wish
+    };
+    let wishes: Vec<_> = (0..TIMEOUT_CLASSES as u16 + 1).map(wish).collect();
+    let error = planner.plan(&desired(&wishes, &[1])).unwrap_err();
+    assert!(
+        matches!(&error, PlanError::TooManyTimeouts { service } if service == "s32"),
+        "{error}"
+    );
+    assert!(planner.plan(&desired(&wishes[1..], &[1])).is_ok());
 }
 
 #[test]
 fn no_room_is_an_error_and_changes_nothing() {
-    let mut planner = Planner::new(7, 16, 2, &Inventory::default());
+    let mut planner = Planner::new(7, HZ, 16, 2, &Inventory::default());
     planner.plan(&desired(&[service("web", 80, &[1])], &[1])).unwrap();
     let before = planner
         .plan(&desired(&[service("web", 80, &[1, 2, 3])], &[1]))
@@ -258,10 +340,12 @@ struct Effect {
     links: BTreeMap<u32, Option<Link>>,
     schedules: BTreeMap<u32, Vec<u32>>,
     frontends: BTreeMap<Frontend, u32>,
+    timeouts: BTreeMap<u8, Timeouts>,
+    policies: BTreeMap<u32, Policy>,
 }
 
-/// For each frontend: the service's name, and for each slot the address and link of the backend.
-type Meaning = BTreeMap<Frontend, (String, Vec<(IpAddr, Option<Link>)>)>;
+/// For each frontend: the service's name and timeouts, and for each slot the address and link of the backend.
+type Meaning = BTreeMap<Frontend, (String, Timeouts, Vec<(IpAddr, Option<Link>)>)>;
 
 impl Effect {
     fn apply(&mut self, steps: Vec<Step>) {
@@ -285,6 +369,13 @@ impl Effect {
                     self.schedules.insert(service, schedule.table());
                 }
                 Step::SetFrontends(frontends) => self.frontends = frontends,
+                Step::SetTimeouts { class, timeouts } => {
+                    self.timeouts.insert(class, timeouts);
+                }
+                Step::SetPolicy { service, policy } => {
+                    assert!(self.timeouts.contains_key(&policy.timeout_class));
+                    self.policies.insert(service, policy);
+                }
                 Step::ForgetBackend { backend } => {
                     self.backends.remove(&backend).expect("a backend that is there");
                 }
@@ -309,6 +400,7 @@ impl Effect {
         let service = |number: &u32| {
             (
                 self.names[number].clone(),
+                self.timeouts[&self.policies[number].timeout_class],
                 self.schedules[number].iter().map(slot).collect(),
             )
         };
@@ -321,14 +413,15 @@ impl Effect {
 
 fn wish() -> impl Strategy<Value = Desired> {
     let backends = proptest::collection::btree_map(1..12u8, 0..3u32, 0..6);
-    let services = proptest::collection::btree_map(0..5u16, backends, 0..5);
+    let services = proptest::collection::btree_map(0..5u16, (backends, 0..4u16), 0..5);
     (services, proptest::collection::btree_set(1..12u8, 0..12)).prop_map(|(services, reachable)| Desired {
         services: services
             .into_iter()
-            .map(|(n, backends)| DesiredService {
+            .map(|(n, (backends, timeouts))| DesiredService {
                 name: format!("s{n}"),
                 frontends: vec![frontend(80 + n)],
                 table_size: 31,
+                timeouts: self::timeouts(timeouts),
                 backends: backends
                     .into_iter()
                     .map(|(n, weight)| (address(n), weight))
@@ -347,7 +440,7 @@ proptest! {
         for (wish, census) in &wishes {
             effect.apply(planner.plan(wish).unwrap());
             if *census {
-                effect.apply(planner.census(|_| false));
+                effect.apply(planner.census(|_| false, |_| false));
             }
             let mut fresh = Effect::default();
             fresh.apply(self::planner().plan(wish).unwrap());

@@ -15,6 +15,7 @@ use super::{super::region::Shared, *};
 use crate::core::{
     model::Protocol,
     plan::{Desired, DesiredService, Planner},
+    timeouts::Timeouts,
 };
 
 const SERVICES: usize = 8;
@@ -28,7 +29,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 10],
+    files: [File; 11],
 }
 
 impl Memory {
@@ -63,6 +64,7 @@ impl Memory {
             six,
             services,
             names,
+            timeouts,
             slots,
             backends,
             flows4,
@@ -77,6 +79,7 @@ impl Memory {
             frontends_v6: region(six, self.frontend_buckets * 2),
             services,
             service_names: region(names, SERVICES),
+            timeouts: region(timeouts, 1).into(),
             slots,
             backends: region(backends, BACKENDS),
             flows_v4: region(flows4, 2).into(),
@@ -88,7 +91,7 @@ impl Memory {
 }
 
 fn planner(tables: &Tables) -> Planner {
-    Planner::new(1, SERVICES as u32, BACKENDS as u32, &tables.inventory())
+    Planner::new(1, 250, SERVICES as u32, BACKENDS as u32, &tables.inventory())
 }
 
 fn backend(n: u8) -> IpAddr {
@@ -108,6 +111,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         name: name.to_owned(),
         frontends: frontends.to_vec(),
         table_size: TABLE,
+        timeouts: Timeouts::default(),
         backends: backends.iter().map(|&n| (backend(n), 100)).collect(),
     }
 }
@@ -345,7 +349,7 @@ fn no_slot_is_lost() {
         assert_eq!(tables.backends_of(web), addresses(&[4]));
         put(&mut tables, &mut planner, &desired(&[]));
         for _ in 0..2 {
-            for step in planner.census(|_| false) {
+            for step in planner.census(|_| false, |_| false) {
                 tables.apply(&step).expect("forgetting needs no room");
             }
         }

@@ -1,10 +1,13 @@
 //! `global_defs`
 
+use std::time::Duration;
+
 use lettre::message::Mailbox;
 
-use super::{Notes, needless, statement::Statement};
+use super::{Notes, instance::Announce, needless, statement::Statement};
 use crate::{
     config::{
+        duration::Time,
         import::{
             document::{Document, Table},
             lvs,
@@ -12,14 +15,22 @@ use crate::{
         },
         validate::is_interface_name,
     },
-    core::event::Url,
+    core::{event::Url, timeouts::Timeouts},
 };
+
+/// The longest timeout that there is.
+const MOST_SECONDS: u64 = Timeouts::LONGEST.as_secs();
 
 /// What the whole configuration shares.
 #[derive(Debug, Default)]
 pub(super) struct Global {
     pub(super) router_id: Option<String>,
     pub(super) default_interface: Option<String>,
+    /// Of VRRP.
+    pub(super) version: Option<String>,
+    pub(super) announce: Announce,
+    /// `timeouts` of every service.
+    pub(super) timeouts: toml::Table,
     to: Vec<String>,
     from: Option<String>,
     server: Option<String>,
@@ -92,12 +103,52 @@ impl Global {
                     None => Outcome::missing("no mail server"),
                 }
             }
+            "vrrp_version" => {
+                self.version = Some(argument.to_owned());
+                match argument {
+                    "3" => Outcome::translated("VRRP version 3 is the one that is spoken"),
+                    _ => Outcome::needless("see the instances"),
+                }
+            }
+            "lvs_timeouts" => self.timeouts(statement),
             "smtp_alert" | "smtp_alert_vrrp" | "smtp_alert_checker" => Outcome::approximated(
                 "mail is sent about every event of severity `warning` and above; `kinds` of [[events.mail]] narrows that",
             ),
-            _ => return notes.whole(statement, needless::GLOBAL),
+            keyword => {
+                let of_instances = keyword.strip_prefix("vrrp_");
+                match of_instances.and_then(|keyword| self.announce.take(keyword, statement)) {
+                    Some(outcome) => outcome,
+                    None => return notes.whole(statement, needless::GLOBAL),
+                }
+            }
         };
         notes.enter(statement, outcome);
+    }
+
+    /// `tcp SECS`, `tcpfin SECS`, `udp SECS`; 0 leaves a timeout as it is.
+    fn timeouts(&mut self, statement: &Statement) -> Outcome {
+        for pair in statement.arguments().chunks(2) {
+            let [name, value] = pair else {
+                return Outcome::missing("expected a number of seconds after each name");
+            };
+            let key = match name.as_str() {
+                "tcp" => "established",
+                "tcpfin" => "fin_wait",
+                "udp" => "udp",
+                other => return Outcome::missing(format!("there is no timeout called `{other}`")),
+            };
+            match value.parse::<u64>() {
+                Ok(0) => {}
+                Ok(seconds @ 1..=MOST_SECONDS) => {
+                    self.timeouts.insert(
+                        key.to_owned(),
+                        Time(Duration::from_secs(seconds)).to_string().into(),
+                    );
+                }
+                _ => return Outcome::missing(format!("expected 1 to {MOST_SECONDS} seconds")),
+            }
+        }
+        Outcome::translated("`timeouts` of every service")
     }
 
     /// `[[events.mail]]`, if anybody gets mail.

@@ -3,6 +3,7 @@
 //! [`source`] turns files into statements. The rest goes through them block by block; each statement gets a note.
 
 mod global;
+mod hook;
 mod instance;
 mod line;
 mod needless;
@@ -12,7 +13,7 @@ mod source;
 mod statement;
 mod virtual_server;
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, time::Duration};
 
 use self::{
     global::Global,
@@ -79,8 +80,10 @@ pub fn import(path: &Path, options: &Options) -> Result<Imported, ImportError> {
         .push(director(&global, &instances, options, &mut notes));
     super::lvs::limits(services.iter().map(|service| &service.service), &mut document);
     global.events(&mut document);
+    instances.write_hooks(&mut document);
+    instances.write(&mut document);
     for service in services {
-        service.write(&mut document);
+        service.write(&global.timeouts, &mut document);
     }
     notes.report.sort();
     Ok(Imported {
@@ -122,7 +125,7 @@ fn director(global: &Global, instances: &Instances, options: &Options, notes: &m
     }
     let mut interfaces = options.interfaces.clone();
     if interfaces.is_empty() {
-        interfaces.clone_from(&instances.interfaces);
+        interfaces = instances.interfaces();
     }
     if interfaces.is_empty() {
         table.comment("keepalived.conf does not say where clients come in: name the interface.");
@@ -189,4 +192,15 @@ fn shown(statement: &Statement) -> Cow<'_, str> {
         keyword @ ("auth_pass" | "password") => format!("{keyword} …").into(),
         _ => statement.text.as_str().into(),
     }
+}
+
+/// A time in seconds, which may have a fraction.
+fn seconds(text: &str) -> Option<Duration> {
+    /// What no time here may exceed: a day.
+    const MOST: f64 = 86_400.0;
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.0..=MOST).contains(seconds))?;
+    Some(Duration::from_millis((seconds * 1000.0).round() as u64))
 }

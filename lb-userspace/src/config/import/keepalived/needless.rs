@@ -27,10 +27,9 @@ pub(super) fn why(table: Table, keyword: &str) -> Outcome {
 
 const TUNING: &str = "this is for keepalived's own processes";
 const FIREWALL: &str = "no firewall rules are needed: what is for a VIP is decided before the firewall";
-const NO_VRRP: &str = "directors do not stand in for each other yet: VRRP has to be done by somebody else";
 const NETWORK: &str =
     "addresses, routes and rules other than VIPs belong into the system's network configuration";
-const TRACKED: &str = "what was tracked decided about priorities in VRRP";
+const TRACKED: &str = "nothing but the instances' own interfaces is tracked yet";
 
 /// At the top of the file.
 pub(super) const AT_TOP: Table = &[
@@ -51,10 +50,14 @@ pub(super) const AT_TOP: Table = &[
             "linkbeat_use_polling",
             "linkbeat_interfaces",
             "interface_up_down_delays",
-            "garp_group",
         ],
+        Nothing,
+        "the kernel tells of changes of links",
+    ),
+    (
+        &["garp_group"],
         Something,
-        NO_VRRP,
+        "`rate` of `announce` bounds the announcements of an instance",
     ),
     (
         &["static_ipaddress", "static_routes", "static_rules", "track_group"],
@@ -227,20 +230,25 @@ pub(super) const GLOBAL: Table = &[
         &[
             "vrrp_mcast_group4",
             "vrrp_mcast_group6",
-            "vrrp_garp_master_delay",
-            "vrrp_garp_master_repeat",
+            "vrrp_down_timer_adverts",
+        ],
+        Something,
+        "advertisements go to the group of RFC 9568, and three missed ones are a takeover",
+    ),
+    (
+        &[
             "vrrp_garp_lower_prio_delay",
             "vrrp_garp_lower_prio_repeat",
-            "vrrp_garp_master_refresh",
             "vrrp_garp_master_refresh_repeat",
-            "vrrp_garp_interval",
-            "vrrp_gna_interval",
-            "vrrp_min_garp",
             "vrrp_garp_extra_if",
-            "vrrp_down_timer_adverts",
             "vrrp_lower_prio_no_advert",
             "vrrp_higher_prio_send_advert",
-            "vrrp_version",
+        ],
+        Nothing,
+        "VIPs are announced again whenever a lesser Active was heard",
+    ),
+    (
+        &[
             "vrrp_check_unicast_src",
             "vrrp_skip_check_adv_addr",
             "vrrp_strict",
@@ -249,88 +257,117 @@ pub(super) const GLOBAL: Table = &[
             "log_unknown_vrids",
             "vmac_prefix",
             "vmac_addr_prefix",
-            "lvs_sync_daemon",
-            "lvs_sync_daemon_interface",
         ],
-        Something,
-        NO_VRRP,
+        Nothing,
+        "the rules of RFC 9568 always hold; interfaces may come and go; unknown VRIDs are counted",
     ),
     (
-        &["lvs_timeouts"],
+        &["lvs_sync_daemon", "lvs_sync_daemon_interface"],
         Something,
-        "the timeouts of connections cannot be changed yet; they are those of IPVS",
+        "connections are not copied to other directors yet",
     ),
 ];
 
 /// In `vrrp_instance` and `vrrp_sync_group`.
-pub(super) const INSTANCE: Table = &[(
-    &[
-        "accept",
-        "advert_int",
-        "authentication",
-        "check_unicast_src",
-        "debug",
-        "dont_track_primary",
-        "down_timer_adverts",
-        "garp_extra_if",
-        "garp_lower_prio_delay",
-        "garp_lower_prio_repeat",
-        "garp_master_delay",
-        "garp_master_refresh",
-        "garp_master_refresh_repeat",
-        "garp_master_repeat",
-        "global_tracking",
-        "group",
-        "higher_prio_send_advert",
-        "kernel_rx_buf_size",
-        "linkbeat_use_polling",
-        "lower_prio_no_advert",
-        "mcast_dst_ip",
-        "mcast_src_ip",
-        "native_ipv6",
-        "no_accept",
-        "nopreempt",
-        "notify",
-        "notify_backup",
-        "notify_deleted",
-        "notify_fault",
-        "notify_master",
-        "notify_master_rx_lower_pri",
-        "notify_priority_changes",
-        "notify_stop",
-        "old_unicast_checksum",
-        "preempt",
-        "preempt_delay",
-        "priority",
-        "promote_secondaries",
-        "skip_check_adv_addr",
-        "smtp_alert",
-        "state",
-        "strict_mode",
-        "sync_group_tracking_weight",
-        "track_bfd",
-        "track_file",
-        "track_interface",
-        "track_process",
-        "track_script",
-        "track_src_ip",
-        "unicast_fault_no_peer",
-        "unicast_peer",
-        "unicast_src_ip",
-        "unicast_ttl",
-        "use_ipvlan",
-        "use_vmac",
-        "use_vmac_addr",
-        "version",
-        "virtual_router_id",
-        "virtual_routes",
-        "virtual_rules",
-        "vmac_xmit_base",
-        "vrf",
-    ],
-    Something,
-    NO_VRRP,
-)];
+pub(super) const INSTANCE: Table = &[
+    (
+        &[
+            "state",
+            "preempt",
+            "accept",
+            "debug",
+            "native_ipv6",
+            "kernel_rx_buf_size",
+            "skip_check_adv_addr",
+        ],
+        Nothing,
+        "it is the priority that counts, and what clients send to a VIP is always taken",
+    ),
+    (
+        &["authentication"],
+        Something,
+        "advertisements are not authenticated, and were not with a password that is sent in clear",
+    ),
+    (
+        &[
+            "check_unicast_src",
+            "unicast_fault_no_peer",
+            "strict_mode",
+            "old_unicast_checksum",
+        ],
+        Nothing,
+        "with `peers`, advertisements come from nobody else; the rules of RFC 9568 always hold",
+    ),
+    (
+        &["mcast_src_ip", "unicast_src_ip", "track_src_ip"],
+        Something,
+        "advertisements come from the interface's own first address",
+    ),
+    (
+        &["mcast_dst_ip", "vrf", "unicast_ttl", "down_timer_adverts"],
+        Something,
+        "advertisements go to the group and with the TTL of RFC 9568, and three missed ones are a takeover",
+    ),
+    (
+        &[
+            "garp_extra_if",
+            "garp_lower_prio_delay",
+            "garp_lower_prio_repeat",
+            "garp_master_refresh_repeat",
+            "higher_prio_send_advert",
+            "lower_prio_no_advert",
+        ],
+        Nothing,
+        "VIPs are announced again whenever a lesser Active was heard",
+    ),
+    (
+        &["promote_secondaries", "linkbeat_use_polling"],
+        Nothing,
+        "VIPs have no prefix, and the kernel tells of changes of links",
+    ),
+    (
+        &["no_accept", "dont_track_primary"],
+        Something,
+        "a director takes what clients send to its VIPs, and takes no part while its interface is down",
+    ),
+    (
+        &["use_vmac", "use_vmac_addr", "vmac_xmit_base", "use_ipvlan"],
+        Something,
+        "VIPs are at the interface's own MAC address, which is announced at a takeover",
+    ),
+    (
+        &[
+            "global_tracking",
+            "sync_group_tracking_weight",
+            "track_bfd",
+            "track_file",
+            "track_interface",
+            "track_process",
+            "track_script",
+        ],
+        Something,
+        "nothing but the instance's own interface is tracked yet",
+    ),
+    (
+        &["virtual_routes", "virtual_rules"],
+        Something,
+        "a hook for `ha.active` and one for `ha.backup` can set routes and rules",
+    ),
+    (
+        &[
+            "notify_deleted",
+            "notify_master_rx_lower_pri",
+            "notify_priority_changes",
+        ],
+        Something,
+        "`tandem events -f` says what happens",
+    ),
+    (
+        &["smtp_alert"],
+        Nothing,
+        "mail is sent about every event of severity `warning` and above",
+    ),
+];
 
 /// In `virtual_server`.
 pub(super) const VIRTUAL_SERVER: Table = &[

@@ -209,8 +209,8 @@ impl Translation {
         Some(Self { service })
     }
 
-    pub(super) fn write(&self, document: &mut Document) {
-        self.service.write(document);
+    pub(super) fn write(&self, timeouts: &toml::Table, document: &mut Document) {
+        self.service.write(timeouts, document);
     }
 }
 

@@ -1,0 +1,80 @@
+//! Is the destination a VIP? The filter says "no" or "perhaps"; the frontend table knows.
+
+use lb_common::{
+    abi::{FrontendKey4, FrontendKey6},
+    packet::protocol,
+    reason::Reason,
+};
+
+use crate::{
+    family::{V4, V6},
+    maps::VIP_FILTER,
+    outcome::Refusal,
+    service::find_service,
+};
+
+/// Lets IPv4 destinations (network order) through that may be VIPs.
+#[inline(always)]
+pub(crate) fn filter4(destination: u32) -> Result<(), Refusal> {
+    let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
+    if filter.may_hold4(destination) {
+        Ok(())
+    } else {
+        Err(Reason::NotVip.into())
+    }
+}
+
+/// Lets IPv6 destinations (network order) through that may be VIPs.
+#[inline(always)]
+pub(crate) fn filter6(destination: [u64; 2]) -> Result<(), Refusal> {
+    let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
+    if filter.may_hold6(destination) {
+        Ok(())
+    } else {
+        Err(Reason::NotVip.into())
+    }
+}
+
+/// Whether the address belongs to a service: each VIP stands in the frontend table with port 0 and ICMP, too.
+#[inline(always)]
+pub(crate) fn is_vip4(address: u32) -> bool {
+    find_service::<V4>(&FrontendKey4::new(address, 0, protocol::ICMP)).is_some()
+}
+
+/// Whether the address belongs to a service.
+#[inline(always)]
+pub(crate) fn is_vip6(address: [u64; 2]) -> bool {
+    find_service::<V6>(&FrontendKey6::new(address, 0, protocol::ICMPV6)).is_some()
+}
+
+/// What a packet to this address is refused for: only what is surely ours is dropped, or counted as ours.
+#[inline(always)]
+pub(crate) fn judge4(address: u32, refusal: Refusal) -> Refusal {
+    Refusal::from_number(tandem_judge4(address, refusal.number()))
+}
+
+/// What a packet to this address is refused for.
+#[inline(always)]
+pub(crate) fn judge6(address: [u64; 2], refusal: Refusal) -> Refusal {
+    Refusal::from_number(tandem_judge6(address[0], address[1], refusal.number()))
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_judge4(address: u32, refusal: u32) -> u32 {
+    if is_vip4(address) {
+        refusal
+    } else {
+        Refusal::from(Reason::NotVip).number()
+    }
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_judge6(first: u64, second: u64, refusal: u32) -> u32 {
+    if is_vip6([first, second]) {
+        refusal
+    } else {
+        Refusal::from(Reason::NotVip).number()
+    }
+}
