@@ -178,26 +178,37 @@ impl Instances {
             self.statement(statement, &mut instance, notes);
         }
         instance.announce = instance.announce.or(global.announce);
-        instance.fit(block, notes);
-        instance.comments = notes.take_comments();
+        let outcome = match position {
+            Some(at) => self.list[at].join(&mut instance),
+            None => self.add(&mut instance),
+        };
+        if let Some(outcome) = outcome {
+            notes.enter(block, outcome);
+        }
+        let comments = notes.take_comments();
         notes.comments = outside;
-        self.keep(instance, position);
+        match position.or(self.list.len().checked_sub(1)) {
+            Some(at) => self.list[at].comments.append(comments),
+            None => notes.comments.append(comments),
+        }
     }
 
-    /// Adds it, or its VIPs to the one that has its VRID; what has no VIPs is nothing.
-    fn keep(&mut self, mut instance: Instance, position: Option<usize>) {
-        let taken = |vip: &IpAddr| self.list.iter().any(|other| other.vips.contains(vip));
-        instance.vips.retain(|vip| !taken(vip));
-        match position {
-            Some(at) => {
-                let first = &mut self.list[at];
-                first.vips.append(&mut instance.vips);
-                first.peers.append(&mut instance.peers);
-                first.comments.append(instance.comments);
-            }
-            None if instance.vips.is_empty() => {}
-            None => self.list.push(instance),
+    /// Adds an instance; what is to be said of it as a whole.
+    fn add(&mut self, instance: &mut Instance) -> Option<Outcome> {
+        let before = instance.vips.len();
+        let told = instance.families_told();
+        instance.vips.retain(|vip| told(vip));
+        let outcome = match instance.vips.len() {
+            0 => Some(Outcome::missing("it has no VIP that could be held")),
+            left if left < before => Some(Outcome::missing(
+                "VIPs of a family in which there is no peer are left out: add a peer of that family",
+            )),
+            _ => None,
+        };
+        if !instance.vips.is_empty() {
+            self.list.push(std::mem::take(instance));
         }
+        outcome
     }
 
     fn unique_name(&self, wanted: &str) -> String {
@@ -499,22 +510,48 @@ impl Instance {
         }
     }
 
-    /// Leaves out VIPs of a family in which there is nobody to tell.
-    fn fit(&mut self, block: &Statement, notes: &mut Notes) {
-        if self.peers.is_empty() {
-            return;
+    /// Whether a VIP is of a family in which there is somebody to tell.
+    fn families_told(&self) -> impl Fn(&IpAddr) -> bool + use<> {
+        let by_multicast = self.peers.is_empty();
+        let [v4, v6] = [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| by_multicast || self.peers.iter().any(is));
+        move |vip| if vip.is_ipv4() { v4 } else { v6 }
+    }
+
+    /// Takes over the VIPs of another with the same VRID; what is to be said of that.
+    fn join(&mut self, other: &mut Self) -> Option<Outcome> {
+        let mut merged = Self {
+            vips: [&self.vips[..], &other.vips].concat(),
+            peers: [&self.peers[..], &other.peers].concat(),
+            ..Self::default()
+        };
+        merged.peers.sort_unstable();
+        merged.peers.dedup();
+        let told = merged.families_told();
+        if !merged.vips.iter().all(told) || merged.peers.len() > MOST_PEERS || merged.vips.len() > MOST_VIPS {
+            return Some(Outcome::missing(format!(
+                "it has the VRID of {}, but not the same peers, or too many VIPs: give it a VRID of its own",
+                self.name
+            )));
         }
-        let (has_v4, has_v6) = (
-            self.peers.iter().any(IpAddr::is_ipv4),
-            self.peers.iter().any(IpAddr::is_ipv6),
+        (self.vips, self.peers) = (merged.vips, merged.peers);
+        let own = (
+            self.priority,
+            self.interval,
+            self.never_fails_back,
+            self.failback_delay,
         );
-        let before = self.vips.len();
-        self.vips
-            .retain(|vip| if vip.is_ipv4() { has_v4 } else { has_v6 });
-        if self.vips.len() < before {
-            let why = "VIPs of a family in which there is no peer are left out: add a peer of that family";
-            notes.enter(block, Outcome::missing(why));
-        }
+        let others = (
+            other.priority,
+            other.interval,
+            other.never_fails_back,
+            other.failback_delay,
+        );
+        (own != others).then(|| {
+            Outcome::approximated(format!(
+                "priority, interval and failback are those of {}",
+                self.name
+            ))
+        })
     }
 
     fn write(&self, document: &mut Document) {
