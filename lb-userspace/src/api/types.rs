@@ -21,6 +21,7 @@ use lb_common::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
+use super::orders::{DrainView, OrderView};
 use crate::core::{
     model::{Forward, Protocol, Scheduler},
     seal::Authentication,
@@ -132,6 +133,12 @@ pub struct BackendView {
     /// Whether it takes flows. In JSON the fields `state` and, where there is one, `reason`.
     #[serde(flatten)]
     pub state: BackendState,
+    /// The order that counts for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderView>,
+    /// How its drain goes, if it takes no new flows because of an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// Its part of the schedule's slots, 0..=1: the share of new flows that it is to get.
     pub share: f64,
     /// Its MAC address; `None` while it is not known.
@@ -154,12 +161,23 @@ pub struct BackendView {
 pub enum BackendState {
     /// It can be reached.
     Ready,
+    /// It has just come back, and takes fewer flows than its weight says.
+    Warming,
+    /// It takes no new flows and keeps those it has.
+    Draining,
+    /// An operator took it out of service.
+    Offline,
+    /// Its checks say that it does not serve.
+    Down {
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// Nobody knows how to reach it, so it is out of the schedule, and packets of its flows are dropped.
     Unresolved {
         /// Why, as a sentence.
         reason: String,
     },
-    /// It is no longer configured, but its flows still go to it.
+    /// It is no longer configured, or was removed by an order, but its flows still go to it.
     Removed,
 }
 
@@ -169,6 +187,10 @@ impl BackendState {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Warming => "warming",
+            Self::Draining => "draining",
+            Self::Offline => "offline",
+            Self::Down { .. } => "down",
             Self::Unresolved { .. } => "unresolved",
             Self::Removed => "removed",
         }

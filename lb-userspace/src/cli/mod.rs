@@ -5,6 +5,7 @@
 
 mod backend;
 mod check;
+mod director;
 mod doctor;
 mod events;
 mod exit;
@@ -12,6 +13,7 @@ mod flow;
 mod ha;
 mod import;
 mod key;
+mod order;
 mod prefix;
 mod service;
 mod stats;
@@ -70,6 +72,10 @@ enum Object {
     Service(service::Arguments),
     /// Backends: who serves them.
     Backend(backend::Arguments),
+    /// Orders that stand: what is drained, offline, removed or of another weight.
+    Order,
+    /// The whole director: drains it, and lifts all orders.
+    Director(director::Arguments),
     /// Flows: the connections there are now.
     Flow(flow::Arguments),
     /// The pair: who holds the VIPs, why, and since when.
@@ -141,6 +147,8 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Status => status::run(&client, show).await,
         Object::Service(arguments) => service::run(arguments, &client, show).await,
         Object::Backend(arguments) => backend::run(arguments, &client, show).await,
+        Object::Order => order::list(&client, show).await,
+        Object::Director(arguments) => director::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
         Object::Ha(arguments) => ha::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,

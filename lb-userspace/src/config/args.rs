@@ -49,6 +49,7 @@ pub(super) fn parse(
             scheduler: None,
             forward: None,
             table_size: None,
+            drain: None,
             timeouts: None,
             backends,
         }],

@@ -15,7 +15,7 @@ pub(super) use self::{
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
-use crate::core::{model, seal::Authentication};
+use crate::core::{model, order::AtDeadline, seal::Authentication};
 
 /// The file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -72,9 +72,18 @@ pub(super) struct Service {
     pub(super) scheduler: Option<model::Scheduler>,
     pub(super) forward: Option<model::Forward>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
+}
+
+/// `drain = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drain {
+    pub(super) deadline: Spanned<Time>,
+    pub(super) at_deadline: Option<AtDeadline>,
 }
 
 /// `[[service.backend]]`
@@ -147,6 +156,10 @@ impl From<&model::Service> for Service {
             scheduler: Some(service.scheduler),
             forward: Some(service.forward),
             table_size: Some(unplaced(service.table_size.into())),
+            drain: service.drain.map(|drain| Drain {
+                deadline: unplaced(Time(drain.deadline)),
+                at_deadline: Some(drain.at_deadline),
+            }),
             timeouts: Some((&service.timeouts).into()),
             backends: service.backends.iter().map(Backend::from).collect(),
         }

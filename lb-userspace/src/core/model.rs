@@ -5,12 +5,12 @@
 
 mod instance;
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance};
-use super::{event, seal::Authentication, timeouts::Timeouts};
+use super::{event, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -104,6 +104,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Length of the schedule table, in slots; a prime.
     pub table_size: u32,
+    /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
+    pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.
     pub backends: Vec<Backend>,
 }
@@ -171,6 +173,15 @@ pub enum Scheduler {
 pub enum Forward {
     /// Direct routing: the frame's destination MAC becomes the backend's, nothing else changes.
     Dr,
+}
+
+/// How backends are drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// When the flows that are left are ended.
+    pub deadline: Duration,
+    /// How they are ended.
+    pub at_deadline: AtDeadline,
 }
 
 /// A real server of a service.

@@ -14,6 +14,7 @@ use super::{
     ha::{self, Ha, HaError},
     identity::Identity,
     links::Links,
+    orders::Orders,
     vips::Vips,
 };
 use crate::{
@@ -99,6 +100,8 @@ pub(super) struct Director {
     pub(super) flows: Arc<Flows>,
     /// Where to tell what happens.
     pub(super) events: Sink,
+    /// What operators ordered.
+    pub(super) orders: Orders,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -114,6 +117,7 @@ impl Director {
         pins: Pins,
         vips: Vips,
         events: Sink,
+        orders: Orders,
     ) -> Result<Self, DirectorError> {
         let sizes = MapSizes::new(&config.limits);
         let schedule_seed = identity.as_ref().map(Identity::schedule_seed);
@@ -149,6 +153,7 @@ impl Director {
             source,
             flows: Arc::new(Flows::new(&kernel)),
             events,
+            orders,
             kernel,
             adopted: false,
             behind: None,
@@ -232,6 +237,8 @@ impl Director {
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;
+        self.drop_orders_that_were_followed();
+        self.watch_drains();
         self.kernel.keep();
         self.flows.set_names(self.names());
         self.hold_vips().await
@@ -260,24 +267,6 @@ impl Director {
                 source,
             },
             None => StepError::NoSlots { service, source }.into(),
-        }
-    }
-
-    fn desired(&self, config: &Config) -> Desired {
-        let service = |service: &crate::core::model::Service| DesiredService {
-            name: service.name.clone(),
-            frontends: service.frontends.clone(),
-            table_size: service.table_size,
-            timeouts: service.timeouts.clone(),
-            backends: service
-                .backends
-                .iter()
-                .map(|backend| (backend.address, backend.weight))
-                .collect(),
-        };
-        Desired {
-            services: config.services.iter().map(service).collect(),
-            links: self.links.all(),
         }
     }
 
@@ -439,6 +428,7 @@ impl Director {
         );
         self.census = census;
         self.census_at = Some(Instant::now());
+        self.note_drains();
         self.execute(&steps)?;
         Ok(())
     }

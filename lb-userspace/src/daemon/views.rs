@@ -10,16 +10,18 @@ use super::{
     flows::{BackendName, Names},
 };
 use crate::{
+    api::orders::{AgeCount, DrainView, OrderView},
     api::query::Query,
     api::types::{
         BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView,
         ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
     core::{
+        backend::State,
         model::{Backend, Service},
         seal::Keyring,
     },
-    datapath::{BackendTotals, DatapathError, TableCensus},
+    datapath::{AGES, BackendTotals, DatapathError, TableCensus},
     net::link,
 };
 
@@ -40,7 +42,7 @@ fn cluster(keyring: &Keyring) -> ClusterView {
 
 impl Director {
     /// Answers; who asked may have gone meanwhile.
-    pub(super) async fn answer(&self, query: Query) {
+    pub(super) async fn answer(&mut self, query: Query) {
         let outcome = match query {
             Query::Status(to) => {
                 let _ = to.send(self.status().await);
@@ -49,6 +51,14 @@ impl Director {
             Query::Services(to) => self.services().map(|view| drop(to.send(view))),
             Query::Backends(to) => self.backends().map(|view| drop(to.send(view))),
             Query::Stats(to) => self.stats().map(|view| drop(to.send(view))),
+            Query::Orders(to) => {
+                let _ = to.send(self.orders.book.iter().map(OrderView::from).collect());
+                Ok(())
+            }
+            Query::Order(request, who, to) => {
+                self.order(&request, who, to);
+                Ok(())
+            }
             Query::Ha(to) => {
                 // Who gets no answer is told to ask again.
                 if let Some(view) = self.pair().await {
@@ -117,15 +127,57 @@ impl Director {
         view.service.clone_from(&service.name);
         view.name.clone_from(&backend.name);
         view.weight = backend.weight;
-        if let BackendState::Ready = view.state {
-            view.effective_weight = backend.weight;
-        }
+        let effective = self.effective(service, backend);
+        view.effective_weight = effective.factor.of_weight(effective.weight);
+        view.state = match effective.state {
+            State::Ready => BackendState::Ready,
+            State::Warming => BackendState::Warming,
+            State::Draining => BackendState::Draining,
+            State::Offline => BackendState::Offline,
+            State::Removed => BackendState::Removed,
+            State::Down => BackendState::Down {
+                reason: String::new(),
+            },
+            // With the reason that is there already.
+            State::Unresolved => view.state,
+        };
+        view.order = self
+            .orders
+            .book
+            .order(&service.name, backend.address)
+            .map(OrderView::from);
+        view.drain = self.drain_view(service, backend);
         let slots = number
             .and_then(|number| self.slots.get(&number))
             .copied()
             .unwrap_or(0);
         view.share = f64::from(slots) / f64::from(service.table_size);
         Ok(view)
+    }
+
+    fn drain_view(&self, service: &Service, backend: &Backend) -> Option<DrainView> {
+        let drain = self.orders.drain(&service.name, backend.address)?;
+        let order = self.orders.book.order(&service.name, backend.address)?;
+        let bounds = AGES.into_iter().map(Some).chain([None]);
+        let class = |(younger_than_seconds, flows)| AgeCount {
+            younger_than_seconds,
+            flows,
+        };
+        let flows = drain.progress.flows();
+        Some(DrainView {
+            flows_at_start: drain.progress.at_start(),
+            flows,
+            new_flows: drain.progress.new_since_start(),
+            new_flows_per_second: drain.progress.new_per_second(),
+            oldest_seconds: (flows > 0).then_some(drain.ages.oldest),
+            by_age: bounds.zip(drain.ages.classes).map(class).collect(),
+            remaining_seconds: drain.progress.remaining().map(|left| left.as_secs()),
+            deadline_seconds: order
+                .deadline
+                .filter(|deadline| !deadline.done)
+                .map(|deadline| deadline.at.since(self.orders.now()).as_secs()),
+            drained: drain.drained,
+        })
     }
 
     fn removed(&self, number: u32, address: IpAddr) -> Result<BackendView, DatapathError> {
@@ -152,6 +204,8 @@ impl Director {
             share: 0.0,
             mac: way.as_ref().ok().map(|(_, address)| mac(*address)),
             interface: way.as_ref().ok().map(|(interface, _)| interface.clone()),
+            order: None,
+            drain: None,
             state: match way {
                 Ok(_) => BackendState::Ready,
                 Err(reason) => BackendState::Unresolved { reason },

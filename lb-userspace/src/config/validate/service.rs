@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    ops::Range,
+    ops::{Range, RangeInclusive},
+    time::Duration,
 };
 
 use toml::Spanned;
@@ -17,8 +18,10 @@ use crate::{
     core::{
         maglev,
         model::{
-            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, MAX_WEIGHT, Scheduler, Service,
+            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Drain, Forward, Frontend, MAX_WEIGHT, Scheduler,
+            Service,
         },
+        order::AtDeadline,
         timeouts::Timeouts,
     },
 };
@@ -26,6 +29,9 @@ use crate::{
 /// Longest schedule of a service: the largest prime below 2^20. Longer ones spread no better and fall out of
 /// caches.
 const MAX_TABLE_SIZE: u32 = 1_048_573;
+
+/// How long a drain may take.
+const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
 /// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
 pub(in crate::config) const SLOTS_PER_BACKEND: usize = 100;
@@ -55,6 +61,7 @@ impl Validator<'_> {
                 forward: table.forward.unwrap_or(Forward::Dr),
                 timeouts: self.timeouts(table),
                 table_size: self.table_size(table),
+                drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });
         }
@@ -144,6 +151,14 @@ impl Validator<'_> {
         };
         self.report(wrong);
         DEFAULT_TABLE_SIZE
+    }
+
+    fn drain(&mut self, table: &file::Drain) -> Drain {
+        let longest = DRAIN_DEADLINE.end();
+        Drain {
+            deadline: self.time("deadline", Some(&table.deadline), *longest, &DRAIN_DEADLINE),
+            at_deadline: table.at_deadline.unwrap_or(AtDeadline::Reschedule),
+        }
     }
 
     fn backends(&mut self, vips: &FirstSeen<IpAddr>, table: &file::Service) -> Vec<Backend> {

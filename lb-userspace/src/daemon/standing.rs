@@ -1,0 +1,73 @@
+//! What each backend takes part in, and the desired state that follows from it.
+
+use std::net::IpAddr;
+
+use super::director::Director;
+use crate::core::{
+    backend::{Agent, Effective, FULL, Facts, Health, State, effective, shares},
+    model::{Backend, Config, Service},
+    order::Book,
+    plan::{Desired, DesiredService},
+};
+
+impl Director {
+    /// Everything that has a say in whether this backend serves, under these orders.
+    fn facts(&self, service: &Service, backend: &Backend, book: &Book) -> Facts {
+        Facts {
+            weight: backend.weight,
+            order: book
+                .order(&service.name, backend.address)
+                .map(|order| order.command),
+            reachable: self.links.link(backend.address).is_some(),
+            health: Health::Unchecked,
+            ramp: FULL,
+            agent: Agent::SILENT,
+        }
+    }
+
+    /// What a backend takes part in.
+    pub(super) fn effective(&self, service: &Service, backend: &Backend) -> Effective {
+        self.effective_under(service, backend, &self.orders.book)
+    }
+
+    /// What a backend would take part in under these orders.
+    pub(super) fn effective_under(&self, service: &Service, backend: &Backend, book: &Book) -> Effective {
+        effective(&self.facts(service, backend, book))
+    }
+
+    /// What should be in the maps.
+    pub(super) fn desired(&self, config: &Config) -> Desired {
+        Desired {
+            services: config
+                .services
+                .iter()
+                .map(|service| self.desired_service(service))
+                .collect(),
+            links: self.links.all(),
+        }
+    }
+
+    fn desired_service(&self, service: &Service) -> DesiredService {
+        let standing: Vec<(IpAddr, Effective)> = service
+            .backends
+            .iter()
+            .map(|backend| (backend.address, self.effective(service, backend)))
+            .filter(|(_, effective)| effective.state != State::Removed)
+            .collect();
+        let weights: Vec<_> = standing
+            .iter()
+            .map(|(_, effective)| (effective.weight, effective.factor))
+            .collect();
+        DesiredService {
+            name: service.name.clone(),
+            frontends: service.frontends.clone(),
+            table_size: service.table_size,
+            timeouts: service.timeouts.clone(),
+            backends: standing
+                .into_iter()
+                .map(|(address, _)| address)
+                .zip(shares(&weights))
+                .collect(),
+        }
+    }
+}
