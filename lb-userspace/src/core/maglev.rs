@@ -12,8 +12,8 @@
 //! backends differently build the same table.
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     net::IpAddr,
 };
 
@@ -52,22 +52,25 @@ pub fn backend_id(key: u64, address: IpAddr, port: u16) -> u64 {
 ///
 /// Takes time of the order of `table_size × (log table_size + log entries)`.
 pub fn populate(entries: &[Entry], table_size: u32) -> Vec<u32> {
-    let mut turns: BinaryHeap<Claimant> = (0..)
-        .zip(entries)
-        .filter(|(_, entry)| entry.weight > 0)
-        .map(|(index, entry)| Claimant::new(index, *entry, table_size))
-        .collect();
+    let mut turns = Turns::new(entries);
     if turns.is_empty() {
         return Vec::new();
     }
-    let mut owners = vec![FREE; table_size as usize];
-    for _ in 0..table_size {
-        // Dropping `next` moves it to its new place on the time line.
-        if let Some(mut next) = turns.peek_mut() {
-            next.claim(&mut owners);
+    let mut walks: Vec<Walk> = entries
+        .iter()
+        .map(|entry| Walk::new(entry.id, table_size))
+        .collect();
+    let mut slots = Slots::new(table_size);
+    let mut left = table_size as usize;
+    while left > 0 {
+        let round = turns.next_round();
+        for &index in &round[..round.len().min(left)] {
+            let slot = walks[index as usize].claim(&mut slots);
+            slots.owners[slot as usize] = index;
         }
+        left = left.saturating_sub(round.len());
     }
-    owners
+    slots.owners
 }
 
 /// Whether `n` is a prime. Trial division: meant for table sizes, a thousand steps at most for a million.
@@ -78,85 +81,152 @@ pub fn is_prime(n: u32) -> bool {
             .all(|d| !n.is_multiple_of(d))
 }
 
-/// Marks a slot that nobody has claimed yet.
-const FREE: u32 = u32::MAX;
-
 /// Units of the time line in a whole: fine enough to tell any two different turns of weights up to 65535
 /// apart, since those are at least 2^-33 apart.
 const TIME_UNIT: u64 = 1 << 34;
 
-/// An entry on its way through its permutation of the slots.
-struct Claimant {
-    index: u32,
-    entry: Entry,
-    /// When its next turn is, in 1/[`TIME_UNIT`].
-    time: u64,
-    /// How many turns it has had.
+/// Who has his turn when. Entries of one weight have theirs at the same times, so that a heap of weights will do where there
+/// are thousands of entries.
+struct Turns {
+    /// Entries by weight; those of one weight in the order of their identities, which no list order has a say in.
+    classes: Vec<Class>,
+    /// When the next turn of each class is.
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Place of each entry in the order of identities.
+    ranks: Vec<u32>,
+    /// Those who have their turn now.
+    round: Vec<u32>,
+}
+
+struct Class {
+    weight: u64,
     turns: u64,
-    /// Where its permutation has got to.
+    members: Vec<u32>,
+}
+
+impl Turns {
+    fn new(entries: &[Entry]) -> Self {
+        let mut order: Vec<u32> = (0..entries.len() as u32)
+            .filter(|&index| entries[index as usize].weight > 0)
+            .collect();
+        order.sort_unstable_by_key(|&index| {
+            let entry = entries[index as usize];
+            (entry.id, entry.weight, index)
+        });
+        let mut ranks = vec![0; entries.len()];
+        let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (rank, index) in (0..).zip(order) {
+            ranks[index as usize] = rank;
+            classes
+                .entry(entries[index as usize].weight)
+                .or_default()
+                .push(index);
+        }
+        let class = |(weight, members): (u32, Vec<u32>)| Class {
+            weight: weight.into(),
+            turns: 0,
+            members,
+        };
+        let classes: Vec<Class> = classes.into_iter().map(class).collect();
+        Self {
+            heap: (0..classes.len() as u32)
+                .map(|class| Reverse((0, class)))
+                .collect(),
+            classes,
+            ranks,
+            round: Vec::new(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// Those who have the next turn, all at the same time, in their order.
+    fn next_round(&mut self) -> &[u32] {
+        self.round.clear();
+        let mut now = None;
+        let mut together = 0;
+        while let Some(mut next) = self.heap.peek_mut() {
+            let Reverse((time, number)) = *next;
+            if now.is_some_and(|now| now != time) {
+                break;
+            }
+            now = Some(time);
+            together += 1;
+            let class = &mut self.classes[number as usize];
+            class.turns += 1;
+            // Dropping `next` moves it to its new place on the time line.
+            *next = Reverse(((2 * class.turns + 1) * (TIME_UNIT / 2) / class.weight, number));
+            self.round.extend_from_slice(&class.members);
+        }
+        if together > 1 {
+            let ranks = &self.ranks;
+            self.round.sort_unstable_by_key(|&index| ranks[index as usize]);
+        }
+        &self.round
+    }
+}
+
+/// The slots, and a bit for each that is taken: those stay in the first-level cache while slots are searched.
+struct Slots {
+    owners: Vec<u32>,
+    taken: Vec<u64>,
+}
+
+impl Slots {
+    fn new(table_size: u32) -> Self {
+        Self {
+            owners: vec![0; table_size as usize],
+            taken: vec![0; table_size.div_ceil(64) as usize],
+        }
+    }
+
+    /// Whether the slot was free; it is taken now.
+    fn take(&mut self, slot: u32) -> bool {
+        let word = &mut self.taken[(slot / 64) as usize];
+        let bit = 1 << (slot % 64);
+        let free = *word & bit == 0;
+        *word |= bit;
+        free
+    }
+}
+
+/// An entry's way through its permutation of the slots.
+struct Walk {
+    /// Where it has got to.
     slot: u32,
-    /// The step from one slot of the permutation to the next.
+    /// The step from one slot to the next.
     skip: u32,
 }
 
-impl Claimant {
-    fn new(index: u32, entry: Entry, table_size: u32) -> Self {
+impl Walk {
+    fn new(id: u64, table_size: u32) -> Self {
         let size = u64::from(table_size.max(1));
-        let first_skip = 1 + mix(entry.id) % (size - 1).max(1);
+        let first_skip = 1 + mix(id) % (size - 1).max(1);
         // A step that shares a factor with the size would come round before it has seen every slot. With a
         // prime size the first will do; with any other, `size - 1` does at the latest.
         let skip = (first_skip..size).find(|skip| gcd(*skip, size) == 1).unwrap_or(1);
         Self {
-            index,
-            entry,
-            time: 0,
-            turns: 0,
-            slot: (entry.id % size) as u32,
+            slot: (id % size) as u32,
             skip: skip as u32,
         }
     }
 
     /// Takes the first free slot of its permutation; there must be one.
-    fn claim(&mut self, owners: &mut [u32]) {
+    fn claim(&mut self, slots: &mut Slots) -> u32 {
         // A division here would take up half of the time of the whole table.
-        let wrap = owners.len() as u32 - self.skip;
-        while owners[self.slot as usize] != FREE {
+        let wrap = slots.owners.len() as u32 - self.skip;
+        while !slots.take(self.slot) {
             self.slot = if self.slot >= wrap {
                 self.slot - wrap
             } else {
                 self.slot + self.skip
             };
         }
-        owners[self.slot as usize] = self.index;
-        self.turns += 1;
-        self.time = (2 * self.turns + 1) * (TIME_UNIT / 2) / u64::from(self.entry.weight);
-    }
-
-    /// Earlier turns first; at the same time the order is by identity, which no list order has a say in.
-    fn precedence(&self) -> Reverse<(u64, u64, u32, u32)> {
-        Reverse((self.time, self.entry.id, self.entry.weight, self.index))
+        self.slot
     }
 }
-
-impl Ord for Claimant {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.precedence().cmp(&other.precedence())
-    }
-}
-
-impl PartialOrd for Claimant {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Claimant {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Claimant {}
 
 /// Spreads a word over all 64 bits, one to one: the output function of SplitMix64 (Steele, Lea and Flood,
 /// OOPSLA 2014).

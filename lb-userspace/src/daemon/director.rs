@@ -87,8 +87,8 @@ pub(super) struct Director {
     pub(super) links: Links,
     /// Interfaces of the configuration in force, and whether the program is on them at present.
     pub(super) interfaces: BTreeMap<String, bool>,
-    /// Slots of each backend, by number.
-    pub(super) slots: BTreeMap<u32, u32>,
+    /// Slots of each backend, by the numbers of its service and of itself.
+    pub(super) slots: BTreeMap<u32, BTreeMap<u32, u32>>,
     /// The latest census, and when it was taken.
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
@@ -327,13 +327,12 @@ impl Director {
     }
 
     fn count_slots(&mut self, service: u32) {
-        let backends = &self.kernel.tables.backends;
-        self.slots.retain(|&backend, _| {
-            backends
-                .get(backend as usize)
-                .is_some_and(|entry| entry.in_use() && entry.service() != service)
-        });
-        self.slots.extend(self.kernel.tables.slot_counts(service));
+        let counts = self.kernel.tables.slot_counts(service);
+        if counts.is_empty() {
+            self.slots.remove(&service);
+        } else {
+            self.slots.insert(service, counts);
+        }
     }
 
     /// Attaches to all of these interfaces or, with an error, to none that was not attached before. One that is in force

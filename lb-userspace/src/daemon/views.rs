@@ -152,9 +152,12 @@ impl Director {
             .map(OrderView::from);
         view.drain = self.drain_view(service, backend);
         view.health = self.health_view(service, backend);
-        let slots = number
-            .and_then(|number| self.slots.get(&number))
-            .copied()
+        let of_service = self
+            .planner
+            .service_number(&service.name)
+            .and_then(|service| self.slots.get(&service));
+        let slots = of_service
+            .and_then(|slots| slots.get(&number?).copied())
             .unwrap_or(0);
         view.share = f64::from(slots) / f64::from(service.table_size);
         Ok(view)

@@ -12,7 +12,7 @@ pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
 
 /// Silence, in seconds, after which a flow that is being closed, or never came to be, is over for whoever waits for it. Its
 /// entry stays longer, for packets that come late.
-const OVER: u64 = 10;
+const OVER: u64 = 5;
 
 /// Open flows of one backend by their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
