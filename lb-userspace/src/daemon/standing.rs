@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::director::Director;
 use crate::core::{
     backend::{Agent, Effective, FULL, Facts, Health, State, effective, shares},
+    ha::LeaseNumbers,
     model::{Backend, Config, Service},
     order::Book,
     plan::{Desired, DesiredService},
@@ -35,8 +36,8 @@ impl Director {
         effective(&self.facts(service, backend, book))
     }
 
-    /// What should be in the maps.
-    pub(super) fn desired(&self, config: &Config) -> Desired {
+    /// What should be in the maps, where the groups of instances have these numbers.
+    pub(super) fn desired(&self, config: &Config, leases: &LeaseNumbers) -> Desired {
         Desired {
             services: config
                 .services
@@ -44,6 +45,7 @@ impl Director {
                 .map(|service| self.desired_service(service))
                 .collect(),
             links: self.links.all(),
+            leases: leases.by_vip(&config.instances),
         }
     }
 
