@@ -20,6 +20,7 @@ mod flow;
 mod forward;
 mod icmp;
 mod maps;
+mod neighbour;
 mod opaque;
 mod outcome;
 mod packet;

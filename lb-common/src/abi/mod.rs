@@ -6,6 +6,7 @@
 mod backend;
 mod counters;
 mod frontend;
+mod lease;
 mod schedule;
 mod service;
 mod service_name;
@@ -21,6 +22,7 @@ pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
+pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
 pub use service::{Policy, ServiceEntry};
 pub use service_name::ServiceName;

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     flows::Flows,
-    ha::{self, Ha, HaError},
+    ha::{self, Answers, Ha, HaError},
     health::HealthBook,
     identity::Identity,
     links::Links,
@@ -23,6 +23,7 @@ use crate::{
     config::KeyFileError,
     core::{
         event,
+        ha::LeaseNumbers,
         health::Pool,
         model::Config,
         neighbour::Unresolved,
@@ -95,6 +96,8 @@ pub(super) struct Director {
     pub(super) vips: Vips,
     /// Where there are instances, they hold the VIPs.
     pub(super) ha: Option<Ha>,
+    /// By which numbers the packet path knows their groups.
+    leases: LeaseNumbers,
     /// When the daemon began.
     pub(super) opened: Instant,
     /// Where the configuration came from.
@@ -158,6 +161,7 @@ impl Director {
             identity,
             vips,
             ha: None,
+            leases: LeaseNumbers::default(),
             opened: Instant::now(),
             source,
             flows: Arc::new(Flows::new(&kernel)),
@@ -204,7 +208,7 @@ impl Director {
             return;
         }
         let standing = self.stand_all(&self.config);
-        let desired = self.desired(&self.config, &standing);
+        let desired = self.desired(&self.config, &standing, &self.leases);
         self.keep_standing(standing);
         let failed = self.apply(&desired).err();
         self.tell_health();
@@ -238,9 +242,10 @@ impl Director {
             ha::ensure_allowed()?;
         }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
+        let leases = self.leases.under(&config.instances);
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
         let standing = self.stand_all(&config);
-        if let Err(error) = self.apply(&self.desired(&config, &standing)) {
+        if let Err(error) = self.apply(&self.desired(&config, &standing, &leases)) {
             // Some of it may be in force already.
             self.converge();
             self.kernel.release(&added)?;
@@ -249,6 +254,7 @@ impl Director {
         for interface in self.kernel.release_others(&config.director.interfaces)? {
             info!(interface, "released");
         }
+        self.leases = leases;
         self.config = config;
         self.keep_standing(standing);
         self.identity = identity;
@@ -402,10 +408,19 @@ impl Director {
             return Ok(());
         }
         match &self.ha {
-            Some(ha) => ha.configure(&self.config)?,
+            Some(ha) => ha.configure(&self.config, &self.leases)?,
             None => {
                 self.vips.release().await;
-                self.ha = Some(Ha::start(&self.config, self.events.clone())?);
+                let answers = Answers {
+                    leases: Arc::clone(&self.kernel.tables.leases),
+                    claims: Arc::clone(&self.kernel.tables.claims),
+                };
+                self.ha = Some(Ha::start(
+                    &self.config,
+                    &self.leases,
+                    answers,
+                    self.events.clone(),
+                )?);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::director::Director;
 use crate::core::{
     backend::{Effective, FULL, Facts, State, effective, shares},
+    ha::LeaseNumbers,
     health::{Pool, Standing},
     model::{Backend, Config, Service},
     order::Book,
@@ -71,8 +72,13 @@ impl Director {
             .collect();
     }
 
-    /// What should be in the maps.
-    pub(super) fn desired(&self, config: &Config, all: &BTreeMap<String, (Pool, Standing)>) -> Desired {
+    /// What should be in the maps, where the groups of instances have these numbers.
+    pub(super) fn desired(
+        &self,
+        config: &Config,
+        all: &BTreeMap<String, (Pool, Standing)>,
+        leases: &LeaseNumbers,
+    ) -> Desired {
         let services = config.services.iter().filter_map(|service| {
             let (_, standing) = all.get(&service.name)?;
             Some(desired_service(service, standing))
@@ -80,6 +86,7 @@ impl Director {
         Desired {
             services: services.collect(),
             links: self.links.all(),
+            leases: leases.by_vip(&config.instances),
         }
     }
 }

@@ -15,15 +15,9 @@
 //! An order counts more than anything that a machine found out, and of what machines found out the cause comes before
 //! what follows from it: who cannot be reached fails its checks too.
 
-mod adapt;
-mod ramp;
 mod share;
 
-pub use self::{
-    adapt::{Adapter, by_latency},
-    ramp::Ramp,
-    share::{FULL, Factor, shares},
-};
+pub use self::share::{FULL, Factor, shares};
 use super::order::Command;
 
 /// Everything that has a say in it.
