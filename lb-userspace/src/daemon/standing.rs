@@ -1,13 +1,11 @@
 //! What each backend takes part in, and the desired state that follows from it.
 
-use std::net::IpAddr;
-
 use super::director::Director;
 use crate::core::{
-    backend::{Agent, Effective, FULL, Facts, Health, State, effective, shares},
+    backend::{Agent, Effective, FULL, Factor, Facts, Health, State, effective, shares},
     model::{Backend, Config, Service},
     order::Book,
-    plan::{Desired, DesiredService},
+    plan::{Desired, DesiredBackend, DesiredService},
 };
 
 impl Director {
@@ -48,26 +46,34 @@ impl Director {
     }
 
     fn desired_service(&self, service: &Service) -> DesiredService {
-        let standing: Vec<(IpAddr, Effective)> = service
+        let standing: Vec<(&Backend, Effective)> = service
             .backends
             .iter()
-            .map(|backend| (backend.address, self.effective(service, backend)))
+            .map(|backend| (backend, self.effective(service, backend)))
             .filter(|(_, effective)| effective.state != State::Removed)
             .collect();
         let weights: Vec<_> = standing
             .iter()
             .map(|(_, effective)| (effective.weight, effective.factor))
             .collect();
+        let weights = if service.scheduling.scheduler.counts_by_weight() {
+            let part = |&(weight, factor): &(u32, Factor)| factor.of_weight(weight);
+            weights.iter().map(part).collect()
+        } else {
+            shares(&weights)
+        };
+        let desired = |((backend, _), weight): ((&Backend, Effective), u32)| DesiredBackend {
+            address: backend.address,
+            weight,
+            thresholds: backend.thresholds,
+            backup: backend.backup,
+        };
         DesiredService {
             name: service.name.clone(),
             frontends: service.frontends.clone(),
-            table_size: service.table_size,
+            scheduling: service.scheduling.clone(),
             timeouts: service.timeouts.clone(),
-            backends: standing
-                .into_iter()
-                .map(|(address, _)| address)
-                .zip(shares(&weights))
-                .collect(),
+            backends: standing.into_iter().zip(weights).map(desired).collect(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod events;
 mod instance;
+mod scheduling;
 mod service;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -221,7 +222,7 @@ impl Validator<'_> {
             config
                 .services
                 .iter()
-                .map(|service: &Service| slots::padded(service.table_size))
+                .map(|service: &Service| slots::padded(scheduling::slots(service)))
         };
         let needed = sizes().sum::<u64>() + sizes().max().unwrap_or(0);
         if needed > u64::from(config.limits.slots) {
@@ -235,7 +236,7 @@ impl Validator<'_> {
                     table.slots.as_ref(),
                     needed,
                 )
-                .note("that is every `table_size`, and the largest once more for changing it under way"),
+                .note("that is every schedule (`table_size`), and the largest once more for changing it under way"),
             );
         }
     }
