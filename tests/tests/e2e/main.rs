@@ -10,4 +10,5 @@ mod failures;
 mod icmp;
 mod network;
 mod operator;
+mod scheduling;
 mod storms;

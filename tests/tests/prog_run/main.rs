@@ -14,6 +14,7 @@ mod icmp;
 mod jumbo;
 mod not_ours;
 mod packets;
+mod schedulers;
 mod transport;
 mod truncation;
 mod verifier;
