@@ -50,6 +50,7 @@ fn every_named_frame_ends_as_its_name_says() {
         "backend_unresolved",
         "backend_gone",
         "map_missing",
+        "no_lease",
     ];
     for reason in Reason::ALL
         .iter()

@@ -11,7 +11,7 @@ use lb_common::{
 
 use crate::{
     family::{V4, V6},
-    flow, forward, icmp,
+    flow, forward, icmp, neighbour,
     outcome::Refusal,
     packet::Packet,
     verdict::Verdict,
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
     let ethernet = Ethernet::parse(packet)?;
     match ethernet.ether_type {
+        EtherType::Arp => Err(neighbour::arp(packet, ethernet.end)),
         EtherType::Ipv4 => {
             let ip = Ipv4::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
@@ -34,6 +35,9 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             let ip = Ipv6::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
             let destination = ip.destination();
+            if ip.next_header() == protocol::ICMPV6 {
+                neighbour::discovery(packet, ethernet.end)?;
+            }
             vip::filter6(destination)?;
             balance6(packet, &ethernet, &ip).map_err(|refusal| vip::judge6(destination, refusal))
         }

@@ -21,6 +21,7 @@ mod forward;
 mod icmp;
 mod load;
 mod maps;
+mod neighbour;
 mod opaque;
 mod outcome;
 mod packet;

@@ -335,5 +335,6 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
                 )
             })
             .collect(),
+        leases: BTreeMap::new(),
     }
 }

@@ -6,6 +6,7 @@
 mod backend;
 mod counters;
 mod frontend;
+mod lease;
 mod load;
 mod schedule;
 mod service;
@@ -22,6 +23,7 @@ pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
+pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
 pub use service::{HashFields, Policy, PolicyFlags, ServiceEntry};

@@ -3,6 +3,7 @@
 use super::director::Director;
 use crate::core::{
     backend::{Agent, Effective, FULL, Factor, Facts, Health, State, effective, shares},
+    ha::LeaseNumbers,
     model::{Backend, Config, Service},
     order::Book,
     plan::{Desired, DesiredBackend, DesiredService},
@@ -33,8 +34,8 @@ impl Director {
         effective(&self.facts(service, backend, book))
     }
 
-    /// What should be in the maps.
-    pub(super) fn desired(&self, config: &Config) -> Desired {
+    /// What should be in the maps, where the groups of instances have these numbers.
+    pub(super) fn desired(&self, config: &Config, leases: &LeaseNumbers) -> Desired {
         Desired {
             services: config
                 .services
@@ -42,6 +43,7 @@ impl Director {
                 .map(|service| self.desired_service(service))
                 .collect(),
             links: self.links.all(),
+            leases: leases.by_vip(&config.instances),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, PerCpuArray},
-    programs::Xdp,
+    programs::{ProgramError, Xdp},
 };
 use lb_common::{
     abi::{BackendCounters, Counters, Event, Runtime, Settings, VERSION, names},
@@ -257,7 +257,13 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Da
 fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
     let program = program(ebpf, name)?;
     undisturbed(|| program.load()).map_err(|source| {
-        if object::permission(&source) {
+        // The verifier's verdict is EACCES as well; only that it has reasons.
+        let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
+            !verifier_log.to_string().is_empty()
+        } else {
+            false
+        };
+        if !judged && object::permission(&source) {
             DatapathError::Permission {
                 what: format!("load the XDP program `{name}`"),
             }
@@ -397,6 +403,8 @@ fn map_tables(
         loads: Arc::new(region(ebpf, sizes, names::BACKEND_LOADS)?),
         flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
+        leases: Arc::new(region(ebpf, sizes, names::LEASES)?),
+        claims: Arc::new(region(ebpf, sizes, names::CLAIMS)?),
         seed: *seed,
         books,
     })

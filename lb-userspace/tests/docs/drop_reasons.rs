@@ -91,6 +91,11 @@ fn advice(reason: Reason) -> String {
              meanwhile, and this one waits for its backend."
                 .into()
         }
+        Reason::NoLease => {
+            "Normal on a Backup: the Active answers. On a director that should be Active see `tandem ha`: its daemon is dead, \
+             stopped, or has given the VIP up."
+                .into()
+        }
         Reason::BackendGone | Reason::MapMissing => "Should not happen. Please report it.".into(),
     }
 }
@@ -107,6 +112,10 @@ fn remedy(event: Event) -> &'static str {
         Event::EvictedClosing => "The table is small. Raise `flows_v4` or `flows_v6`.",
         Event::EvictedIdleDatagram => "The table is small. Raise `flows_v4` or `flows_v6`.",
         Event::EvictedActive => "The table is too small. Raise `flows_v4` or `flows_v6`.",
+        Event::VipClaimed => {
+            "Two directors hold a VIP, or somebody forges: the event `ha.duplicate_address` says who. A few at a takeover are \
+             normal."
+        }
         Event::FlowContended => {
             "Harmless: the flow's next packet goes to the same backend and is entered then."
         }

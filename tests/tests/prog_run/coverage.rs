@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
-use crate::{backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, not_ours, transport};
+use crate::{
+    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, neighbour, not_ours, transport,
+};
 
 /// Every fixture there is.
 pub(crate) fn all_cases() -> Vec<Case> {
@@ -16,6 +18,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
         header_v4::cases,
         header_v6::cases,
         icmp::cases,
+        neighbour::cases,
         not_ours::cases,
         transport::cases,
     ];

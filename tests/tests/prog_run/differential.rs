@@ -398,6 +398,7 @@ fn host_and_program_agree() {
         Reason::BackendUnresolved,
         Reason::BackendGone,
         Reason::MapMissing,
+        Reason::NoLease,
     ];
     let expected: BTreeSet<&str> = Reason::ALL
         .iter()

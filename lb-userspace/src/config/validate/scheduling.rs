@@ -22,7 +22,7 @@ use crate::{
 const MAX_TABLE_SIZE: u32 = 1_048_573;
 
 /// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
-const SLOTS_PER_BACKEND: usize = 100;
+pub(in crate::config) const SLOTS_PER_BACKEND: usize = 100;
 
 /// Most connections that a threshold may be (as in `ipvsadm`).
 const MAX_THRESHOLD: u32 = 65_535;
@@ -196,7 +196,7 @@ pub(super) fn slots(service: &Service) -> u32 {
 }
 
 /// The smallest prime from `least` that a table size may be, or else the largest.
-fn next_prime(least: usize) -> u32 {
+pub(in crate::config) fn next_prime(least: usize) -> u32 {
     let least = u32::try_from(least).unwrap_or(MAX_TABLE_SIZE);
     (least..=MAX_TABLE_SIZE)
         .find(|n| maglev::is_prime(*n))

@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{Link, LoadLimits, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts};
+use lb_common::abi::{Link, LoadLimits, NO_LEASE, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts};
 
 use self::{
     classes::Classes,
@@ -62,6 +62,17 @@ pub struct Desired {
     pub services: Vec<DesiredService>,
     /// How addresses are reached; one that is missing is unresolved.
     pub links: BTreeMap<IpAddr, Link>,
+    /// VIPs that directors move between them, with services or without, and the numbers of their groups' leases.
+    pub leases: BTreeMap<IpAddr, u32>,
+}
+
+/// Where clients come in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Frontends {
+    /// Number of the service that listens.
+    pub services: BTreeMap<Frontend, u32>,
+    /// Every VIP, and the number of its group's lease, or [`NO_LEASE`].
+    pub vips: BTreeMap<IpAddr, u32>,
 }
 
 /// A service that should be in the maps.
@@ -167,7 +178,7 @@ pub enum Step {
         backups: ScheduleSpec,
     },
     /// These frontends are in force from now on, all at once.
-    SetFrontends(BTreeMap<Frontend, u32>),
+    SetFrontends(Frontends),
     /// No flow names this backend any more.
     ForgetBackend {
         /// Number of the backend.
@@ -274,7 +285,7 @@ pub struct Planner {
     classes: Classes,
     services: BTreeMap<String, KnownService>,
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
-    frontends: Option<BTreeMap<Frontend, u32>>,
+    frontends: Option<Frontends>,
 }
 
 impl Planner {
@@ -341,7 +352,7 @@ impl Planner {
             .for_each(|backend| backend.wanted = false);
         self.classes.begin();
 
-        let mut frontends = BTreeMap::new();
+        let mut frontends = Frontends::default();
         let mut schedules = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
@@ -359,8 +370,12 @@ impl Planner {
             self.want_loads(&service.scheduling, &candidates, number, &mut steps);
             let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
             schedules.push((service.name.clone(), schedules_of));
-            frontends.extend(service.frontends.iter().map(|&frontend| (frontend, number)));
+            for &frontend in &service.frontends {
+                frontends.services.insert(frontend, number);
+                frontends.vips.insert(frontend.vip, NO_LEASE);
+            }
         }
+        frontends.vips.extend(&desired.leases);
 
         // Links that appear come before the tables that use them, links that vanish after the tables that still did.
         let mut vanished = Vec::new();

@@ -52,6 +52,7 @@ fn desired(services: &[DesiredService], reachable: &[u8]) -> Desired {
     Desired {
         services: services.to_vec(),
         links: reachable.iter().map(|&n| (address(n), link(n))).collect(),
+        leases: BTreeMap::new(),
     }
 }
 
@@ -201,7 +202,7 @@ fn a_removed_service_stops_scheduling_and_is_forgotten_with_its_backends() {
         service: 0,
         schedule: ScheduleSpec::NOBODY,
     };
-    assert_eq!(steps, [Step::SetFrontends(BTreeMap::new()), gone]);
+    assert_eq!(steps, [Step::SetFrontends(Frontends::default()), gone]);
     assert_eq!(planner.census(|_| false, |_| true), []);
     let steps = planner.census(|_| false, |_| true);
     assert_eq!(
@@ -412,7 +413,7 @@ impl Effect {
                 Step::SetBackups { service, backups } => {
                     self.backups.insert(service, backups.table());
                 }
-                Step::SetFrontends(frontends) => self.frontends = frontends,
+                Step::SetFrontends(frontends) => self.frontends = frontends.services,
                 Step::SetTimeouts { class, timeouts } => {
                     self.timeouts.insert(class, timeouts);
                 }
@@ -503,6 +504,7 @@ fn wish() -> impl Strategy<Value = Desired> {
             })
             .collect(),
         links: reachable.into_iter().map(|n| (address(n), link(n))).collect(),
+        leases: BTreeMap::new(),
     })
 }
 
