@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{
-        BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6, FrontendBucket,
-        LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, TimeoutTable, VipFilter,
+        BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
+        FrontendBucket, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, TimeoutTable, VipFilter,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };

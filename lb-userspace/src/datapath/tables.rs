@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull,
-        LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine,
-        TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
+        BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
+        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName,
+        SlotLine, TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
 pub(super) use self::{
-    scheduling::{SLOTS_PER_BACKEND, next_prime},
+    scheduling::{MAX_THRESHOLD, SLOTS_PER_BACKEND, next_prime},
     service::not_one_host,
 };
 use super::{

@@ -25,7 +25,7 @@ const MAX_TABLE_SIZE: u32 = 1_048_573;
 pub(in crate::config) const SLOTS_PER_BACKEND: usize = 100;
 
 /// Most connections that a threshold may be (as in `ipvsadm`).
-const MAX_THRESHOLD: u32 = 65_535;
+pub(in crate::config) const MAX_THRESHOLD: u32 = 65_535;
 
 impl Validator<'_> {
     pub(super) fn scheduling(&mut self, table: &file::Service) -> Scheduling {
