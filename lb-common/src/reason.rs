@@ -80,6 +80,7 @@ reasons! {
     IcmpUnrelated = 21, Pass, "icmp_unrelated", "An ICMP error to a VIP quotes no packet that a backend sent for it.";
     BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
     NoLease = 23, Drop, "no_lease", "Somebody asked for the MAC address of a VIP that this director does not hold at the moment.";
+    AllFull = 24, Drop, "all_full", "Every backend of the service has as many connections as it may have.";
 }
 
 impl Reason {

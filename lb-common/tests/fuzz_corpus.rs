@@ -51,6 +51,7 @@ fn every_named_frame_ends_as_its_name_says() {
         "backend_gone",
         "map_missing",
         "no_lease",
+        "all_full",
     ];
     for reason in Reason::ALL
         .iter()

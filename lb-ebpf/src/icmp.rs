@@ -9,9 +9,9 @@ use lb_common::{
 use crate::{
     echo,
     family::{Family, V4, V6},
-    outcome::{Outcome, Refusal},
+    outcome::{Refusal, decode_target, encode_target},
     packet::{Context, Packet},
-    schedule,
+    schedule::{self, Moment},
     service::find_service,
     settings::settings,
     vip::{is_vip4, is_vip6},
@@ -26,8 +26,12 @@ pub(crate) fn target4(
     offset: usize,
     length: usize,
 ) -> Result<Target, Refusal> {
-    let outcome = tandem_icmp4(packet.context(), network as u32, offset as u32, length as u32);
-    Outcome::from_number(outcome).target()
+    decode_target(tandem_icmp4(
+        packet.context(),
+        network as u32,
+        offset as u32,
+        length as u32,
+    ))
 }
 
 /// Where an error goes that arrived in the packet with its IPv6 header at `network`.
@@ -38,34 +42,36 @@ pub(crate) fn target6(
     offset: usize,
     length: usize,
 ) -> Result<Target, Refusal> {
-    let outcome = tandem_icmp6(packet.context(), network as u32, offset as u32, length as u32);
-    Outcome::from_number(outcome).target()
+    decode_target(tandem_icmp6(
+        packet.context(),
+        network as u32,
+        offset as u32,
+        length as u32,
+    ))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 extern "C" fn tandem_icmp4(context: Context, network: u32, offset: u32, length: u32) -> u64 {
     let at = |number: u32, most: u32| (number & most) as usize;
-    Outcome::from(message4(
+    encode_target(message4(
         &Packet::new(context),
         at(network, 31),
         at(offset, 127),
         at(length, 0xFFFF),
     ))
-    .number()
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 extern "C" fn tandem_icmp6(context: Context, network: u32, offset: u32, length: u32) -> u64 {
     let at = |number: u32, most: u32| (number & most) as usize;
-    Outcome::from(message6(
+    encode_target(message6(
         &Packet::new(context),
         at(network, 31),
         at(offset, 0x7FFF),
         at(length, 0xFFFF),
     ))
-    .number()
 }
 
 #[inline(always)]
@@ -105,7 +111,10 @@ fn holder<F: Family>(key: &F::Key) -> Result<Target, Refusal> {
     if let Some(hit) = flow_table::lookup(&F::flows(), key, hash) {
         return Ok(hit.control.target());
     }
-    let service = find_service::<F>(&F::frontend(key)).ok_or(Reason::NoService)?;
-    let backend = schedule::choose(service, F::hash(key, &settings().schedule_seed))?;
+    let number = find_service::<F>(&F::frontend(key)).ok_or(Reason::NoService)?;
+    let service = schedule::service(number)?;
+    let policy = service.policy();
+    let hash = schedule::hash::<F>(policy, key);
+    let backend = schedule::by_table(service, policy, hash, Moment::Middle).ok_or(Reason::NoBackend)??;
     Ok(Target::Backend(backend))
 }

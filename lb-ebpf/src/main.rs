@@ -19,6 +19,7 @@ mod family;
 mod flow;
 mod forward;
 mod icmp;
+mod load;
 mod maps;
 mod neighbour;
 mod opaque;

@@ -7,6 +7,7 @@ mod backend;
 mod counters;
 mod frontend;
 mod lease;
+mod load;
 mod schedule;
 mod service;
 mod service_name;
@@ -23,12 +24,13 @@ pub use frontend::{
     build, find, places,
 };
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
-pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
-pub use service::{Policy, ServiceEntry};
+pub use load::{BackendLoad, LoadCount, LoadLimits};
+pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
+pub use service::{HashFields, Policy, PolicyFlags, ServiceEntry};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
 pub use vip_filter::VipFilter;
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

@@ -32,8 +32,9 @@ use super::{
 use crate::{
     core::{
         event::{Director, Severity, Timestamp},
-        model::{Forward, Protocol, Scheduler},
+        model::{Forward, Protocol},
         order::AtDeadline,
+        schedule::Scheduler,
         seal::Authentication,
     },
     notify::Journal,
@@ -93,6 +94,8 @@ fn backend() -> BackendView {
         state: BackendState::Unresolved {
             reason: "nobody answers".into(),
         },
+        backup: false,
+        full: false,
         order: Some(order_view()),
         drain: Some(drain_view()),
         health: Some(HealthView {
@@ -106,10 +109,16 @@ fn backend() -> BackendView {
                 weight_percent: 50.0,
             }],
         }),
-        share: 0.25,
+        share: Some(0.25),
         mac: None,
         interface: None,
         flows: 1,
+        active_flows: 1,
+        inactive_flows: 0,
+        live: Some(LiveView {
+            active: 1,
+            inactive: 0,
+        }),
         new_flows: 2,
         packets: 3,
         bytes: 4,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{Client, orders::Verb as Order, types::ServiceView},
-    core::model::{Forward, Scheduler},
+    core::model::Forward,
 };
 
 #[derive(Debug, Args)]
@@ -113,7 +113,7 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
         table.row(vec![
             service.name.clone(),
             frontends.next().cloned().unwrap_or_default(),
-            scheduler(service.scheduler).to_owned(),
+            service.scheduler.to_string(),
             forward(service.forward).to_owned(),
             service.table_size.to_string(),
             format!("{}/{}", service.backends_ready, service.backends),
@@ -135,12 +135,6 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-const fn scheduler(scheduler: Scheduler) -> &'static str {
-    match scheduler {
-        Scheduler::Maglev => "maglev",
-    }
 }
 
 const fn forward(forward: Forward) -> &'static str {

@@ -17,7 +17,12 @@ pub(super) use self::{
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
-use crate::core::{model, order::AtDeadline, seal::Authentication};
+use crate::core::{
+    model,
+    order::AtDeadline,
+    schedule::{HashField, Scheduler},
+    seal::Authentication,
+};
 
 /// The file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -71,9 +76,11 @@ pub(super) struct Limits {
 pub(super) struct Service {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
-    pub(super) scheduler: Option<model::Scheduler>,
-    pub(super) forward: Option<model::Forward>,
+    pub(super) scheduler: Option<Spanned<Scheduler>>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) hash_on: Option<Spanned<Vec<HashField>>>,
+    pub(super) fallback: Option<Spanned<bool>>,
+    pub(super) forward: Option<model::Forward>,
     pub(super) check: Option<Checks>,
     pub(super) health: Option<Health>,
     pub(super) drain: Option<Drain>,
@@ -97,6 +104,9 @@ pub(super) struct Backend {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<String>,
     pub(super) weight: Option<Spanned<i64>>,
+    pub(super) upper_threshold: Option<Spanned<i64>>,
+    pub(super) lower_threshold: Option<Spanned<i64>>,
+    pub(super) backup: Option<bool>,
 }
 
 /// A value that was not read from any text.
@@ -154,12 +164,19 @@ impl From<&model::Cluster> for Cluster {
 
 impl From<&model::Service> for Service {
     fn from(service: &model::Service) -> Self {
+        let scheduler = service.scheduling.scheduler;
         Self {
             name: unplaced(service.name.clone()),
             listen: texts(&service.frontends),
-            scheduler: Some(service.scheduler),
+            scheduler: Some(unplaced(scheduler)),
+            table_size: scheduler
+                .has_table_size()
+                .then(|| unplaced(service.scheduling.table_size.into())),
+            hash_on: scheduler
+                .hashes()
+                .then(|| unplaced(service.scheduling.hash_on.iter().copied().collect())),
+            fallback: scheduler.hashes().then(|| unplaced(service.scheduling.fallback)),
             forward: Some(service.forward),
-            table_size: Some(unplaced(service.table_size.into())),
             check: (!service.health.checks.is_empty())
                 .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
             health: Some((&service.health).into()),
@@ -175,10 +192,15 @@ impl From<&model::Service> for Service {
 
 impl From<&model::Backend> for Backend {
     fn from(backend: &model::Backend) -> Self {
+        let model::Thresholds { upper, lower } = backend.thresholds;
+        let threshold = |flows: u32| (flows > 0).then(|| unplaced(flows.into()));
         Self {
             name: Some(unplaced(backend.name.clone())),
             address: unplaced(backend.address.to_string()),
             weight: Some(unplaced(backend.weight.into())),
+            upper_threshold: threshold(upper),
+            lower_threshold: threshold(lower),
+            backup: Some(backend.backup),
         }
     }
 }

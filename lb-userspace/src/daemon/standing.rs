@@ -1,15 +1,15 @@
 //! What each backend takes part in, and the desired state that follows from it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use super::director::Director;
 use crate::core::{
-    backend::{Effective, FULL, Facts, State, effective, shares},
+    backend::{Effective, FULL, Factor, Facts, State, effective, shares},
     ha::LeaseNumbers,
     health::{Pool, Standing},
     model::{Backend, Config, Service},
     order::Book,
-    plan::{Desired, DesiredService},
+    plan::{Desired, DesiredBackend, DesiredService},
 };
 
 /// What the backends of each service take part in, by the service's name.
@@ -92,8 +92,9 @@ impl Director {
 }
 
 fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
-    let addresses = service.backends.iter().map(|backend| backend.address);
-    let there: Vec<(IpAddr, &Effective)> = addresses
+    let there: Vec<(&Backend, &Effective)> = service
+        .backends
+        .iter()
         .zip(&standing.backends)
         .filter(|(_, effective)| effective.state != State::Removed)
         .collect();
@@ -101,15 +102,23 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         .iter()
         .map(|(_, effective)| (effective.weight, effective.factor))
         .collect();
+    let weights = if service.scheduling.scheduler.counts_by_weight() {
+        let part = |&(weight, factor): &(u32, Factor)| factor.of_weight(weight);
+        weights.iter().map(part).collect()
+    } else {
+        shares(&weights)
+    };
+    let desired = |((backend, _), weight): ((&Backend, &Effective), u32)| DesiredBackend {
+        address: backend.address,
+        weight,
+        thresholds: backend.thresholds,
+        backup: backend.backup,
+    };
     DesiredService {
         name: service.name.clone(),
         frontends: service.frontends.clone(),
-        table_size: service.table_size,
+        scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
-        backends: there
-            .into_iter()
-            .map(|(address, _)| address)
-            .zip(shares(&weights))
-            .collect(),
+        backends: there.into_iter().zip(weights).map(desired).collect(),
     }
 }

@@ -257,9 +257,10 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Da
 fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
     let program = program(ebpf, name)?;
     undisturbed(|| program.load()).map_err(|source| {
-        // The verifier's verdict is EACCES as well; only that it has reasons.
+        // The verifier's verdict is EACCES as well; only that it has reasons. One of them is a lack of CAP_PERFMON ("!root").
         let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
-            !verifier_log.to_string().is_empty()
+            let reasons = verifier_log.to_string();
+            !reasons.is_empty() && !reasons.contains("!root")
         } else {
             false
         };
@@ -400,6 +401,7 @@ fn map_tables(
         timeouts: Arc::new(region(ebpf, sizes, names::TIMEOUTS)?),
         slots,
         backends: region(ebpf, sizes, names::BACKENDS)?,
+        loads: Arc::new(region(ebpf, sizes, names::BACKEND_LOADS)?),
         flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         leases: Arc::new(region(ebpf, sizes, names::LEASES)?),

@@ -11,4 +11,5 @@ mod health;
 mod icmp;
 mod network;
 mod operator;
+mod scheduling;
 mod storms;

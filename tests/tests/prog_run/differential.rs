@@ -394,6 +394,7 @@ fn host_and_program_agree() {
     // The frames were various enough to say something: each end that depends on the frame alone came up.
     let of_the_datapath = [
         Reason::NoBackend,
+        Reason::AllFull,
         Reason::BackendUnresolved,
         Reason::BackendGone,
         Reason::MapMissing,

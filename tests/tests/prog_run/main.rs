@@ -15,6 +15,7 @@ mod jumbo;
 mod neighbour;
 mod not_ours;
 mod packets;
+mod schedulers;
 mod transport;
 mod truncation;
 mod verifier;

@@ -9,8 +9,9 @@ use std::{
 use lb_common::abi::{Link, NO_LEASE};
 use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
 use lb_userspace::core::{
-    model::{Frontend, Protocol},
-    plan::{Desired, DesiredService, Frontends, Step},
+    model::{Frontend, Protocol, Thresholds},
+    plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
+    schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
 };
 
@@ -72,7 +73,10 @@ pub(crate) const GONE: Service = service(84, Protocol::Tcp, 5, INGRESS);
 /// Its number lies outside the service map: what a faulty daemon would do.
 pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 
-const ALL: [Service; 7] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE];
+/// Its backend may have one connection at a time.
+pub(crate) const NARROW: Service = service(86, Protocol::Tcp, 7, INGRESS);
+
+const ALL: [Service; 8] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW];
 
 /// Address of the n-th backend.
 pub(crate) fn address(backend: u8) -> IpAddr {
@@ -91,11 +95,17 @@ impl Service {
     }
 
     fn desired(&self) -> DesiredService {
-        let backend = (self.backend > 0).then(|| (address(self.backend), 100));
+        let backend = (self.backend > 0).then(|| DesiredBackend {
+            thresholds: Thresholds {
+                upper: u32::from(self.port == NARROW.port),
+                lower: 0,
+            },
+            ..DesiredBackend::new(address(self.backend), 100)
+        });
         DesiredService {
             name: format!("port-{}", self.port),
             frontends: self.frontends(),
-            table_size: 13,
+            scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
             backends: backend.into_iter().collect(),
         }

@@ -10,13 +10,22 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{Link, NO_LEASE, Policy, TIMEOUT_CLASSES, Timeouts};
+use lb_common::abi::{Link, LoadLimits, NO_LEASE, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts};
 
-use self::{classes::Classes, numbers::Numbers};
-use super::{maglev, model::Frontend, timeouts};
+use self::{
+    classes::Classes,
+    numbers::Numbers,
+    schedules::{Candidate, Schedules},
+};
+use super::{
+    model::{Frontend, Thresholds},
+    schedule::{ScheduleSpec, Scheduling},
+    timeouts,
+};
 
 mod classes;
 mod numbers;
+mod schedules;
 
 /// Censuses without a flow after which a retired backend is forgotten. One is not enough: a packet that was scheduled
 /// before the retirement may enter its flow after the first census has passed that place.
@@ -42,6 +51,8 @@ pub struct Assigned {
     pub address: IpAddr,
     /// How it is reached at present.
     pub link: Option<Link>,
+    /// What was said of its load.
+    pub load: LoadLimits,
 }
 
 /// What should be in the maps.
@@ -71,12 +82,38 @@ pub struct DesiredService {
     pub name: String,
     /// Where clients come in.
     pub frontends: Vec<Frontend>,
-    /// Slots of the schedule table.
-    pub table_size: u32,
+    /// How it chooses backends.
+    pub scheduling: Scheduling,
     /// How long its flows live without a packet.
     pub timeouts: timeouts::Timeouts,
-    /// Backends and their effective weights: 0 takes no new flows.
-    pub backends: Vec<(IpAddr, u32)>,
+    /// Backends; addresses are unique.
+    pub backends: Vec<DesiredBackend>,
+}
+
+/// A backend that should be in the maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DesiredBackend {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its effective weight: 0 takes no new flows.
+    pub weight: u32,
+    /// How many flows it may have.
+    pub thresholds: Thresholds,
+    /// Whether it takes new flows only where no other can.
+    pub backup: bool,
+}
+
+impl DesiredBackend {
+    /// An ordinary backend.
+    #[must_use]
+    pub fn new(address: IpAddr, weight: u32) -> Self {
+        Self {
+            address,
+            weight,
+            thresholds: Thresholds::default(),
+            backup: false,
+        }
+    }
 }
 
 /// One change to the maps.
@@ -119,12 +156,26 @@ pub enum Step {
         /// What it wants beside its schedule.
         policy: Policy,
     },
-    /// The service chooses by this table from now on.
+    /// What the backend can bear, for schedulers that go by load.
+    SetLoad {
+        /// Number of the backend.
+        backend: u32,
+        /// What there is to say of it.
+        limits: LoadLimits,
+    },
+    /// The service chooses by this schedule from now on.
     SetSchedule {
         /// Number of the service.
         service: u32,
-        /// The table.
+        /// The schedule.
         schedule: ScheduleSpec,
+    },
+    /// The service has these backups from now on, for when all others are full.
+    SetBackups {
+        /// Number of the service.
+        service: u32,
+        /// Their list.
+        backups: ScheduleSpec,
     },
     /// These frontends are in force from now on, all at once.
     SetFrontends(Frontends),
@@ -138,35 +189,6 @@ pub enum Step {
         /// Number of the service.
         service: u32,
     },
-}
-
-/// What a schedule table is computed from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ScheduleSpec {
-    /// Slots.
-    pub table_size: u32,
-    /// Number of each backend and what Maglev knows of it.
-    pub entries: Vec<(u32, maglev::Entry)>,
-}
-
-impl ScheduleSpec {
-    /// Length of the table.
-    #[must_use]
-    pub fn slots(&self) -> u32 {
-        let any = self.entries.iter().any(|(_, entry)| entry.weight > 0);
-        if any { self.table_size } else { 0 }
-    }
-
-    /// The table: the number of a backend for each slot; empty when no backend has a weight.
-    #[must_use]
-    pub fn table(&self) -> Vec<u32> {
-        let entries: Vec<_> = self.entries.iter().map(|(_, entry)| *entry).collect();
-        let mut table = maglev::populate(&entries, self.table_size);
-        for slot in &mut table {
-            *slot = self.entries[*slot as usize].0;
-        }
-        table
-    }
 }
 
 /// Why there is no plan.
@@ -212,6 +234,7 @@ struct KnownService {
     number: u32,
     /// What was last put in force; `None` when the maps' content is not known.
     schedule: Option<ScheduleSpec>,
+    backups: Option<ScheduleSpec>,
     policy: Option<Policy>,
     wanted: bool,
 }
@@ -220,8 +243,35 @@ struct KnownService {
 struct KnownBackend {
     number: u32,
     link: Option<Link>,
+    /// What was last said of its load.
+    load: LoadLimits,
     wanted: bool,
     quiet_censuses: u32,
+}
+
+impl KnownService {
+    /// Steps to these schedules from those in force. The backups come first: nobody is sent to them before the others are full.
+    fn put_in_force(&mut self, Schedules { schedule, backups }: Schedules, steps: &mut Vec<Step>) {
+        let service = self.number;
+        if self.backups.as_ref() != Some(&backups) {
+            self.backups = Some(backups.clone());
+            steps.push(Step::SetBackups { service, backups });
+        }
+        if self.schedule.as_ref() != Some(&schedule) {
+            self.schedule = Some(schedule.clone());
+            steps.push(Step::SetSchedule { service, schedule });
+        }
+    }
+}
+
+/// What the service wants beside its schedule, yes or no.
+fn flags(of: &DesiredService) -> PolicyFlags {
+    let wanted = [
+        (schedules::has_thresholds(&of.backends), PolicyFlags::THRESHOLDS),
+        (of.scheduling.fallback, PolicyFlags::FALLBACK),
+    ];
+    let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
+    wanted.fold(PolicyFlags::default(), |all, (_, flag)| all.with(flag))
 }
 
 /// Keeps the numbers and knows what is in force.
@@ -241,7 +291,7 @@ pub struct Planner {
 impl Planner {
     /// A planner for maps that hold `inventory`.
     ///
-    /// `key` is the cluster's key for identities of backends (see [`maglev::backend_id`]), `hz` how many jiffies make a
+    /// `key` is the cluster's key for identities of backends (see [`backend_id`](super::schedule::backend_id)), `hz` how many jiffies make a
     /// second.
     #[must_use]
     pub fn new(key: u64, hz: u32, max_services: u32, max_backends: u32, inventory: &Inventory) -> Self {
@@ -251,6 +301,7 @@ impl Planner {
                 KnownService {
                     number,
                     schedule: None,
+                    backups: None,
                     policy: None,
                     wanted: false,
                 },
@@ -260,6 +311,7 @@ impl Planner {
             let known = KnownBackend {
                 number,
                 link: assigned.link,
+                load: assigned.load,
                 wanted: false,
                 quiet_censuses: 0,
             };
@@ -305,21 +357,19 @@ impl Planner {
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
             self.want_policy(service, &mut steps)?;
-            let mut spec = ScheduleSpec {
-                table_size: service.table_size,
-                entries: Vec::new(),
-            };
-            for &(address, weight) in &service.backends {
-                let backend = self.want_backend(number, service, address, &mut steps)?;
-                let reachable = desired.links.contains_key(&address);
-                let weight = if reachable { weight } else { 0 };
-                let entry = maglev::Entry {
-                    id: maglev::backend_id(self.key, address, 0),
-                    weight,
-                };
-                spec.entries.push((backend, entry));
+            let mut candidates = Vec::new();
+            for backend in &service.backends {
+                let number = self.want_backend(number, service, backend.address, &mut steps)?;
+                let reachable = desired.links.contains_key(&backend.address);
+                candidates.push(Candidate {
+                    number,
+                    weight: if reachable { backend.weight } else { 0 },
+                    backend,
+                });
             }
-            schedules.push((service.name.clone(), spec));
+            self.want_loads(&service.scheduling, &candidates, number, &mut steps);
+            let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
+            schedules.push((service.name.clone(), schedules_of));
             for &frontend in &service.frontends {
                 frontends.services.insert(frontend, number);
                 frontends.vips.insert(frontend.vip, NO_LEASE);
@@ -344,16 +394,9 @@ impl Planner {
                 }
             }
         }
-        for (name, spec) in schedules {
-            let Some(service) = self.services.get_mut(&name) else {
-                continue;
-            };
-            if service.schedule.as_ref() != Some(&spec) {
-                steps.push(Step::SetSchedule {
-                    service: service.number,
-                    schedule: spec.clone(),
-                });
-                service.schedule = Some(spec);
+        for (name, schedules) in schedules {
+            if let Some(service) = self.services.get_mut(&name) {
+                service.put_in_force(schedules, &mut steps);
             }
         }
         if self.frontends.as_ref() != Some(&frontends) {
@@ -362,13 +405,7 @@ impl Planner {
         }
         steps.append(&mut vanished);
         for service in self.services.values_mut().filter(|service| !service.wanted) {
-            if service.schedule != Some(ScheduleSpec::default()) {
-                service.schedule = Some(ScheduleSpec::default());
-                steps.push(Step::SetSchedule {
-                    service: service.number,
-                    schedule: ScheduleSpec::default(),
-                });
-            }
+            service.put_in_force(Schedules::none(), &mut steps);
         }
         Ok(steps)
     }
@@ -392,6 +429,7 @@ impl Planner {
         let known = KnownService {
             number,
             schedule: None,
+            backups: Some(ScheduleSpec::NOBODY),
             policy: None,
             wanted: true,
         };
@@ -405,6 +443,8 @@ impl Planner {
             timeout_class: class.ok_or_else(|| PlanError::TooManyTimeouts {
                 service: of.name.clone(),
             })?,
+            hash: of.scheduling.hash_fields(),
+            flags: flags(of),
         };
         if let Some(service) = self.services.get_mut(&of.name)
             && service.policy != Some(policy)
@@ -416,6 +456,40 @@ impl Planner {
             });
         }
         Ok(())
+    }
+
+    /// Says what backends can bear, where it matters and is not what was said last.
+    fn want_loads(
+        &mut self,
+        scheduling: &Scheduling,
+        candidates: &[Candidate<'_>],
+        service: u32,
+        steps: &mut Vec<Step>,
+    ) {
+        let counted = schedules::is_counted(scheduling, candidates);
+        for candidate in candidates {
+            let thresholds = candidate.backend.thresholds;
+            // Where nobody asks, there is nothing to say.
+            let limits = if counted {
+                LoadLimits {
+                    weight: candidate.weight,
+                    upper: thresholds.upper,
+                    lower: thresholds.lower,
+                    counted,
+                }
+            } else {
+                LoadLimits::default()
+            };
+            if let Some(known) = self.backends.get_mut(&(service, candidate.backend.address))
+                && known.load != limits
+            {
+                known.load = limits;
+                steps.push(Step::SetLoad {
+                    backend: known.number,
+                    limits,
+                });
+            }
+        }
     }
 
     fn want_backend(
@@ -447,6 +521,7 @@ impl Planner {
         let known = KnownBackend {
             number,
             link: None,
+            load: LoadLimits::default(),
             wanted: true,
             quiet_censuses: 0,
         };

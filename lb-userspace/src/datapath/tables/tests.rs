@@ -14,7 +14,8 @@ use lb_common::{
 use super::{super::region::Shared, *};
 use crate::core::{
     model::{Frontend, Protocol},
-    plan::{Desired, DesiredService, Planner},
+    plan::{Desired, DesiredBackend, DesiredService, Planner},
+    schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
 };
 
@@ -29,7 +30,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 13],
+    files: [File; 14],
 }
 
 impl Memory {
@@ -67,6 +68,7 @@ impl Memory {
             timeouts,
             slots,
             backends,
+            loads,
             flows4,
             flows6,
             leases,
@@ -84,6 +86,7 @@ impl Memory {
             timeouts: region(timeouts, 1).into(),
             slots,
             backends: region(backends, BACKENDS),
+            loads: region(loads, BACKENDS).into(),
             flows_v4: region(flows4, 2).into(),
             flows_v6: region(flows6, 2).into(),
             leases: region(leases, 1).into(),
@@ -114,9 +117,12 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
     DesiredService {
         name: name.to_owned(),
         frontends: frontends.to_vec(),
-        table_size: TABLE,
+        scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
-        backends: backends.iter().map(|&n| (backend(n), 100)).collect(),
+        backends: backends
+            .iter()
+            .map(|&n| DesiredBackend::new(backend(n), 100))
+            .collect(),
     }
 }
 

@@ -2,44 +2,16 @@
 //!
 //! After the Maglev paper (Eisenbud et al., NSDI 2016, section 3.4): every backend has its own pseudo-random
 //! permutation of the slots and the backends take turns in claiming the next slot of theirs that is still
-//! free. The paper leaves weights open; here the turns are handed out on a common time line, on which a
-//! backend of weight `w` has its turn number `k` at `(2k + 1) / 2w`. That is Sainte-Laguë's apportionment,
-//! which favours neither heavy nor light backends, and since a backend's turns depend on nothing but its own
-//! weight, a change to one backend leaves the order of the others as it was. Turn 0 is at time 0 for
-//! everybody, so that every backend gets at least one slot while there are slots.
+//! free. The paper leaves weights open; here the turns are those of [`turns`](super::turns).
 //!
 //! The table depends on the set of entries alone and not on their order: two directors that list the same
 //! backends differently build the same table.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-    net::IpAddr,
+use super::{
+    Entry,
+    backend::mix,
+    turns::{gcd, in_turn},
 };
-
-/// A backend as the table sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// Identity of the backend, alike on every director: see [`backend_id`]. Unique among the entries of a
-    /// table.
-    pub id: u64,
-    /// Share of the slots relative to the other entries; an entry of weight 0 takes none.
-    pub weight: u32,
-}
-
-/// Identity of the backend at `address` and `port` (0: the port of the frontend), spread over all 64 bits.
-///
-/// `key` is the cluster's: directors that share it agree on every identity, and so on every table. An IPv4 address and
-/// its IPv4-mapped IPv6 form (RFC 4291 section 2.5.5.2) are one backend.
-pub fn backend_id(key: u64, address: IpAddr, port: u16) -> u64 {
-    let bits = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    [(bits >> 64) as u64, bits as u64, u64::from(port)]
-        .into_iter()
-        .fold(mix(key), |hash, word| mix(hash ^ word))
-}
 
 /// The table: for each of `table_size` slots the index into `entries` of the backend that owns it.
 ///
@@ -52,23 +24,18 @@ pub fn backend_id(key: u64, address: IpAddr, port: u16) -> u64 {
 ///
 /// Takes time of the order of `table_size × (log table_size + log entries)`.
 pub fn populate(entries: &[Entry], table_size: u32) -> Vec<u32> {
-    let mut turns = Turns::new(entries);
-    if turns.is_empty() {
-        return Vec::new();
-    }
-    let mut walks: Vec<Walk> = entries
+    let mut claimants: Vec<Claimant> = entries
         .iter()
-        .map(|entry| Walk::new(entry.id, table_size))
+        .map(|entry| Claimant::new(entry.id, table_size))
         .collect();
     let mut slots = Slots::new(table_size);
-    let mut left = table_size as usize;
-    while left > 0 {
-        let round = turns.next_round();
-        for &index in &round[..round.len().min(left)] {
-            let slot = walks[index as usize].claim(&mut slots);
-            slots.owners[slot as usize] = index;
-        }
-        left = left.saturating_sub(round.len());
+    let mut turns = in_turn(entries).take(slots.owners.len()).peekable();
+    if turns.peek().is_none() {
+        return Vec::new();
+    }
+    for index in turns {
+        let slot = claimants[index as usize].claim(&mut slots);
+        slots.owners[slot as usize] = index;
     }
     slots.owners
 }
@@ -79,93 +46,6 @@ pub fn is_prime(n: u32) -> bool {
         && (2..)
             .take_while(|d| u64::from(*d).pow(2) <= u64::from(n))
             .all(|d| !n.is_multiple_of(d))
-}
-
-/// Units of the time line in a whole: fine enough to tell any two different turns of weights up to 65535
-/// apart, since those are at least 2^-33 apart.
-const TIME_UNIT: u64 = 1 << 34;
-
-/// Who has his turn when. Entries of one weight have theirs at the same times, so that a heap of weights will do where there
-/// are thousands of entries.
-struct Turns {
-    /// Entries by weight; those of one weight in the order of their identities, which no list order has a say in.
-    classes: Vec<Class>,
-    /// When the next turn of each class is.
-    heap: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Place of each entry in the order of identities.
-    ranks: Vec<u32>,
-    /// Those who have their turn now.
-    round: Vec<u32>,
-}
-
-struct Class {
-    weight: u64,
-    turns: u64,
-    members: Vec<u32>,
-}
-
-impl Turns {
-    fn new(entries: &[Entry]) -> Self {
-        let mut order: Vec<u32> = (0..entries.len() as u32)
-            .filter(|&index| entries[index as usize].weight > 0)
-            .collect();
-        order.sort_unstable_by_key(|&index| {
-            let entry = entries[index as usize];
-            (entry.id, entry.weight, index)
-        });
-        let mut ranks = vec![0; entries.len()];
-        let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (rank, index) in (0..).zip(order) {
-            ranks[index as usize] = rank;
-            classes
-                .entry(entries[index as usize].weight)
-                .or_default()
-                .push(index);
-        }
-        let class = |(weight, members): (u32, Vec<u32>)| Class {
-            weight: weight.into(),
-            turns: 0,
-            members,
-        };
-        let classes: Vec<Class> = classes.into_iter().map(class).collect();
-        Self {
-            heap: (0..classes.len() as u32)
-                .map(|class| Reverse((0, class)))
-                .collect(),
-            classes,
-            ranks,
-            round: Vec::new(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.classes.is_empty()
-    }
-
-    /// Those who have the next turn, all at the same time, in their order.
-    fn next_round(&mut self) -> &[u32] {
-        self.round.clear();
-        let mut now = None;
-        let mut together = 0;
-        while let Some(mut next) = self.heap.peek_mut() {
-            let Reverse((time, number)) = *next;
-            if now.is_some_and(|now| now != time) {
-                break;
-            }
-            now = Some(time);
-            together += 1;
-            let class = &mut self.classes[number as usize];
-            class.turns += 1;
-            // Dropping `next` moves it to its new place on the time line.
-            *next = Reverse(((2 * class.turns + 1) * (TIME_UNIT / 2) / class.weight, number));
-            self.round.extend_from_slice(&class.members);
-        }
-        if together > 1 {
-            let ranks = &self.ranks;
-            self.round.sort_unstable_by_key(|&index| ranks[index as usize]);
-        }
-        &self.round
-    }
 }
 
 /// The slots, and a bit for each that is taken: those stay in the first-level cache while slots are searched.
@@ -192,15 +72,15 @@ impl Slots {
     }
 }
 
-/// An entry's way through its permutation of the slots.
-struct Walk {
-    /// Where it has got to.
+/// An entry on its way through its permutation of the slots.
+struct Claimant {
+    /// Where its permutation has got to.
     slot: u32,
-    /// The step from one slot to the next.
+    /// The step from one slot of the permutation to the next.
     skip: u32,
 }
 
-impl Walk {
+impl Claimant {
     fn new(id: u64, table_size: u32) -> Self {
         let size = u64::from(table_size.max(1));
         let first_skip = 1 + mix(id) % (size - 1).max(1);
@@ -228,22 +108,6 @@ impl Walk {
     }
 }
 
-/// Spreads a word over all 64 bits, one to one: the output function of SplitMix64 (Steele, Lea and Flood,
-/// OOPSLA 2014).
-const fn mix(word: u64) -> u64 {
-    let mut x = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-const fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -251,7 +115,10 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::SizeRange};
 
     use super::*;
-    use crate::core::model::{DEFAULT_TABLE_SIZE, MAX_WEIGHT};
+    use crate::core::{
+        model::{DEFAULT_TABLE_SIZE, MAX_WEIGHT},
+        schedule::backend_id,
+    };
 
     fn entries(weights: impl IntoIterator<Item = u32>) -> Vec<Entry> {
         (0x0a00_0001..)
@@ -367,28 +234,6 @@ mod tests {
             u32::MAX,
         ];
         assert!(!composite.iter().any(|n| is_prime(*n)));
-    }
-
-    #[test]
-    fn identity_depends_on_key_address_and_port() {
-        let v4: IpAddr = Ipv4Addr::new(10, 0, 0, 1).into();
-        let mapped: IpAddr = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into();
-        assert_eq!(backend_id(1, v4, 80), backend_id(1, mapped, 80));
-        assert_ne!(backend_id(1, v4, 80), backend_id(2, v4, 80));
-        assert_ne!(backend_id(1, v4, 80), backend_id(1, v4, 81));
-        assert_ne!(
-            backend_id(1, v4, 80),
-            backend_id(1, Ipv4Addr::new(10, 0, 0, 2).into(), 80)
-        );
-    }
-
-    #[test]
-    fn identity_is_pinned() {
-        // Directors of different versions must agree: a change here moves flows in a rolling upgrade.
-        assert_eq!(
-            backend_id(0, Ipv4Addr::new(192, 0, 2, 1).into(), 0),
-            0x76cc_5d37_9537_8f95
-        );
     }
 
     proptest! {
