@@ -13,4 +13,3 @@ pub mod doctor;
 mod io;
 pub mod net;
 pub mod notify;
-pub mod probe;

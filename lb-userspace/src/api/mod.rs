@@ -21,7 +21,6 @@
 mod client;
 mod dump;
 mod follow;
-pub mod health;
 mod lines;
 pub mod orders;
 mod patience;

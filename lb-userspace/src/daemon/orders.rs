@@ -17,7 +17,6 @@ use crate::{
         query::{OrderReply, Refusal},
     },
     core::{
-        backend::Effective,
         drain::Progress,
         event::{self, Timestamp},
         model::{Backend, MAX_WEIGHT, Service},
@@ -308,8 +307,10 @@ impl Director {
             .map(|(service, _)| (service.name.as_str(), *service))
             .collect();
         let serves = |service: &Service, book: &Book| {
-            let (_, standing) = self.stand(service, book);
-            standing.backends.iter().any(Effective::serves)
+            service.backends.iter().any(|backend| {
+                self.effective_under(service, backend, book, &self.addresses)
+                    .serves()
+            })
         };
         let left = services
             .into_values()

@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
-        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName,
-        SlotLine, TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
+        AddressSet, BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket,
+        FrontendEntry, FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry,
+        ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -67,7 +67,9 @@ pub struct Tables {
     /// What changes while the program runs.
     pub runtime: Region<Runtime>,
     /// Which addresses may be VIPs.
-    pub vip_filter: Region<VipFilter>,
+    pub vip_filter: Region<AddressSet>,
+    /// What concerns us of packets to others.
+    pub strangers: Region<Strangers>,
     /// IPv4 frontends: two generations.
     pub frontends_v4: Region<FrontendBucket<Frontend4>>,
     /// IPv6 frontends: two generations.
@@ -140,7 +142,7 @@ impl Tables {
             Some(Assigned {
                 service: entry.service(),
                 address: entry.address()?,
-                link: entry.link(),
+                way: entry.way(),
                 load: load.limits(),
             })
         };
@@ -171,7 +173,7 @@ impl Tables {
                 element(&self.loads, "backend", *backend)?.clear();
                 self.backend(*backend)?.assign(*address, *service);
             }
-            Step::SetLink { backend, link } => self.backend(*backend)?.set_link(link.as_ref()),
+            Step::SetWay { backend, way } => self.backend(*backend)?.set_way(way.as_ref()),
             Step::NameService { service, name } => {
                 let entry = element(&self.services, "service", *service)?;
                 entry.set_schedule(Schedule::default());
@@ -182,6 +184,9 @@ impl Tables {
             Step::SetTimeouts { class, timeouts } => self.timeouts[0].set_class(*class, timeouts),
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
+            }
+            Step::SetTunnelSources(sources) => {
+                self.strangers[0].set_tunnel_sources(sources.iter().copied());
             }
             Step::SetLoad { backend, limits } => {
                 element(&self.loads, "backend", *backend)?.set_limits(limits);
@@ -347,15 +352,14 @@ impl Tables {
             .get(service as usize)
             .map(ServiceEntry::schedule)
             .unwrap_or_default();
-        let mut counts = vec![0; self.backends.len()];
+        let mut counts = BTreeMap::new();
         for slot in schedule.base..schedule.base + schedule.length {
             let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
-            let backend = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
-            if let Some(count) = counts.get_mut(backend as usize) {
-                *count += 1;
-            }
+            *counts
+                .entry(line.slots[(slot % SLOTS_PER_LINE) as usize].load())
+                .or_default() += 1;
         }
-        (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
+        counts
     }
 
     /// The VIPs in force.

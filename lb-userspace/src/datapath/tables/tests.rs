@@ -6,14 +6,15 @@ use std::{
 };
 
 use lb_common::{
-    abi::{FrontendKey4, FrontendKey6, Link, find, places},
+    abi::{FrontendKey4, FrontendKey6, Way, find, places},
     hash::scale,
     packet::address_words,
 };
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::{Frontend, Protocol},
+    model::{Forward, Frontend, Protocol},
+    neighbour::{Egress, Mac, NextHop},
     plan::{Desired, DesiredBackend, DesiredService, Planner},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -30,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 14],
+    files: [File; 15],
 }
 
 impl Memory {
@@ -61,6 +62,7 @@ impl Memory {
         let [
             runtime,
             filter,
+            strangers,
             four,
             six,
             services,
@@ -79,6 +81,7 @@ impl Memory {
         Tables {
             runtime: region(runtime, 1),
             vip_filter: region(filter, 1),
+            strangers: region(strangers, 1),
             frontends_v4: region(four, self.frontend_buckets * 2),
             frontends_v6: region(six, self.frontend_buckets * 2),
             services,
@@ -119,6 +122,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         frontends: frontends.to_vec(),
         scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
+        forward: Forward::Dr,
         backends: backends
             .iter()
             .map(|&n| DesiredBackend::new(backend(n), 100))
@@ -128,14 +132,18 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
 
 /// These services, with every backend there could be within reach.
 fn desired(services: &[DesiredService]) -> Desired {
-    let link = |n| Link {
-        destination: [2, 0, 0, 0, 0, n],
-        source: [2, 0, 0, 0, 1, 0],
+    let hop = |n| NextHop {
         ifindex: 2,
+        ifname: "eth0".into(),
+        source_mac: Mac([2, 0, 0, 0, 1, 0]),
+        dest_mac: Mac([2, 0, 0, 0, 0, n]),
+        via: backend(n),
+        source: None,
+        mtu: 1500,
     };
     Desired {
         services: services.to_vec(),
-        links: (1..=9).map(|n| (backend(n), link(n))).collect(),
+        egress: (1..=9).map(|n| (backend(n), Egress::Resolved(hop(n)))).collect(),
         leases: BTreeMap::new(),
     }
 }
@@ -206,8 +214,8 @@ impl Tables {
         let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
         let number = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
         let entry = &self.backends[number as usize];
-        match (entry.address(), entry.link()) {
-            (Some(address), Some(link)) => Met::Backend {
+        match (entry.address(), entry.way()) {
+            (Some(address), Some(Way::Direct(link))) => Met::Backend {
                 address,
                 mac: link.destination,
             },
