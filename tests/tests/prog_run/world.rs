@@ -6,10 +6,11 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use lb_common::abi::{Link, NO_LEASE};
-use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
+use lb_common::abi::NO_LEASE;
+use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
-    model::{Frontend, Protocol, Thresholds},
+    model::{Encapsulation, Forward, Frontend, Protocol, Thresholds},
+    neighbour::Egress,
     plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -47,6 +48,7 @@ pub(crate) struct Service {
     protocol: Protocol,
     pub(crate) backend: u8,
     ifindex: u32,
+    forward: Forward,
 }
 
 const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Service {
@@ -55,6 +57,7 @@ const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Se
         protocol,
         backend,
         ifindex,
+        forward: Forward::Dr,
     }
 }
 
@@ -76,7 +79,15 @@ pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 /// Its backend may have one connection at a time.
 pub(crate) const NARROW: Service = service(86, Protocol::Tcp, 7, INGRESS);
 
-const ALL: [Service; 8] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW];
+/// By tunnel.
+pub(crate) const TUNNELLED: Service = Service {
+    forward: Forward::Tunnel(Encapsulation::Ipip),
+    ..service(87, Protocol::Tcp, 8, INGRESS)
+};
+
+const ALL: [Service; 9] = [
+    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, TUNNELLED,
+];
 
 /// Address of the n-th backend.
 pub(crate) fn address(backend: u8) -> IpAddr {
@@ -107,17 +118,15 @@ impl Service {
             frontends: self.frontends(),
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
+            forward: self.forward,
             backends: backend.into_iter().collect(),
         }
     }
 
-    fn link(&self) -> (IpAddr, Link) {
-        let link = Link {
-            destination: backend_mac(self.backend),
-            source: DIRECTOR_MAC,
-            ifindex: self.ifindex,
-        };
-        (address(self.backend), link)
+    fn egress(&self) -> (IpAddr, Egress) {
+        let address = address(self.backend);
+        let egress = on_link(address, backend_mac(self.backend), self.ifindex);
+        (address, egress)
     }
 }
 
@@ -125,7 +134,7 @@ impl Service {
 pub(crate) fn desired(services: &[Service]) -> Desired {
     Desired {
         services: services.iter().map(Service::desired).collect(),
-        links: services.iter().map(Service::link).collect(),
+        egress: services.iter().map(Service::egress).collect(),
         leases: leases(),
     }
 }
@@ -170,9 +179,9 @@ fn build() -> Rig {
         })
         .collect();
     let steps = [
-        Step::SetLink {
+        Step::SetWay {
             backend: backend(&inventory, &UNRESOLVED),
-            link: None,
+            way: None,
         },
         Step::ForgetBackend {
             backend: backend(&inventory, &GONE),
