@@ -8,16 +8,12 @@ use lb_common::{
     packet::{EtherType, Ethernet, FlowKey4, FlowKey6, Ipv4, Ipv6, Transport, protocol},
     reason::Reason,
 };
-use lb_ebpf::packet::Packet;
 
 use crate::{
     family::{V4, V6},
-    flow,
-    forward::{self, Shape},
-    icmp, neighbour,
+    flow, forward, icmp, neighbour,
     outcome::Refusal,
-    settings::settings,
-    stranger,
+    packet::Packet,
     verdict::Verdict,
     vip,
 };
@@ -32,9 +28,7 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             let ip = Ipv4::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
             let destination = ip.destination();
-            if !vip::may_be4(destination)? {
-                return stranger::pass4(packet, ethernet.end, &ip);
-            }
+            vip::filter4(destination)?;
             balance4(packet, &ethernet, &ip).map_err(|refusal| vip::judge4(destination, refusal))
         }
         EtherType::Ipv6 => {
@@ -44,9 +38,7 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             if ip.next_header() == protocol::ICMPV6 {
                 neighbour::discovery(packet, ethernet.end)?;
             }
-            if !vip::may_be6(destination)? {
-                return stranger::pass6(packet, ethernet.end, &ip);
-            }
+            vip::filter6(destination)?;
             balance6(packet, &ethernet, &ip).map_err(|refusal| vip::judge6(destination, refusal))
         }
     }
@@ -58,22 +50,14 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac.into());
     }
     let (offset, length) = ip.validate(packet)?;
-    let mut shape = Shape {
-        network: ethernet.end,
-        ipv6: false,
-        bytes: offset + length,
-        entropy: 0,
-    };
     let target = if ip.protocol() == protocol::ICMP {
         icmp::target4(packet, ethernet.end, offset, length)?
     } else {
         let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
-        let hash = key.hash(&settings().flow_seed);
-        shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(&key, hash, ip.protocol(), transport.flags)?
+        flow::target::<V4>(&key, ip.protocol(), transport.flags)?
     };
-    deliver(packet, target, &shape)
+    deliver(packet, target, offset + length)
 }
 
 #[inline(always)]
@@ -82,29 +66,21 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac.into());
     }
     let payload = ip.validate(packet)?;
-    let mut shape = Shape {
-        network: ethernet.end,
-        ipv6: true,
-        bytes: payload.offset + payload.length,
-        entropy: 0,
-    };
     let target = if payload.protocol == protocol::ICMPV6 {
         icmp::target6(packet, ethernet.end, payload.offset, payload.length)?
     } else {
         let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
-        let hash = key.hash(&settings().flow_seed);
-        shape.entropy = (hash >> 32) as u32;
-        flow::target::<V6>(&key, hash, payload.protocol, transport.flags)?
+        flow::target::<V6>(&key, payload.protocol, transport.flags)?
     };
-    deliver(packet, target, &shape)
+    deliver(packet, target, payload.offset + payload.length)
 }
 
-/// Gets the packet to its target.
+/// Gets the packet to its target; `bytes` is its length on the link.
 #[inline(always)]
-fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
+fn deliver(packet: &Packet, target: Target, bytes: usize) -> Result<Verdict, Refusal> {
     match target {
-        Target::Backend(backend) => forward::forward(packet, backend, shape),
+        Target::Backend(backend) => forward::forward(packet, backend, bytes),
         Target::Translation(_) => Err(Reason::BackendGone.into()),
     }
 }

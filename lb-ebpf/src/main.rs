@@ -4,6 +4,7 @@
 //! [`packet`] (bounds) → `lb_common::packet` (headers) → [`vip`] (a VIP at all?) → [`flow`] (an established flow?) →
 //! [`service`] (who listens?) → [`schedule`] (which backend?) → [`forward`] (rewrite) → [`verdict`].
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 // On the host this crate is only checked, never run.
 #![cfg_attr(
     not(target_arch = "bpf"),
@@ -18,27 +19,22 @@ mod family;
 mod flow;
 mod forward;
 mod icmp;
-mod icmp_error;
-mod link;
 mod load;
 mod maps;
 mod neighbour;
+mod opaque;
 mod outcome;
-mod pace;
-mod path_error;
-mod route;
+mod packet;
 mod schedule;
 mod service;
 mod settings;
-mod stranger;
-mod too_big;
 mod verdict;
 mod vip;
 
 #[cfg(target_arch = "bpf")]
 #[aya_ebpf::macros::xdp(frags)]
 fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
-    handle(&lb_ebpf::packet::Packet::new(context.ctx))
+    handle(&packet::Packet::new(context.ctx))
 }
 
 /// Writes the time in jiffies over the packet's first eight bytes: the daemon runs it to read the flow table's clock.
@@ -47,7 +43,7 @@ fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
 fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
     use aya_ebpf::bindings::xdp_action;
 
-    match lb_ebpf::packet::Packet::new(context.ctx).bytes_mut::<8>(0) {
+    match packet::Packet::new(context.ctx).bytes_mut::<8>(0) {
         Some(bytes) => {
             // SAFETY: eight bytes are there.
             unsafe { bytes.cast::<u64>().write_volatile(clock::jiffies()) };
@@ -58,7 +54,7 @@ fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn handle(packet: &lb_ebpf::packet::Packet) -> u32 {
+fn handle(packet: &packet::Packet) -> u32 {
     match balance::balance(packet) {
         Ok(verdict) => verdict.action(packet),
         Err(refusal) => {

@@ -7,13 +7,11 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{
-        AddressSet, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
+        BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
+        FrontendBucket, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, TimeoutTable, VipFilter,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
-
-use crate::pace::Pace;
 
 /// The daemon reads and writes these without system calls.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -21,9 +19,7 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 #[btf_map]
 pub(crate) static RUNTIME: Array<Runtime, 1, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static VIP_FILTER: Array<AddressSet, 1, MMAPABLE> = Array::new();
-#[btf_map]
-pub(crate) static STRANGERS: Array<Strangers, 1, MMAPABLE> = Array::new();
+pub(crate) static VIP_FILTER: Array<VipFilter, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FRONTENDS_V4: Array<FrontendBucket<Frontend4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
@@ -48,8 +44,6 @@ pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static CLAIMS: Array<ClaimTable, 1, MMAPABLE> = Array::new();
-#[btf_map]
-pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 #[btf_map]

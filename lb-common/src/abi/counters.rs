@@ -22,13 +22,11 @@ pub enum Event {
     FlowContended = 6,
     /// Another machine said that a VIP which this director holds is at its own MAC address.
     VipClaimed = 7,
-    /// An error from the way to a backend was sent on to the client.
-    ErrorTranslated = 8,
 }
 
 impl Event {
     /// Every event, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::FlowCreated,
         Self::EvictedExpired,
         Self::EvictedHalfOpen,
@@ -37,7 +35,6 @@ impl Event {
         Self::EvictedActive,
         Self::FlowContended,
         Self::VipClaimed,
-        Self::ErrorTranslated,
     ];
 
     /// Short name for metrics and scripts.
@@ -52,7 +49,6 @@ impl Event {
             Self::EvictedActive => "evicted_active",
             Self::FlowContended => "flow_contended",
             Self::VipClaimed => "vip_claimed",
-            Self::ErrorTranslated => "error_translated",
         }
     }
 
@@ -70,7 +66,6 @@ impl Event {
                 "A packet was forwarded without an entry: other CPUs took each place first."
             }
             Self::VipClaimed => "Another machine claimed a VIP that this director holds.",
-            Self::ErrorTranslated => "An error from the way to a backend was sent on to the client.",
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Every type is `repr(C)`, made of [`Word`](crate::flow_table::Word)s and half words (so it has no padding, and a
 //! field can be replaced while the program reads it), and its size is checked at compile time.
 
-mod address_set;
 mod backend;
 mod counters;
 mod frontend;
@@ -13,14 +12,12 @@ mod schedule;
 mod service;
 mod service_name;
 mod settings;
-mod strangers;
 mod timeouts;
-mod way;
+mod vip_filter;
 
 pub mod names;
 
-pub use address_set::AddressSet;
-pub use backend::{BackendEntry, Tail};
+pub use backend::{BackendEntry, Link, Mac};
 pub use counters::{BackendCounters, Counters, Event};
 pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
@@ -32,9 +29,8 @@ pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, Sl
 pub use service::{HashFields, Policy, PolicyFlags, ServiceEntry};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
-pub use strangers::Strangers;
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
-pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
+pub use vip_filter::VipFilter;
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 3;

@@ -19,6 +19,7 @@ use crate::{
     family::{Family, V4, V6},
     outcome::{Refusal, decode, decode_target, encode_target},
     schedule,
+    settings::settings,
 };
 
 /// A packet of a flow, and what its way through the functions below adds.
@@ -38,14 +39,10 @@ pub(crate) struct Parcel<K> {
     pub(crate) reserved: u32,
 }
 
-/// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
+/// Where the packet goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
-pub(crate) fn target<F: Family>(
-    key: &F::Key,
-    hash: u64,
-    transport: u8,
-    flags: TcpFlags,
-) -> Result<Target, Refusal> {
+pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) -> Result<Target, Refusal> {
+    let hash = F::hash(key, &settings().flow_seed);
     if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), key, hash) {
         entry.touch(jiffies() as u32);
         if flags.is_plain() && control.is_steady() {

@@ -23,6 +23,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     ApiSocket, Bounds, Client, ClientError, Sources,
+    health::{CheckView, HealthView},
     orders::*,
     query::{self, EventFilter, FlowFilter, FlowSource, Query, Refusal},
     serve,
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     core::{
         event::{Director, Severity, Timestamp},
-        model::Protocol,
+        model::{Forward, Protocol},
         order::AtDeadline,
         schedule::Scheduler,
         seal::Authentication,
@@ -71,11 +72,11 @@ fn service() -> ServiceView {
         name: "web".into(),
         frontends: vec!["192.0.2.10:80/tcp".into()],
         scheduler: Scheduler::Maglev,
-        forward: Method::Dr,
-        tunnel: None,
+        forward: Forward::Dr,
         table_size: 65_537,
         backends: 2,
         backends_ready: 1,
+        has_quorum: true,
         flows: 3,
         new_flows: 4,
         packets: 5,
@@ -97,6 +98,17 @@ fn backend() -> BackendView {
         full: false,
         order: Some(order_view()),
         drain: Some(drain_view()),
+        health: Some(HealthView {
+            state: "up".into(),
+            checks: vec![CheckView {
+                check: "tcp".into(),
+                state: "up".into(),
+                reason: String::new(),
+                warning: None,
+                took_ms: Some(3),
+                weight_percent: 50.0,
+            }],
+        }),
         share: Some(0.25),
         mac: None,
         interface: None,

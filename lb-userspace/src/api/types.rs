@@ -21,9 +21,12 @@ use lb_common::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
-use super::orders::{DrainView, OrderView};
+use super::{
+    health::HealthView,
+    orders::{DrainView, OrderView},
+};
 use crate::core::{
-    model::{Encapsulation, Forward, Protocol},
+    model::{Forward, Protocol},
     schedule::Scheduler,
     seal::Authentication,
 };
@@ -101,16 +104,15 @@ pub struct ServiceView {
     /// How a backend is chosen.
     pub scheduler: Scheduler,
     /// How packets get there.
-    pub forward: Method,
-    /// The form of the tunnel's packets, where they get there by one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tunnel: Option<Encapsulation>,
+    pub forward: Forward,
     /// Slots of the schedule in force.
     pub table_size: u32,
     /// Configured backends.
     pub backends: u32,
     /// Backends that take new flows.
     pub backends_ready: u32,
+    /// Whether enough of them serve.
+    pub has_quorum: bool,
     /// Living flows, at the last census.
     pub flows: u64,
     /// Flows that were given to its present backends.
@@ -119,37 +121,6 @@ pub struct ServiceView {
     pub packets: u64,
     /// Bytes of those packets, from the link header on.
     pub bytes: u64,
-}
-
-/// How packets get to the backends of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// Direct routing.
-    Dr,
-    /// A tunnel.
-    Tunnel,
-}
-
-impl From<Forward> for Method {
-    fn from(forward: Forward) -> Self {
-        match forward {
-            Forward::Dr => Self::Dr,
-            Forward::Tunnel(_) => Self::Tunnel,
-        }
-    }
-}
-
-impl ServiceView {
-    /// The word for how packets get to the backends: of a tunnel, its kind.
-    #[must_use]
-    pub fn method(&self) -> String {
-        match (self.forward, self.tunnel) {
-            (Method::Dr, _) => "dr".to_owned(),
-            (Method::Tunnel, Some(tunnel)) => tunnel.to_string(),
-            (Method::Tunnel, None) => "tunnel".to_owned(),
-        }
-    }
 }
 
 /// A backend of a service.
@@ -180,6 +151,9 @@ pub struct BackendView {
     /// How its drain goes, if it takes no new flows because of an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
+    /// What its checks have found, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthView>,
     /// The share of new flows that it is to get, 0..=1; `None` where the scheduler goes by the load of the moment.
     pub share: Option<f64>,
     /// Its MAC address; `None` while it is not known.

@@ -9,7 +9,10 @@ use super::{
     table::{Table, numbers, words},
     units,
 };
-use crate::api::{Client, orders::Verb as Order, types::ServiceView};
+use crate::{
+    api::{Client, orders::Verb as Order, types::ServiceView},
+    core::model::Forward,
+};
 
 #[derive(Debug, Args)]
 #[command(infer_subcommands = true, disable_help_subcommand = true)]
@@ -111,7 +114,7 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
             service.name.clone(),
             frontends.next().cloned().unwrap_or_default(),
             service.scheduler.to_string(),
-            service.method(),
+            forward(service.forward).to_owned(),
             service.table_size.to_string(),
             format!("{}/{}", service.backends_ready, service.backends),
             units::count(service.flows),
@@ -123,7 +126,21 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
             table.row(vec![String::new(), frontend.clone()]);
         }
     }
-    table.flush(out)
+    table.flush(out)?;
+    for service in services.iter().filter(|service| !service.has_quorum) {
+        writeln!(
+            out,
+            "{}: no quorum: too few of its backends serve (`tandem backend --service {}`)",
+            service.name, service.name
+        )?;
+    }
+    Ok(())
+}
+
+const fn forward(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Dr => "dr",
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The tables and keys of the configuration file, as they stand in it: nothing is checked here but names and
 //! types.
 
+mod check;
 mod events;
-mod forward;
 pub(super) mod instance;
 mod timeouts;
 
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 pub(super) use self::{
+    check::{Check, Checks, Health, Kind as CheckKind, Require},
     events::{Events, Hook, Mail, Webhook},
-    forward::{Forward, Tunnel, TunnelType},
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
@@ -77,11 +77,12 @@ pub(super) struct Service {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
     pub(super) scheduler: Option<Spanned<Scheduler>>,
-    pub(super) forward: Option<Spanned<Forward>>,
-    pub(super) tunnel: Option<Spanned<Tunnel>>,
     pub(super) table_size: Option<Spanned<i64>>,
     pub(super) hash_on: Option<Spanned<Vec<HashField>>>,
     pub(super) fallback: Option<Spanned<bool>>,
+    pub(super) forward: Option<model::Forward>,
+    pub(super) check: Option<Checks>,
+    pub(super) health: Option<Health>,
     pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
@@ -175,8 +176,10 @@ impl From<&model::Service> for Service {
                 .hashes()
                 .then(|| unplaced(service.scheduling.hash_on.iter().copied().collect())),
             fallback: scheduler.hashes().then(|| unplaced(service.scheduling.fallback)),
-            forward: Some(unplaced(service.forward.into())),
-            tunnel: Tunnel::of(service.forward).map(unplaced),
+            forward: Some(service.forward),
+            check: (!service.health.checks.is_empty())
+                .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
+            health: Some((&service.health).into()),
             drain: service.drain.map(|drain| Drain {
                 deadline: unplaced(Time(drain.deadline)),
                 at_deadline: Some(drain.at_deadline),

@@ -1,5 +1,6 @@
 //! The module as its callers see it.
 
+mod checks;
 mod instances;
 
 use std::{
@@ -15,9 +16,10 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::core::event;
+use crate::core::health;
 use crate::core::model::{
-    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend,
-    Limits, MAX_WEIGHT, Protocol, Service, Thresholds,
+    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Forward, Frontend, Limits,
+    MAX_WEIGHT, Protocol, Service, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -119,6 +121,7 @@ fn defaults() {
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
             timeouts: Timeouts::default(),
+            health: health::Health::default(),
             drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
@@ -451,16 +454,6 @@ fn cluster() -> impl Strategy<Value = Option<Cluster>> {
     proptest::option::of(cluster)
 }
 
-fn forward() -> impl Strategy<Value = Forward> {
-    prop_oneof![
-        Just(Forward::Dr),
-        Just(Forward::Tunnel(Encapsulation::Ipip)),
-        (1..=u16::MAX, any::<bool>())
-            .prop_map(|(port, checksum)| Forward::Tunnel(Encapsulation::Gue { port, checksum })),
-        any::<bool>().prop_map(|checksum| Forward::Tunnel(Encapsulation::Gre { checksum })),
-    ]
-}
-
 prop_compose! {
     fn timeouts()(milliseconds in vec(1000..=604_800_000_u64, 3)) -> Timeouts {
         let mut timeouts = Timeouts::default();
@@ -482,7 +475,6 @@ prop_compose! {
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
         keep in 16_u16..,
         timeouts in [timeouts(), timeouts()],
-        forwards in [forward(), forward()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
         instances in instances::instances(),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
@@ -507,8 +499,9 @@ prop_compose! {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduling: scheduling(index, table_size),
-                forward: forwards[index % 2],
+                forward: Forward::Dr,
                 timeouts: timeouts[index % 2].clone(),
+                health: checks::health(index, drain.unwrap_or(0)),
                 drain: drain.map(|seconds| Drain {
                     deadline: Duration::from_secs(seconds),
                     at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },

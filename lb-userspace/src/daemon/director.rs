@@ -12,9 +12,11 @@ use tracing::{debug, info, warn};
 use super::{
     flows::Flows,
     ha::{self, Answers, Ha, HaError},
+    health::HealthBook,
     identity::Identity,
     links::Links,
     orders::Orders,
+    standing::Standings,
     vips::Vips,
 };
 use crate::{
@@ -22,14 +24,14 @@ use crate::{
     core::{
         event,
         ha::LeaseNumbers,
-        model::{Config, Forward},
-        neighbour::{Mac, Unresolved},
+        health::Pool,
+        model::Config,
+        neighbour::Unresolved,
         plan::{Desired, DesiredService, PlanError, Planner, Step},
         slots::NoSpace,
-        way::{NoWay, link_of},
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
-    net::{loopback, monitor::Change},
+    net::monitor::Change,
     notify::Sink,
 };
 
@@ -79,8 +81,6 @@ impl From<StepError> for DirectorError {
 /// The director.
 pub(super) struct Director {
     pub(super) config: Config,
-    /// Its VIPs.
-    pub(super) addresses: BTreeSet<IpAddr>,
     /// Itself in its cluster; `None` for one that works alone.
     pub(super) identity: Option<Identity>,
     pub(super) kernel: Kernel,
@@ -88,8 +88,8 @@ pub(super) struct Director {
     pub(super) links: Links,
     /// Interfaces of the configuration in force, and whether the program is on them at present.
     pub(super) interfaces: BTreeMap<String, bool>,
-    /// Slots of each backend, by number.
-    pub(super) slots: BTreeMap<u32, u32>,
+    /// Slots of each backend, by the numbers of its service and of itself.
+    pub(super) slots: BTreeMap<u32, BTreeMap<u32, u32>>,
     /// The latest census, and when it was taken.
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
@@ -108,6 +108,12 @@ pub(super) struct Director {
     pub(super) events: Sink,
     /// What operators ordered.
     pub(super) orders: Orders,
+    /// What checks have found.
+    pub(super) health: HealthBook,
+    /// What backends take part in, as it is in force.
+    pub(super) standing: Standings,
+    /// Whether services have their quorum.
+    pub(super) pools: BTreeMap<String, Pool>,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -146,12 +152,11 @@ impl Director {
                 sizes.backends,
                 &inventory,
             ),
-            links: Links::default(),
+            links: Links::inherit(&inventory),
             census: Census::default(),
             census_at: None,
             interfaces: BTreeMap::new(),
             slots: BTreeMap::new(),
-            addresses: config.vips(),
             config,
             identity,
             vips,
@@ -162,6 +167,9 @@ impl Director {
             flows: Arc::new(Flows::new(&kernel)),
             events,
             orders,
+            health: HealthBook::inherit(&kernel),
+            standing: Standings::new(),
+            pools: BTreeMap::new(),
             kernel,
             adopted: false,
             behind: None,
@@ -179,35 +187,19 @@ impl Director {
     /// Takes note of a backend's way; whether the packet path has to hear of it.
     pub(super) fn note(&mut self, change: Change) -> bool {
         let address = change.address;
-        let matters = self.links.note(change);
-        self.tell_of(address);
-        matters
-    }
-
-    /// Says whether packets can be sent to a backend, by any method that a service wants.
-    fn tell_of(&self, address: IpAddr) {
-        let services = self.config.services.iter();
-        let users = services.filter(|service| service.backends.iter().any(|b| b.address == address));
-        let mut ways = users.map(|service| self.links.way(service.forward, address, &self.addresses));
-        let best = ways.next().map(|first| match first {
-            Ok(way) => Ok(way),
-            Err(reason) => ways.find_map(Result::ok).ok_or(reason),
-        });
-        match best {
-            Some(Ok((way, interface))) => self.events.tell(match link_of(&way) {
-                Some(link) => event::Reach::Found {
-                    address,
-                    interface: interface.to_owned(),
-                    mac: Mac(link.destination).to_string(),
-                },
-                None => event::Reach::Here { address },
+        match change.egress.on_link(address) {
+            Ok(hop) => self.events.tell(event::Reach::Found {
+                address,
+                interface: hop.ifname.clone(),
+                mac: hop.dest_mac.to_string(),
             }),
-            None | Some(Err(NoWay::Unresolved(Unresolved::NotYetResolved))) => {}
-            Some(Err(reason)) => self.events.tell(event::Reach::Lost {
+            Err(Unresolved::NotYetResolved) => {}
+            Err(reason) => self.events.tell(event::Reach::Lost {
                 address,
                 reason: reason.to_string(),
             }),
         }
+        self.links.note(change)
     }
 
     /// Puts in force what the links call for, once a configuration was adopted. What fails is said once, and tried again.
@@ -215,7 +207,11 @@ impl Director {
         if !self.adopted {
             return;
         }
-        let failed = self.apply(&self.desired(&self.config, &self.leases)).err();
+        let standing = self.stand_all(&self.config);
+        let desired = self.desired(&self.config, &standing, &self.leases);
+        self.keep_standing(standing);
+        let failed = self.apply(&desired).err();
+        self.tell_health();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
             self.events.tell(match &failed {
@@ -247,16 +243,9 @@ impl Director {
         }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
         let leases = self.leases.under(&config.instances);
-        if config
-            .services
-            .iter()
-            .any(|service| service.forward != Forward::Dr)
-            && let Err((setting, error)) = loopback::let_it_forward()
-        {
-            warn!(setting, %error, "cannot be set: clients will not hear of links on the way to backends that are too narrow");
-        }
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
-        if let Err(error) = self.apply(&self.desired(&config, &leases)) {
+        let standing = self.stand_all(&config);
+        if let Err(error) = self.apply(&self.desired(&config, &standing, &leases)) {
             // Some of it may be in force already.
             self.converge();
             self.kernel.release(&added)?;
@@ -265,15 +254,16 @@ impl Director {
         for interface in self.kernel.release_others(&config.director.interfaces)? {
             info!(interface, "released");
         }
-        self.addresses = config.vips();
         self.leases = leases;
         self.config = config;
+        self.keep_standing(standing);
         self.identity = identity;
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;
         self.drop_orders_that_were_followed();
         self.watch_drains();
+        self.tell_health();
         self.kernel.keep();
         self.flows.set_names(self.names());
         self.hold_vips().await
@@ -343,13 +333,12 @@ impl Director {
     }
 
     fn count_slots(&mut self, service: u32) {
-        let backends = &self.kernel.tables.backends;
-        self.slots.retain(|&backend, _| {
-            backends
-                .get(backend as usize)
-                .is_some_and(|entry| entry.in_use() && entry.service() != service)
-        });
-        self.slots.extend(self.kernel.tables.slot_counts(service));
+        let counts = self.kernel.tables.slot_counts(service);
+        if counts.is_empty() {
+            self.slots.remove(&service);
+        } else {
+            self.slots.insert(service, counts);
+        }
     }
 
     /// Attaches to all of these interfaces or, with an error, to none that was not attached before. One that is in force

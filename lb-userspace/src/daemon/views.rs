@@ -22,10 +22,8 @@ use crate::{
     },
     core::{
         backend::State,
-        model::{Backend, Forward, Service},
-        neighbour::Mac,
+        model::{Backend, Service},
         seal::Keyring,
-        way::{link_of, method_of},
     },
     datapath::{AGES, BackendTotals, DatapathError, TableCensus},
     net::link,
@@ -103,13 +101,13 @@ impl Director {
             name: service.name.clone(),
             frontends: service.frontends.iter().map(ToString::to_string).collect(),
             scheduler: service.scheduling.scheduler,
-            forward: service.forward.into(),
-            tunnel: match service.forward {
-                Forward::Dr => None,
-                Forward::Tunnel(encapsulation) => Some(encapsulation),
-            },
+            forward: service.forward,
             table_size: self.schedule(service).length,
             backends: backends.len() as u32,
+            has_quorum: self
+                .standing
+                .get(&service.name)
+                .is_none_or(|standing| standing.has_quorum),
             backends_ready: ready,
             flows: sum(|backend| backend.flows),
             new_flows: sum(|backend| backend.new_flows),
@@ -138,7 +136,7 @@ impl Director {
             .planner
             .service_number(&service.name)
             .and_then(|service| self.planner.backend_number(service, backend.address));
-        let mut view = self.reach(number, service.forward, backend.address)?;
+        let mut view = self.reach(number, backend.address)?;
         view.service.clone_from(&service.name);
         view.name.clone_from(&backend.name);
         view.weight = backend.weight;
@@ -151,7 +149,7 @@ impl Director {
             State::Offline => BackendState::Offline,
             State::Removed => BackendState::Removed,
             State::Down => BackendState::Down {
-                reason: String::new(),
+                reason: self.why_down(service, backend),
             },
             // With the reason that is there already.
             State::Unresolved => view.state,
@@ -162,6 +160,7 @@ impl Director {
             .order(&service.name, backend.address)
             .map(OrderView::from);
         view.drain = self.drain_view(service, backend);
+        view.health = self.health_view(service, backend);
         view.backup = backend.backup;
         let slots = self.slots(service, backend);
         // A backup that stands by has no share of what the others get, nor none.
@@ -183,11 +182,12 @@ impl Director {
 
     /// Slots that the backend has in it.
     fn slots(&self, service: &Service, backend: &Backend) -> u32 {
+        let Some(number) = self.planner.service_number(&service.name) else {
+            return 0;
+        };
         self.planner
-            .service_number(&service.name)
-            .and_then(|service| self.planner.backend_number(service, backend.address))
-            .and_then(|number| self.slots.get(&number))
-            .copied()
+            .backend_number(number, backend.address)
+            .and_then(|backend| self.slots.get(&number)?.get(&backend).copied())
             .unwrap_or(0)
     }
 
@@ -217,30 +217,22 @@ impl Director {
     }
 
     fn removed(&self, number: u32, address: IpAddr) -> Result<BackendView, DatapathError> {
-        let entry = self.kernel.tables.backends.get(number as usize);
-        let way = entry.and_then(|entry| entry.way());
-        let forward = way.as_ref().and_then(method_of).unwrap_or(Forward::Dr);
-        let mut view = self.reach(Some(number), forward, address)?;
+        let mut view = self.reach(Some(number), address)?;
         view.service = self.service_of(number).unwrap_or_default();
         view.state = BackendState::Removed;
         Ok(view)
     }
 
     /// What is the same for every backend: the way to it, and its counters.
-    fn reach(
-        &self,
-        number: Option<u32>,
-        forward: Forward,
-        address: IpAddr,
-    ) -> Result<BackendView, DatapathError> {
+    fn reach(&self, number: Option<u32>, address: IpAddr) -> Result<BackendView, DatapathError> {
         let totals = match number {
             Some(number) => self.kernel.backend_totals(number)?,
             None => BackendTotals::default(),
         };
         let load = number.and_then(|number| self.kernel.tables.loads.get(number as usize));
         let count = number.map_or_else(LoadCount::default, |number| self.census.load_of(number));
-        let way = self.links.way(forward, address, &self.addresses);
-        let link = way.as_ref().ok().and_then(|(way, _)| link_of(way));
+        let way = self.links.describe(address);
+        let mac = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
         Ok(BackendView {
             service: String::new(),
             name: address.to_string(),
@@ -250,15 +242,14 @@ impl Director {
             backup: false,
             full: load.is_some_and(BackendLoad::is_full),
             share: None,
-            mac: link.map(|link| Mac(link.destination).to_string()),
-            interface: way.as_ref().ok().map(|(_, interface)| (*interface).to_owned()),
+            mac: way.as_ref().ok().map(|(_, address)| mac(*address)),
+            interface: way.as_ref().ok().map(|(interface, _)| interface.clone()),
             order: None,
             drain: None,
+            health: None,
             state: match way {
                 Ok(_) => BackendState::Ready,
-                Err(reason) => BackendState::Unresolved {
-                    reason: reason.to_string(),
-                },
+                Err(reason) => BackendState::Unresolved { reason },
             },
             flows: number.map_or(0, |number| self.census.of_backend(number).into()),
             active_flows: count.active.into(),

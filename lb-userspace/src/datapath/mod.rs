@@ -7,7 +7,6 @@ mod ages;
 mod attach;
 mod census;
 mod clock;
-pub mod decap;
 mod error;
 mod kernel;
 mod link;

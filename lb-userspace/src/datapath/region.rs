@@ -23,9 +23,7 @@ pub unsafe trait Shared {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::Runtime {}
 // SAFETY: words and half words only.
-unsafe impl Shared for lb_common::abi::AddressSet {}
-// SAFETY: words and half words only.
-unsafe impl Shared for lb_common::abi::Strangers {}
+unsafe impl Shared for lb_common::abi::VipFilter {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::ServiceEntry {}
 // SAFETY: words and half words only.

@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        AddressSet, BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket,
-        FrontendEntry, FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry,
-        ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
+        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName,
+        SlotLine, TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -67,9 +67,7 @@ pub struct Tables {
     /// What changes while the program runs.
     pub runtime: Region<Runtime>,
     /// Which addresses may be VIPs.
-    pub vip_filter: Region<AddressSet>,
-    /// What concerns us of packets to others.
-    pub strangers: Region<Strangers>,
+    pub vip_filter: Region<VipFilter>,
     /// IPv4 frontends: two generations.
     pub frontends_v4: Region<FrontendBucket<Frontend4>>,
     /// IPv6 frontends: two generations.
@@ -142,7 +140,7 @@ impl Tables {
             Some(Assigned {
                 service: entry.service(),
                 address: entry.address()?,
-                way: entry.way(),
+                link: entry.link(),
                 load: load.limits(),
             })
         };
@@ -173,7 +171,7 @@ impl Tables {
                 element(&self.loads, "backend", *backend)?.clear();
                 self.backend(*backend)?.assign(*address, *service);
             }
-            Step::SetWay { backend, way } => self.backend(*backend)?.set_way(way.as_ref()),
+            Step::SetLink { backend, link } => self.backend(*backend)?.set_link(link.as_ref()),
             Step::NameService { service, name } => {
                 let entry = element(&self.services, "service", *service)?;
                 entry.set_schedule(Schedule::default());
@@ -184,9 +182,6 @@ impl Tables {
             Step::SetTimeouts { class, timeouts } => self.timeouts[0].set_class(*class, timeouts),
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
-            }
-            Step::SetTunnelSources(sources) => {
-                self.strangers[0].set_tunnel_sources(sources.iter().copied());
             }
             Step::SetLoad { backend, limits } => {
                 element(&self.loads, "backend", *backend)?.set_limits(limits);
@@ -352,14 +347,15 @@ impl Tables {
             .get(service as usize)
             .map(ServiceEntry::schedule)
             .unwrap_or_default();
-        let mut counts = BTreeMap::new();
+        let mut counts = vec![0; self.backends.len()];
         for slot in schedule.base..schedule.base + schedule.length {
             let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
-            *counts
-                .entry(line.slots[(slot % SLOTS_PER_LINE) as usize].load())
-                .or_default() += 1;
+            let backend = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
+            if let Some(count) = counts.get_mut(backend as usize) {
+                *count += 1;
+            }
         }
-        counts
+        (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
     /// The VIPs in force.

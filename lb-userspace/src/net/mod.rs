@@ -14,7 +14,6 @@ pub mod address;
 pub mod announce;
 pub mod carrier;
 pub mod link;
-pub mod loopback;
 pub mod monitor;
 pub mod news;
 pub mod packet;

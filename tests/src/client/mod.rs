@@ -4,9 +4,7 @@ mod connection;
 pub mod crowd;
 pub mod http;
 pub mod load;
-mod segment;
 pub mod udp;
-mod upload;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +14,6 @@ use std::time::Duration;
 pub use connection::Greeting;
 pub use crowd::{Answers, Crowd};
 pub use load::{Load, Rate, Tally};
-pub use upload::{Upload, upload};
 
 use crate::error::LabError;
 

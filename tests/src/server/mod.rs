@@ -1,7 +1,8 @@
 //! Servers that run on a lab's hosts. Each answers with the name of its host, so that a client knows who served it.
 
 mod background;
-mod digest;
+pub mod dns;
+pub mod grpc;
 pub mod hold;
 pub mod mail;
 pub mod nginx;
@@ -11,7 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use digest::Digest;
+pub use dns::DnsServer;
+pub use grpc::GrpcHealth;
 pub use hold::HoldServer;
 pub use mail::MailServer;
 pub use nginx::Nginx;

@@ -6,8 +6,7 @@ use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
 use crate::{
-    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, neighbour, not_ours, path_errors,
-    transport, tunnels,
+    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, neighbour, not_ours, transport,
 };
 
 /// Every fixture there is.
@@ -22,7 +21,6 @@ pub(crate) fn all_cases() -> Vec<Case> {
         neighbour::cases,
         not_ours::cases,
         transport::cases,
-        tunnels::cases,
     ];
     tables.into_iter().flat_map(|cases| cases()).collect()
 }
@@ -34,7 +32,6 @@ fn every_reason_has_a_fixture() {
         .iter()
         .flat_map(|case| case.expected.counted.keys())
         .filter_map(|counter| counter.strip_prefix("reason."))
-        .chain(path_errors::REASONS)
         .collect();
     let all: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.slug()).collect();
     assert_eq!(covered, all);

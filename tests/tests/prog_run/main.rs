@@ -4,7 +4,6 @@
 mod backends;
 mod case;
 mod coverage;
-mod decap;
 mod differential;
 mod echo;
 mod flows;
@@ -16,10 +15,8 @@ mod jumbo;
 mod neighbour;
 mod not_ours;
 mod packets;
-mod path_errors;
 mod schedulers;
 mod transport;
 mod truncation;
-mod tunnels;
 mod verifier;
 mod world;

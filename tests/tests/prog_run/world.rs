@@ -6,11 +6,10 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use lb_common::abi::NO_LEASE;
-use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
+use lb_common::abi::{Link, NO_LEASE};
+use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
 use lb_userspace::core::{
-    model::{Encapsulation, Forward, Frontend, Protocol, Thresholds},
-    neighbour::Egress,
+    model::{Frontend, Protocol, Thresholds},
     plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -48,7 +47,6 @@ pub(crate) struct Service {
     protocol: Protocol,
     pub(crate) backend: u8,
     ifindex: u32,
-    forward: Forward,
 }
 
 const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Service {
@@ -57,7 +55,6 @@ const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Se
         protocol,
         backend,
         ifindex,
-        forward: Forward::Dr,
     }
 }
 
@@ -79,15 +76,7 @@ pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 /// Its backend may have one connection at a time.
 pub(crate) const NARROW: Service = service(86, Protocol::Tcp, 7, INGRESS);
 
-/// By tunnel.
-pub(crate) const TUNNELLED: Service = Service {
-    forward: Forward::Tunnel(Encapsulation::Ipip),
-    ..service(87, Protocol::Tcp, 8, INGRESS)
-};
-
-const ALL: [Service; 9] = [
-    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, TUNNELLED,
-];
+const ALL: [Service; 8] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW];
 
 /// Address of the n-th backend.
 pub(crate) fn address(backend: u8) -> IpAddr {
@@ -118,15 +107,17 @@ impl Service {
             frontends: self.frontends(),
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
-            forward: self.forward,
             backends: backend.into_iter().collect(),
         }
     }
 
-    fn egress(&self) -> (IpAddr, Egress) {
-        let address = address(self.backend);
-        let egress = on_link(address, backend_mac(self.backend), self.ifindex);
-        (address, egress)
+    fn link(&self) -> (IpAddr, Link) {
+        let link = Link {
+            destination: backend_mac(self.backend),
+            source: DIRECTOR_MAC,
+            ifindex: self.ifindex,
+        };
+        (address(self.backend), link)
     }
 }
 
@@ -134,7 +125,7 @@ impl Service {
 pub(crate) fn desired(services: &[Service]) -> Desired {
     Desired {
         services: services.iter().map(Service::desired).collect(),
-        egress: services.iter().map(Service::egress).collect(),
+        links: services.iter().map(Service::link).collect(),
         leases: leases(),
     }
 }
@@ -179,9 +170,9 @@ fn build() -> Rig {
         })
         .collect();
     let steps = [
-        Step::SetWay {
+        Step::SetLink {
             backend: backend(&inventory, &UNRESOLVED),
-            way: None,
+            link: None,
         },
         Step::ForgetBackend {
             backend: backend(&inventory, &GONE),

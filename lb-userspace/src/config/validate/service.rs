@@ -16,7 +16,7 @@ use crate::{
         file, parse_frontend,
     },
     core::{
-        model::{Backend, DEFAULT_WEIGHT, Drain, Frontend, MAX_WEIGHT, Service},
+        model::{Backend, DEFAULT_WEIGHT, Drain, Forward, Frontend, MAX_WEIGHT, Service},
         order::AtDeadline,
         timeouts::Timeouts,
     },
@@ -47,8 +47,9 @@ impl Validator<'_> {
                 name: name.get_ref().clone(),
                 frontends: self.frontends(&mut frontends_seen, table),
                 scheduling: self.scheduling(table),
-                forward: self.forward(table),
+                forward: table.forward.unwrap_or(Forward::Dr),
                 timeouts: self.timeouts(table),
+                health: self.health(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });

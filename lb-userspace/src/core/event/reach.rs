@@ -16,11 +16,6 @@ pub enum Reach {
         /// At which MAC address.
         mac: String,
     },
-    /// The address is one of this machine's.
-    Here {
-        /// The address.
-        address: IpAddr,
-    },
     /// The address cannot be reached.
     Lost {
         /// The address.
@@ -38,22 +33,20 @@ kinds! {
 impl Describe for Reach {
     fn kind(&self) -> &'static Kind {
         match self {
-            Self::Found { .. } | Self::Here { .. } => &FOUND,
+            Self::Found { .. } => &FOUND,
             Self::Lost { .. } => &LOST,
         }
     }
 
     fn subject(&self) -> Subject {
         match self {
-            Self::Found { address, .. } | Self::Here { address } | Self::Lost { address, .. } => {
-                Subject::object(address.to_string())
-            }
+            Self::Found { address, .. } | Self::Lost { address, .. } => Subject::object(address.to_string()),
         }
     }
 
     fn reason(&self) -> String {
         match self {
-            Self::Found { .. } | Self::Here { .. } => String::new(),
+            Self::Found { .. } => String::new(),
             Self::Lost { reason, .. } => reason.clone(),
         }
     }
@@ -61,7 +54,6 @@ impl Describe for Reach {
     fn text(&self) -> String {
         match self {
             Self::Found { interface, mac, .. } => format!("backend reachable by {interface} at {mac}"),
-            Self::Here { .. } => "backend is this machine".to_owned(),
             Self::Lost { reason, .. } => format!("backend not reachable: {reason}"),
         }
     }

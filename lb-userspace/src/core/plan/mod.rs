@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{LoadLimits, NO_LEASE, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts, Way};
+use lb_common::abi::{Link, LoadLimits, NO_LEASE, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts};
 
 use self::{
     classes::Classes,
@@ -18,10 +18,9 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Forward, Frontend, Thresholds},
-    neighbour::{Egress, Unresolved},
+    model::{Frontend, Thresholds},
     schedule::{ScheduleSpec, Scheduling},
-    timeouts, way,
+    timeouts,
 };
 
 mod classes;
@@ -50,8 +49,8 @@ pub struct Assigned {
     pub service: u32,
     /// Its address.
     pub address: IpAddr,
-    /// How packets get there at present.
-    pub way: Option<Way>,
+    /// How it is reached at present.
+    pub link: Option<Link>,
     /// What was said of its load.
     pub load: LoadLimits,
 }
@@ -61,8 +60,8 @@ pub struct Assigned {
 pub struct Desired {
     /// Services; names are unique.
     pub services: Vec<DesiredService>,
-    /// What the kernel knows of addresses; nothing yet of one that is missing.
-    pub egress: BTreeMap<IpAddr, Egress>,
+    /// How addresses are reached; one that is missing is unresolved.
+    pub links: BTreeMap<IpAddr, Link>,
     /// VIPs that directors move between them, with services or without, and the numbers of their groups' leases.
     pub leases: BTreeMap<IpAddr, u32>,
 }
@@ -87,8 +86,6 @@ pub struct DesiredService {
     pub scheduling: Scheduling,
     /// How long its flows live without a packet.
     pub timeouts: timeouts::Timeouts,
-    /// How packets get to its backends.
-    pub forward: Forward,
     /// Backends; addresses are unique.
     pub backends: Vec<DesiredBackend>,
 }
@@ -131,12 +128,12 @@ pub enum Step {
         /// Its address.
         address: IpAddr,
     },
-    /// Packets get to the backend like this, or not at all.
-    SetWay {
+    /// The backend is reached like this, or not at all.
+    SetLink {
         /// Number of the backend.
         backend: u32,
-        /// How they get there.
-        way: Option<Way>,
+        /// How it is reached.
+        link: Option<Link>,
     },
     /// The number belongs to this service from now on.
     NameService {
@@ -180,8 +177,6 @@ pub enum Step {
         /// Their list.
         backups: ScheduleSpec,
     },
-    /// Tunnels come from these addresses of this machine: errors to them are looked at.
-    SetTunnelSources(BTreeSet<IpAddr>),
     /// These frontends are in force from now on, all at once.
     SetFrontends(Frontends),
     /// No flow names this backend any more.
@@ -247,40 +242,11 @@ struct KnownService {
 #[derive(Debug, Clone)]
 struct KnownBackend {
     number: u32,
-    /// `None` where only the way tells, and that says "here".
-    forward: Option<Forward>,
-    way: Option<Way>,
-    /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
-    inherited: bool,
+    link: Option<Link>,
     /// What was last said of its load.
     load: LoadLimits,
     wanted: bool,
     quiet_censuses: u32,
-}
-
-impl KnownBackend {
-    /// Goes by what the kernel says of the address; the way, if it is another than before.
-    fn follow(
-        &mut self,
-        address: IpAddr,
-        egress: Option<&Egress>,
-        vips: &BTreeSet<IpAddr>,
-    ) -> Option<Option<Way>> {
-        let way = match egress {
-            None | Some(Egress::Unresolved(Unresolved::NotYetResolved)) if self.inherited => return None,
-            None => None,
-            Some(egress) => {
-                self.inherited = false;
-                // By whatever method flows of an earlier life went there, or came here.
-                let forward = self.forward.unwrap_or(Forward::Dr);
-                way::way(forward, address, egress, vips).ok()
-            }
-        };
-        (way != self.way).then(|| {
-            self.way = way;
-            way
-        })
-    }
 }
 
 impl KnownService {
@@ -320,7 +286,6 @@ pub struct Planner {
     services: BTreeMap<String, KnownService>,
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
     frontends: Option<Frontends>,
-    tunnel_sources: Option<BTreeSet<IpAddr>>,
 }
 
 impl Planner {
@@ -345,9 +310,7 @@ impl Planner {
         let backend = |(&number, assigned): (&u32, &Assigned)| {
             let known = KnownBackend {
                 number,
-                forward: assigned.way.as_ref().and_then(way::method_of),
-                way: assigned.way,
-                inherited: true,
+                link: assigned.link,
                 load: assigned.load,
                 wanted: false,
                 quiet_censuses: 0,
@@ -364,7 +327,6 @@ impl Planner {
             services: inventory.services.iter().map(service).collect(),
             backends: inventory.backends.iter().map(backend).collect(),
             frontends: None,
-            tunnel_sources: None,
         }
     }
 
@@ -391,47 +353,49 @@ impl Planner {
         self.classes.begin();
 
         let mut frontends = Frontends::default();
-        let mut members = Vec::new();
+        let mut schedules = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
             self.want_policy(service, &mut steps)?;
+            let mut candidates = Vec::new();
             for backend in &service.backends {
-                self.want_backend(number, service, backend.address, &mut steps)?;
+                let number = self.want_backend(number, service, backend.address, &mut steps)?;
+                let reachable = desired.links.contains_key(&backend.address);
+                candidates.push(Candidate {
+                    number,
+                    weight: if reachable { backend.weight } else { 0 },
+                    backend,
+                });
             }
-            members.push((number, service));
+            self.want_loads(&service.scheduling, &candidates, number, &mut steps);
+            let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
+            schedules.push((service.name.clone(), schedules_of));
             for &frontend in &service.frontends {
                 frontends.services.insert(frontend, number);
                 frontends.vips.insert(frontend.vip, NO_LEASE);
             }
         }
         frontends.vips.extend(&desired.leases);
-        let vips = frontends.vips.keys().copied().collect();
-        // Ways that appear come before the tables that use them, ways that vanish after the tables that still did.
-        let (mut appeared, mut vanished) = (Vec::new(), Vec::new());
+
+        // Links that appear come before the tables that use them, links that vanish after the tables that still did.
+        let mut vanished = Vec::new();
         for ((_, address), backend) in &mut self.backends {
-            if let Some(way) = backend.follow(*address, desired.egress.get(address), &vips) {
-                let step = Step::SetWay {
+            let link = desired.links.get(address).copied();
+            if link != backend.link {
+                backend.link = link;
+                let step = Step::SetLink {
                     backend: backend.number,
-                    way,
+                    link,
                 };
-                if way.is_some() {
-                    appeared.push(step);
+                if link.is_some() {
+                    steps.push(step);
                 } else {
                     vanished.push(step);
                 }
             }
         }
-        steps.append(&mut appeared);
-        self.follow_tunnels(&mut steps);
-        let mut schedules = Vec::new();
-        for (number, service) in members {
-            let candidates = self.candidates(number, service);
-            self.want_loads(&service.scheduling, &candidates, number, &mut steps);
-            let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
-            schedules.push((service.name.as_str(), schedules_of));
-        }
         for (name, schedules) in schedules {
-            if let Some(service) = self.services.get_mut(name) {
+            if let Some(service) = self.services.get_mut(&name) {
                 service.put_in_force(schedules, &mut steps);
             }
         }
@@ -444,34 +408,6 @@ impl Planner {
             service.put_in_force(Schedules::none(), &mut steps);
         }
         Ok(steps)
-    }
-
-    /// Errors about tunnels are looked for where tunnels come from.
-    fn follow_tunnels(&mut self, steps: &mut Vec<Step>) {
-        let ways = self.backends.values().filter_map(|backend| backend.way);
-        let sources: BTreeSet<IpAddr> = ways
-            .filter_map(|way| match way {
-                Way::Tunnel(_, tunnel) => Some(tunnel.source),
-                Way::Direct(_) | Way::Local => None,
-            })
-            .collect();
-        if self.tunnel_sources.as_ref() != Some(&sources) {
-            steps.push(Step::SetTunnelSources(sources.clone()));
-            self.tunnel_sources = Some(sources);
-        }
-    }
-
-    /// Backends of a service, which have numbers and ways: those that cannot be reached take nothing.
-    fn candidates<'a>(&self, number: u32, service: &'a DesiredService) -> Vec<Candidate<'a>> {
-        let candidate = |backend: &'a DesiredBackend| {
-            let known = self.backends.get(&(number, backend.address))?;
-            Some(Candidate {
-                number: known.number,
-                weight: if known.way.is_some() { backend.weight } else { 0 },
-                backend,
-            })
-        };
-        service.backends.iter().filter_map(candidate).collect()
     }
 
     fn want_service(&mut self, name: &str, steps: &mut Vec<Step>) -> Result<u32, PlanError> {
@@ -562,12 +498,11 @@ impl Planner {
         of: &DesiredService,
         address: IpAddr,
         steps: &mut Vec<Step>,
-    ) -> Result<(), PlanError> {
+    ) -> Result<u32, PlanError> {
         if let Some(backend) = self.backends.get_mut(&(service, address)) {
             backend.wanted = true;
             backend.quiet_censuses = 0;
-            backend.forward = Some(of.forward);
-            return Ok(());
+            return Ok(backend.number);
         }
         let number = self
             .backend_numbers
@@ -585,15 +520,13 @@ impl Planner {
         });
         let known = KnownBackend {
             number,
-            forward: Some(of.forward),
-            way: None,
-            inherited: false,
+            link: None,
             load: LoadLimits::default(),
             wanted: true,
             quiet_censuses: 0,
         };
         self.backends.insert((service, address), known);
-        Ok(())
+        Ok(number)
     }
 
     /// Addresses of retired backends: flows still go there, so their links are still wanted.
@@ -653,9 +586,6 @@ impl Planner {
             }
             keep
         });
-        if self.tunnel_sources.is_some() {
-            self.follow_tunnels(&mut steps);
-        }
         steps
     }
 }

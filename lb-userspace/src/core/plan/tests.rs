@@ -4,26 +4,14 @@ use lb_common::{flow_state::FlowState, scheduling::Choice};
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::{
-    model::{Encapsulation, Protocol},
-    neighbour::{Mac, NextHop},
-    schedule::Scheduler,
-};
+use crate::core::{model::Protocol, schedule::Scheduler};
 
-fn hop(n: u8) -> Egress {
-    Egress::Resolved(NextHop {
+fn link(n: u8) -> Link {
+    Link {
+        destination: [2, 0, 0, 0, 0, n],
+        source: [2, 0, 0, 0, 1, 0],
         ifindex: 2,
-        ifname: "eth0".into(),
-        source_mac: Mac([2, 0, 0, 0, 1, 0]),
-        dest_mac: Mac([2, 0, 0, 0, 0, n]),
-        via: address(n),
-        source: Some(address(200)),
-        mtu: 1500,
-    })
-}
-
-fn way(n: u8) -> Way {
-    way::way(Forward::Dr, address(n), &hop(n), &BTreeSet::new()).expect("it is on the link")
+    }
 }
 
 fn address(n: u8) -> IpAddr {
@@ -53,7 +41,6 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
         frontends: vec![frontend(port)],
         scheduling: Scheduling::new(Scheduler::Maglev, 251),
         timeouts: timeouts(7),
-        forward: Forward::Dr,
         backends: backends
             .iter()
             .map(|&n| DesiredBackend::new(address(n), 100))
@@ -64,7 +51,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
 fn desired(services: &[DesiredService], reachable: &[u8]) -> Desired {
     Desired {
         services: services.to_vec(),
-        egress: reachable.iter().map(|&n| (address(n), hop(n))).collect(),
+        links: reachable.iter().map(|&n| (address(n), link(n))).collect(),
         leases: BTreeMap::new(),
     }
 }
@@ -83,10 +70,9 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
         .map(|step| match step {
             Step::NameService { .. } => "name",
             Step::AssignBackend { .. } => "assign",
-            Step::SetWay { .. } => "way",
+            Step::SetLink { .. } => "link",
             Step::SetTimeouts { .. } => "timeouts",
             Step::SetPolicy { .. } => "policy",
-            Step::SetTunnelSources(_) => "tunnels",
             Step::SetLoad { .. } => "load",
             Step::SetSchedule { .. } => "schedule",
             Step::SetBackups { .. } => "backups",
@@ -102,9 +88,8 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             "policy",
             "assign",
             "assign",
-            "way",
-            "way",
-            "tunnels",
+            "link",
+            "link",
             "schedule",
             "frontends"
         ]
@@ -130,9 +115,9 @@ fn a_backend_that_vanishes_leaves_the_table_before_its_link_is_cut() {
         .unwrap();
     let [
         Step::SetSchedule { schedule, .. },
-        Step::SetWay {
+        Step::SetLink {
             backend: 1,
-            way: None,
+            link: None,
         },
     ] = steps.as_slice()
     else {
@@ -239,7 +224,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 Assigned {
                     service: 3,
                     address: address(1),
-                    way: Some(way(1)),
+                    link: Some(link(1)),
                     load: LoadLimits::default(),
                 },
             ),
@@ -248,7 +233,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 Assigned {
                     service: 3,
                     address: address(9),
-                    way: Some(way(9)),
+                    link: Some(link(9)),
                     load: LoadLimits::default(),
                 },
             ),
@@ -279,17 +264,16 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
     );
     assert_eq!(
         steps[2],
-        Step::SetWay {
+        Step::SetLink {
             backend: 0,
-            way: Some(way(2))
+            link: Some(link(2))
         }
     );
-    assert_eq!(steps[3], Step::SetTunnelSources(BTreeSet::new()));
     // Nobody knows what the earlier daemon had there.
-    assert!(matches!(steps[4], Step::SetBackups { service: 3, .. }));
-    assert!(matches!(steps[5], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[6], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 7);
+    assert!(matches!(steps[3], Step::SetBackups { service: 3, .. }));
+    assert!(matches!(steps[4], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[5], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 6);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
 }
 
@@ -366,14 +350,13 @@ fn no_room_is_an_error_and_changes_nothing() {
 struct Effect {
     names: BTreeMap<u32, String>,
     backends: BTreeMap<u32, (u32, IpAddr)>,
-    ways: BTreeMap<u32, Option<Way>>,
+    links: BTreeMap<u32, Option<Link>>,
     schedules: BTreeMap<u32, (Choice, Vec<u32>)>,
     backups: BTreeMap<u32, Vec<u32>>,
     loads: BTreeMap<u32, LoadLimits>,
     frontends: BTreeMap<Frontend, u32>,
     timeouts: BTreeMap<u8, Timeouts>,
     policies: BTreeMap<u32, Policy>,
-    tunnel_sources: BTreeSet<IpAddr>,
 }
 
 /// A service as a packet would meet it.
@@ -388,8 +371,8 @@ struct Served {
     backups: Vec<Met>,
 }
 
-/// Address, way and load of a backend.
-type Met = (IpAddr, Option<Way>, LoadLimits);
+/// Address, link and load of a backend.
+type Met = (IpAddr, Option<Link>, LoadLimits);
 
 /// By frontend.
 type Meaning = BTreeMap<Frontend, Served>;
@@ -405,12 +388,12 @@ impl Effect {
                 } => {
                     assert!(!self.backends.contains_key(&backend), "number {backend} is taken");
                     self.backends.insert(backend, (service, address));
-                    self.ways.insert(backend, None);
+                    self.links.insert(backend, None);
                     self.loads.insert(backend, LoadLimits::default());
                 }
-                Step::SetWay { backend, way } => {
+                Step::SetLink { backend, link } => {
                     assert!(self.backends.contains_key(&backend));
-                    self.ways.insert(backend, way);
+                    self.links.insert(backend, link);
                 }
                 Step::NameService { service, name } => {
                     assert!(self.names.insert(service, name).is_none());
@@ -434,7 +417,6 @@ impl Effect {
                 Step::SetTimeouts { class, timeouts } => {
                     self.timeouts.insert(class, timeouts);
                 }
-                Step::SetTunnelSources(sources) => self.tunnel_sources = sources,
                 Step::SetPolicy { service, policy } => {
                     assert!(self.timeouts.contains_key(&policy.timeout_class));
                     self.policies.insert(service, policy);
@@ -455,7 +437,7 @@ impl Effect {
                     .flat_map(|(_, slots)| slots);
                 for backend in slots.chain(&self.backups[service]) {
                     assert!(
-                        self.ways[backend].is_some(),
+                        self.links[backend].is_some(),
                         "{frontend} leads to an unreachable backend"
                     );
                 }
@@ -464,7 +446,7 @@ impl Effect {
     }
 
     fn meaning(&self) -> Meaning {
-        let met = |backend: &u32| (self.backends[backend].1, self.ways[backend], self.loads[backend]);
+        let met = |backend: &u32| (self.backends[backend].1, self.links[backend], self.loads[backend]);
         let service = |number: &u32| {
             let policy = self.policies[number];
             let (choice, slots) = &self.schedules[number];
@@ -507,7 +489,6 @@ fn wish() -> impl Strategy<Value = Desired> {
                 frontends: vec![frontend(80 + n)],
                 scheduling: Scheduling::new(scheduler, 31),
                 timeouts: self::timeouts(timeouts),
-                forward: [Forward::Dr, Forward::Tunnel(Encapsulation::Ipip)][usize::from(timeouts % 2)],
                 backends: backends
                     .into_iter()
                     .map(|(n, (weight, backup, upper))| DesiredBackend {
@@ -522,7 +503,7 @@ fn wish() -> impl Strategy<Value = Desired> {
                     .collect(),
             })
             .collect(),
-        egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
+        links: reachable.into_iter().map(|n| (address(n), link(n))).collect(),
         leases: BTreeMap::new(),
     })
 }
@@ -619,7 +600,6 @@ proptest! {
             let mut fresh = Effect::default();
             fresh.apply(self::planner().plan(wish).unwrap());
             prop_assert_eq!(effect.meaning(), fresh.meaning());
-            prop_assert!(effect.tunnel_sources.is_superset(&fresh.tunnel_sources));
             prop_assert_eq!(planner.plan(wish).unwrap(), []);
         }
     }

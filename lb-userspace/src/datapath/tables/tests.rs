@@ -6,15 +6,14 @@ use std::{
 };
 
 use lb_common::{
-    abi::{FrontendKey4, FrontendKey6, Way, find, places},
+    abi::{FrontendKey4, FrontendKey6, Link, find, places},
     hash::scale,
     packet::address_words,
 };
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::{Forward, Frontend, Protocol},
-    neighbour::{Egress, Mac, NextHop},
+    model::{Frontend, Protocol},
     plan::{Desired, DesiredBackend, DesiredService, Planner},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -31,7 +30,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 15],
+    files: [File; 14],
 }
 
 impl Memory {
@@ -62,7 +61,6 @@ impl Memory {
         let [
             runtime,
             filter,
-            strangers,
             four,
             six,
             services,
@@ -81,7 +79,6 @@ impl Memory {
         Tables {
             runtime: region(runtime, 1),
             vip_filter: region(filter, 1),
-            strangers: region(strangers, 1),
             frontends_v4: region(four, self.frontend_buckets * 2),
             frontends_v6: region(six, self.frontend_buckets * 2),
             services,
@@ -122,7 +119,6 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         frontends: frontends.to_vec(),
         scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
-        forward: Forward::Dr,
         backends: backends
             .iter()
             .map(|&n| DesiredBackend::new(backend(n), 100))
@@ -132,18 +128,14 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
 
 /// These services, with every backend there could be within reach.
 fn desired(services: &[DesiredService]) -> Desired {
-    let hop = |n| NextHop {
+    let link = |n| Link {
+        destination: [2, 0, 0, 0, 0, n],
+        source: [2, 0, 0, 0, 1, 0],
         ifindex: 2,
-        ifname: "eth0".into(),
-        source_mac: Mac([2, 0, 0, 0, 1, 0]),
-        dest_mac: Mac([2, 0, 0, 0, 0, n]),
-        via: backend(n),
-        source: None,
-        mtu: 1500,
     };
     Desired {
         services: services.to_vec(),
-        egress: (1..=9).map(|n| (backend(n), Egress::Resolved(hop(n)))).collect(),
+        links: (1..=9).map(|n| (backend(n), link(n))).collect(),
         leases: BTreeMap::new(),
     }
 }
@@ -214,8 +206,8 @@ impl Tables {
         let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
         let number = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
         let entry = &self.backends[number as usize];
-        match (entry.address(), entry.way()) {
-            (Some(address), Some(Way::Direct(link))) => Met::Backend {
+        match (entry.address(), entry.link()) {
+            (Some(address), Some(link)) => Met::Backend {
                 address,
                 mac: link.destination,
             },
