@@ -81,6 +81,8 @@ reasons! {
     BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
     NoLease = 23, Drop, "no_lease", "Somebody asked for the MAC address of a VIP that this director does not hold at the moment.";
     AllFull = 24, Drop, "all_full", "Every backend of the service has as many connections as it may have.";
+    ResetSent = 25, Answer, "reset_sent", "A TCP segment of a connection that was ended, or that nobody knows, was answered with a reset.";
+    UnknownFlow = 26, Drop, "unknown_flow", "The packet is in the middle of a connection that nobody knows.";
 }
 
 impl Reason {

@@ -52,6 +52,8 @@ fn every_named_frame_ends_as_its_name_says() {
         "map_missing",
         "no_lease",
         "all_full",
+        "reset_sent",
+        "unknown_flow",
     ];
     for reason in Reason::ALL
         .iter()
