@@ -14,6 +14,7 @@ use crate::{
     flow, forward, icmp, neighbour,
     outcome::Refusal,
     packet::Packet,
+    reset,
     verdict::Verdict,
     vip,
 };
@@ -55,7 +56,8 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
     } else {
         let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
-        flow::target::<V4>(&key, ip.protocol(), transport.flags)?
+        flow::target::<V4>(&key, ip.protocol(), transport.flags)
+            .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, offset + length)
 }
@@ -71,7 +73,9 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
     } else {
         let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
-        flow::target::<V6>(&key, payload.protocol, transport.flags)?
+        flow::target::<V6>(&key, payload.protocol, transport.flags).map_err(|refusal| {
+            reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
+        })?
     };
     deliver(packet, target, payload.offset + payload.length)
 }
