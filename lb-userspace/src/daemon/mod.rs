@@ -4,6 +4,7 @@ mod args;
 mod director;
 mod failure;
 mod flows;
+mod gone;
 mod ha;
 mod health;
 mod holder;

@@ -119,6 +119,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         frontends: service.frontends.clone(),
         scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
+        connections: service.connections.clone(),
         backends: there.into_iter().zip(weights).map(desired).collect(),
     }
 }

@@ -13,7 +13,7 @@ use lb_common::{
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::{Frontend, Protocol},
+    model::{Connections, Frontend, Protocol},
     plan::{Desired, DesiredBackend, DesiredService, Planner},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -119,6 +119,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         frontends: frontends.to_vec(),
         scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
+        connections: Connections::default(),
         backends: backends
             .iter()
             .map(|&n| DesiredBackend::new(backend(n), 100))
