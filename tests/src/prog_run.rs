@@ -20,7 +20,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::Frontend,
+        model::{Connections, Frontend},
         plan::{Desired, DesiredBackend, DesiredService, Inventory, Planner},
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
@@ -318,6 +318,7 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
             frontends: frontends.to_vec(),
             scheduling: Scheduling::new(Scheduler::Maglev, 65_537),
             timeouts: Timeouts::default(),
+            connections: Connections::default(),
             backends: addresses
                 .clone()
                 .map(|(_, address)| DesiredBackend::new(address, 100))

@@ -14,7 +14,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Frontend, Protocol},
+        model::{Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Frontend, Protocol},
         plan::{Desired, DesiredBackend, DesiredService},
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
@@ -252,6 +252,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             frontends: frontends.clone(),
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
+            connections: Connections::default(),
             backends,
         });
     }

@@ -399,6 +399,8 @@ fn host_and_program_agree() {
         Reason::BackendGone,
         Reason::MapMissing,
         Reason::NoLease,
+        Reason::ResetSent,
+        Reason::UnknownFlow,
     ];
     let expected: BTreeSet<&str> = Reason::ALL
         .iter()

@@ -9,7 +9,7 @@ use std::{
 use lb_common::abi::{Link, NO_LEASE};
 use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
 use lb_userspace::core::{
-    model::{Frontend, Protocol, Thresholds},
+    model::{Connections, Frontend, OnUnknown, Protocol, Thresholds},
     plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -76,7 +76,14 @@ pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 /// Its backend may have one connection at a time.
 pub(crate) const NARROW: Service = service(86, Protocol::Tcp, 7, INGRESS);
 
-const ALL: [Service; 8] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW];
+/// Segments of connections that it does not know are reset.
+pub(crate) const STRICT: Service = service(87, Protocol::Tcp, 8, INGRESS);
+/// Segments of connections that it does not know are dropped.
+pub(crate) const SILENT: Service = service(88, Protocol::Tcp, 9, INGRESS);
+
+const ALL: [Service; 10] = [
+    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, STRICT, SILENT,
+];
 
 /// Address of the n-th backend.
 pub(crate) fn address(backend: u8) -> IpAddr {
@@ -107,6 +114,14 @@ impl Service {
             frontends: self.frontends(),
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
+            connections: Connections {
+                on_unknown: match self.port {
+                    port if port == STRICT.port => OnUnknown::Reset,
+                    port if port == SILENT.port => OnUnknown::Drop,
+                    _ => OnUnknown::Schedule,
+                },
+                ..Connections::default()
+            },
             backends: backend.into_iter().collect(),
         }
     }
