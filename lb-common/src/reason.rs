@@ -61,7 +61,7 @@ reasons! {
     NoService = 2, Pass, "no_service", "The destination is a VIP, but no service listens on that port.";
     NotUnicastMac = 3, Pass, "not_unicast_mac", "The frame was sent to a group MAC address.";
     OtherProtocol = 4, Pass, "other_protocol", "The packet for a VIP is neither TCP, UDP, nor an ICMP echo or error.";
-    Fragment = 5, Pass, "fragment", "The packet for a VIP is an IP fragment.";
+    Fragment = 5, Pass, "fragment", "A fragment of a packet for a VIP that is neither TCP nor UDP.";
     RoutingHeader = 6, Pass, "routing_header", "An IPv6 routing header says that the VIP is only a waypoint.";
     EchoAnswered = 7, Answer, "echo_answered", "An ICMP echo request to a VIP was answered.";
     Truncated = 8, Drop, "truncated", "The frame ends before its headers do.";
@@ -83,6 +83,10 @@ reasons! {
     AllFull = 24, Drop, "all_full", "Every backend of the service has as many connections as it may have.";
     ResetSent = 25, Answer, "reset_sent", "A TCP segment of a connection that was ended, or that nobody knows, was answered with a reset.";
     UnknownFlow = 26, Drop, "unknown_flow", "The packet is in the middle of a connection that nobody knows.";
+    FragmentHeld = 27, Drop, "fragment_held", "A fragment came before the first one of its packet, and is held until that comes.";
+    FragmentUnknown = 28, Drop, "fragment_unknown", "The first fragment of the packet never came, or there is no room to wait for it.";
+    BadFragment = 29, Drop, "bad_fragment", "A fragment is so short or lies so that no stack can have sent it.";
+    SourceFlood = 30, Drop, "source_flood", "The client has begun more connections in this second than it may.";
 }
 
 impl Reason {

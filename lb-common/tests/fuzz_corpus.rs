@@ -54,6 +54,10 @@ fn every_named_frame_ends_as_its_name_says() {
         "all_full",
         "reset_sent",
         "unknown_flow",
+        "fragment_held",
+        "fragment_unknown",
+        "bad_fragment",
+        "source_flood",
     ];
     for reason in Reason::ALL
         .iter()

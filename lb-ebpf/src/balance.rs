@@ -11,7 +11,9 @@ use lb_common::{
 
 use crate::{
     family::{V4, V6},
-    flow, forward, icmp, neighbour,
+    flow, forward,
+    fragment::{self, Part},
+    icmp, neighbour,
     outcome::Refusal,
     packet::Packet,
     reset,
@@ -50,7 +52,10 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
     if ethernet.group {
         return Err(Reason::NotUnicastMac.into());
     }
-    let (offset, length) = ip.validate(packet)?;
+    let (offset, length) = match ip.validate(packet) {
+        Err(Reason::Fragment) => return fragment4(packet, ethernet, ip),
+        checked => checked?,
+    };
     let target = if ip.protocol() == protocol::ICMP {
         icmp::target4(packet, ethernet.end, offset, length)?
     } else {
@@ -67,7 +72,10 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
     if ethernet.group {
         return Err(Reason::NotUnicastMac.into());
     }
-    let payload = ip.validate(packet)?;
+    let payload = match ip.validate(packet) {
+        Err(Reason::Fragment) => return fragment6(packet, ethernet, ip),
+        checked => checked?,
+    };
     let target = if payload.protocol == protocol::ICMPV6 {
         icmp::target6(packet, ethernet.end, payload.offset, payload.length)?
     } else {
@@ -78,6 +86,44 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         })?
     };
     deliver(packet, target, payload.offset + payload.length)
+}
+
+#[inline(always)]
+fn fragment4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdict, Refusal> {
+    let target = match fragment::part4(packet, ethernet.end)? {
+        Part::Later(target) => target,
+        Part::First(protocol, transport) => {
+            let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, protocol);
+            let target = flow::target_of_few::<V4>(&key, protocol, transport.flags).map_err(unanswered)?;
+            fragment::remember4(packet, ethernet.end, target);
+            target
+        }
+    };
+    deliver(packet, target, packet.linear())
+}
+
+#[inline(always)]
+fn fragment6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdict, Refusal> {
+    let target = match fragment::part6(packet, ethernet.end)? {
+        Part::Later(target) => target,
+        Part::First(protocol, transport) => {
+            let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, protocol);
+            let target = flow::target_of_few::<V6>(&key, protocol, transport.flags).map_err(unanswered)?;
+            fragment::remember6(packet, ethernet.end, target);
+            target
+        }
+    };
+    deliver(packet, target, packet.linear())
+}
+
+/// No fragment is answered with a reset: the length of its segment is not known.
+#[inline(always)]
+fn unanswered(refusal: Refusal) -> Refusal {
+    if refusal.reason() == Reason::ResetSent.number() {
+        Reason::UnknownFlow.into()
+    } else {
+        refusal
+    }
 }
 
 /// Gets the packet to its target; `bytes` is its length on the link.

@@ -1,9 +1,12 @@
 //! The flow tables, as [`lb_common::flow_table`] wants them.
 
-use lb_common::flow_table::{Bucket, Entry4, Entry6, Table};
+use lb_common::{
+    abi::FRAGMENT_BUCKETS,
+    flow_table::{Bucket, Entry4, Entry6, Table},
+};
 
 use crate::{
-    maps::{FLOWS_V4, FLOWS_V6},
+    maps::{FLOWS_V4, FLOWS_V6, FRAGMENTS_V4, FRAGMENTS_V6},
     settings::settings,
 };
 
@@ -38,5 +41,39 @@ impl Table for Flows6 {
     #[inline(always)]
     fn bucket(&self, number: u32) -> Option<&Bucket<Entry6>> {
         FLOWS_V6.get(number)
+    }
+}
+
+/// Where the fragments of IPv4 packets go.
+pub(crate) struct Fragments4;
+
+impl Table for Fragments4 {
+    type Entry = Entry4;
+
+    #[inline(always)]
+    fn mask(&self) -> u32 {
+        FRAGMENT_BUCKETS - 1
+    }
+
+    #[inline(always)]
+    fn bucket(&self, number: u32) -> Option<&Bucket<Entry4>> {
+        FRAGMENTS_V4.get(number)
+    }
+}
+
+/// Where the fragments of IPv6 packets go.
+pub(crate) struct Fragments6;
+
+impl Table for Fragments6 {
+    type Entry = Entry6;
+
+    #[inline(always)]
+    fn mask(&self) -> u32 {
+        FRAGMENT_BUCKETS - 1
+    }
+
+    #[inline(always)]
+    fn bucket(&self, number: u32) -> Option<&Bucket<Entry6>> {
+        FRAGMENTS_V6.get(number)
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     family::{Family, V4, V6},
     outcome::{Refusal, decode_target, encode_target},
     packet::{Context, Packet},
-    schedule::{self, Moment},
-    service::find_service,
+    schedule,
+    service::service_of,
     settings::settings,
     vip::{is_vip4, is_vip6},
 };
@@ -111,10 +111,7 @@ fn holder<F: Family>(key: &F::Key) -> Result<Target, Refusal> {
     if let Some(hit) = flow_table::lookup(&F::flows(), key, hash) {
         return Ok(hit.control.target());
     }
-    let number = find_service::<F>(&F::frontend(key)).ok_or(Reason::NoService)?;
-    let service = schedule::service(number)?;
-    let policy = service.policy();
-    let hash = schedule::hash::<F>(policy, key);
-    let backend = schedule::by_table(service, policy, hash, Moment::Middle).ok_or(Reason::NoBackend)??;
-    Ok(Target::Backend(backend))
+    let number = service_of::<F>(key).ok_or(Reason::NoService)?;
+    let hash = schedule::hash::<F>(schedule::service(number)?.policy(), key);
+    Ok(Target::Backend(schedule::in_the_middle(number, hash)?))
 }

@@ -11,6 +11,7 @@
     expect(dead_code, reason = "entry points exist on BPF alone")
 )]
 
+mod area;
 mod balance;
 mod clock;
 mod count;
@@ -19,6 +20,7 @@ mod family;
 mod flow;
 mod flow_tables;
 mod forward;
+mod fragment;
 mod icmp;
 mod load;
 mod maps;

@@ -2,13 +2,14 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, PerCpuArray},
+    btf_maps::{Array, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use lb_common::{
     abi::{
-        BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, TimeoutTable, VipFilter,
+        AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
+        FrontendBucket, HELD_RING, HeldFrame, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine,
+        SourceTable, TimeoutTable, VipFilter,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -25,6 +26,8 @@ pub(crate) static FRONTENDS_V4: Array<FrontendBucket<Frontend4>, 2, MMAPABLE> = 
 #[btf_map]
 pub(crate) static FRONTENDS_V6: Array<FrontendBucket<Frontend6>, 2, MMAPABLE> = Array::new();
 #[btf_map]
+pub(crate) static AREAS: Array<AreaEntry, 2, MMAPABLE> = Array::new();
+#[btf_map]
 pub(crate) static SERVICES: Array<ServiceEntry, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SERVICE_NAMES: Array<ServiceName, 1, MMAPABLE> = Array::new();
@@ -40,6 +43,14 @@ pub(crate) static BACKEND_LOADS: Array<BackendLoad, 1, MMAPABLE> = Array::new();
 pub(crate) static FLOWS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static FRAGMENTS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static FRAGMENTS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static HELD: RingBuf<HeldFrame, { HELD_RING as usize }> = RingBuf::new();
+#[btf_map]
+pub(crate) static SOURCES: Array<SourceTable, 1> = Array::new();
 #[btf_map]
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]

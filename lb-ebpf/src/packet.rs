@@ -30,6 +30,19 @@ impl Packet {
         self.context
     }
 
+    /// Length of its first buffer, which for nearly every frame is all of it.
+    #[inline(always)]
+    pub(crate) fn linear(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether something was put before the frame.
+    #[inline(always)]
+    pub(crate) fn has_metadata(&self) -> bool {
+        // SAFETY: the context is valid for the run of the program.
+        unsafe { (*self.context).data_meta < (*self.context).data }
+    }
+
     /// Interface by which the frame came in.
     #[inline(always)]
     pub(crate) fn ingress_ifindex(&self) -> u32 {

@@ -2,7 +2,7 @@
 
 use lb_common::abi::{FrontendEntry, find, places};
 
-use crate::{family::Family, maps::RUNTIME, settings::settings};
+use crate::{area, family::Family, maps::RUNTIME, settings::settings};
 
 /// Number of the service that listens there, in the generation in force.
 #[inline(always)]
@@ -15,5 +15,14 @@ pub(crate) fn find_service<F: Family>(frontend: &<F::Frontend as FrontendEntry>:
     match find(F::frontends(base + first)?, frontend) {
         Some(service) => Some(service),
         None => find(F::frontends(base + second)?, frontend),
+    }
+}
+
+/// Number of the service that a flow of this key comes in by: at its address and port, or else in an area.
+#[inline(always)]
+pub(crate) fn service_of<F: Family>(key: &F::Key) -> Option<u32> {
+    match find_service::<F>(&F::frontend(key)) {
+        Some(service) => Some(service),
+        None => area::find(&F::destination(key)),
     }
 }

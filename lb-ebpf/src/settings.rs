@@ -11,7 +11,7 @@ static SETTINGS: Settings = Settings {
     flow_mask_v4: 0,
     flow_mask_v6: 0,
     frontend_mask: 0,
-    reserved: 0,
+    hz: 1,
 };
 
 /// The settings, hidden from the optimiser: it must not take the zeroes above for the truth.

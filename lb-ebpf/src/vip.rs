@@ -1,12 +1,13 @@
 //! Is the destination a VIP? The filter says "no" or "perhaps"; the frontend table knows.
 
 use lb_common::{
-    abi::{FrontendKey4, FrontendKey6},
+    abi::{Destination, FrontendKey4, FrontendKey6},
     packet::protocol,
     reason::Reason,
 };
 
 use crate::{
+    area,
     family::{V4, V6},
     maps::VIP_FILTER,
     outcome::Refusal,
@@ -17,7 +18,7 @@ use crate::{
 #[inline(always)]
 pub(crate) fn filter4(destination: u32) -> Result<(), Refusal> {
     let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
-    if filter.may_hold4(destination) {
+    if filter.may_hold4(destination) || area::is_wide(&Destination::v4(destination, 0, 0)) {
         Ok(())
     } else {
         Err(Reason::NotVip.into())
@@ -28,7 +29,7 @@ pub(crate) fn filter4(destination: u32) -> Result<(), Refusal> {
 #[inline(always)]
 pub(crate) fn filter6(destination: [u64; 2]) -> Result<(), Refusal> {
     let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
-    if filter.may_hold6(destination) {
+    if filter.may_hold6(destination) || area::is_wide(&Destination::v6(destination, 0, 0)) {
         Ok(())
     } else {
         Err(Reason::NotVip.into())
@@ -39,12 +40,14 @@ pub(crate) fn filter6(destination: [u64; 2]) -> Result<(), Refusal> {
 #[inline(always)]
 pub(crate) fn is_vip4(address: u32) -> bool {
     find_service::<V4>(&FrontendKey4::new(address, 0, protocol::ICMP)).is_some()
+        || area::is_wide(&Destination::v4(address, 0, 0))
 }
 
 /// Whether the address belongs to a service.
 #[inline(always)]
 pub(crate) fn is_vip6(address: [u64; 2]) -> bool {
     find_service::<V6>(&FrontendKey6::new(address, 0, protocol::ICMPV6)).is_some()
+        || area::is_wide(&Destination::v6(address, 0, 0))
 }
 
 /// What a packet to this address is refused for: only what is surely ours is dropped, or counted as ours.

@@ -23,6 +23,7 @@ mod device;
 mod error;
 mod farewell;
 mod fault;
+pub mod fragments;
 mod host;
 mod interface;
 mod ip;

@@ -25,7 +25,7 @@ use lb_userspace::{
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
     },
-    datapath::{Kernel, MapSizes},
+    datapath::{FragmentPath, Kernel, MapSizes},
 };
 
 /// Interface by which packets of a test run come in: the loopback device of the namespace.
@@ -70,6 +70,7 @@ pub struct Flow {
 pub struct Rig {
     /// The datapath.
     pub kernel: Kernel,
+    fragments: FragmentPath,
     planner: Planner,
     backends: BTreeMap<u32, IpAddr>,
 }
@@ -90,7 +91,8 @@ impl Rig {
     /// # Errors
     /// What the daemon would say.
     pub fn new(sizes: &MapSizes) -> Result<Self> {
-        let kernel = Kernel::open(sizes, None, None).context("loading the XDP program")?;
+        let mut kernel = Kernel::open(sizes, None, None).context("loading the XDP program")?;
+        let fragments = kernel.fragments()?;
         let planner = Planner::new(
             1,
             kernel.clock().hz(),
@@ -100,6 +102,7 @@ impl Rig {
         );
         Ok(Self {
             kernel,
+            fragments,
             planner,
             backends: BTreeMap::new(),
         })
@@ -200,6 +203,7 @@ impl Rig {
             let LoadCount { active, inactive } = load.counts();
             load.correct(-(active as i32), -(inactive as i32));
         }
+        self.fragments.forget();
         empty(&self.kernel.tables.flows_v4);
         empty(&self.kernel.tables.flows_v6);
     }
@@ -316,6 +320,7 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
         services: vec![DesiredService {
             name: "web".to_owned(),
             frontends: frontends.to_vec(),
+            areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, 65_537),
             timeouts: Timeouts::default(),
             connections: Connections::default(),

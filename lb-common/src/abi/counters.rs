@@ -22,11 +22,13 @@ pub enum Event {
     FlowContended = 6,
     /// Another machine said that a VIP which this director holds is at its own MAC address.
     VipClaimed = 7,
+    /// A SYN was forwarded without an entry, since there were more of them than the service's rate.
+    SynUnentered = 8,
 }
 
 impl Event {
     /// Every event, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::FlowCreated,
         Self::EvictedExpired,
         Self::EvictedHalfOpen,
@@ -35,6 +37,7 @@ impl Event {
         Self::EvictedActive,
         Self::FlowContended,
         Self::VipClaimed,
+        Self::SynUnentered,
     ];
 
     /// Short name for metrics and scripts.
@@ -49,6 +52,7 @@ impl Event {
             Self::EvictedActive => "evicted_active",
             Self::FlowContended => "flow_contended",
             Self::VipClaimed => "vip_claimed",
+            Self::SynUnentered => "syn_unentered",
         }
     }
 
@@ -66,6 +70,9 @@ impl Event {
                 "A packet was forwarded without an entry: other CPUs took each place first."
             }
             Self::VipClaimed => "Another machine claimed a VIP that this director holds.",
+            Self::SynUnentered => {
+                "A SYN was forwarded without an entry: there were more of them than the service's rate."
+            }
         }
     }
 }

@@ -3,9 +3,12 @@
 //! Every type is `repr(C)`, made of [`Word`](crate::flow_table::Word)s and half words (so it has no padding, and a
 //! field can be replaced while the program reads it), and its size is checked at compile time.
 
+mod area;
 mod backend;
 mod counters;
+mod flood;
 mod frontend;
+mod held;
 mod lease;
 mod load;
 mod schedule;
@@ -17,12 +20,15 @@ mod vip_filter;
 
 pub mod names;
 
+pub use area::{AreaBounds, AreaEntry, Destination, MOST_AREAS, NO_SERVICE};
 pub use backend::{BackendEntry, Link, Mac};
 pub use counters::{BackendCounters, Counters, Event};
+pub use flood::{FloodLimits, Rate, SourceTable};
 pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
+pub use held::{FRAGMENT_BUCKETS, HELD_RING, HeldFrame, HeldKey, LONGEST_HELD};
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};

@@ -14,6 +14,8 @@ pub const VIP_FILTER: &str = "VIP_FILTER";
 pub const FRONTENDS_V4: &str = "FRONTENDS_V4";
 /// Array of IPv6 [`FrontendBucket`](super::FrontendBucket)s: two generations of equal size.
 pub const FRONTENDS_V6: &str = "FRONTENDS_V6";
+/// Array of [`AreaEntry`](super::AreaEntry): two generations of [`MOST_AREAS`](super::MOST_AREAS).
+pub const AREAS: &str = "AREAS";
 /// Array of [`ServiceEntry`](super::ServiceEntry), indexed by the service's number.
 pub const SERVICES: &str = "SERVICES";
 /// Array of [`ServiceName`](super::ServiceName), indexed by the service's number; for a daemon that comes back.
@@ -30,6 +32,14 @@ pub const BACKEND_LOADS: &str = "BACKEND_LOADS";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// Array of IPv6 flow table [`Bucket`](crate::flow_table::Bucket)s.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Array of IPv4 [`Bucket`](crate::flow_table::Bucket)s: where the fragments of packets go.
+pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
+/// Array of IPv6 [`Bucket`](crate::flow_table::Bucket)s: where the fragments of packets go.
+pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
+/// Ring of [`HeldFrame`](super::HeldFrame)s.
+pub const HELD: &str = "HELD";
+/// Array of one [`SourceTable`](super::SourceTable).
+pub const SOURCES: &str = "SOURCES";
 /// Array of one [`LeaseTable`](super::LeaseTable).
 pub const LEASES: &str = "LEASES";
 /// Array of one [`ClaimTable`](super::ClaimTable).
@@ -40,11 +50,12 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 16] = [
+pub const MAPS: [&str; 21] = [
     RUNTIME,
     VIP_FILTER,
     FRONTENDS_V4,
     FRONTENDS_V6,
+    AREAS,
     SERVICES,
     SERVICE_NAMES,
     TIMEOUTS,
@@ -53,6 +64,10 @@ pub const MAPS: [&str; 16] = [
     BACKEND_LOADS,
     FLOWS_V4,
     FLOWS_V6,
+    FRAGMENTS_V4,
+    FRAGMENTS_V6,
+    HELD,
+    SOURCES,
     LEASES,
     CLAIMS,
     COUNTERS,

@@ -1,6 +1,6 @@
 //! Services as the packet path needs them.
 
-use super::Schedule;
+use super::{FloodLimits, Rate, Schedule};
 use crate::flow_table::Word;
 
 /// Which fields of a flow the hash of a schedule is over. Those that are not are taken for 0.
@@ -88,6 +88,22 @@ impl PolicyFlags {
     pub const ONE_PACKET: Self = Self(4);
     /// A client keeps its backend for flows to come: see [`Persistence`].
     pub const PERSISTENT: Self = Self(8);
+    /// New flows are counted: see [`FloodLimits`].
+    pub const LIMITED: Self = Self(16);
+
+    /// From [`Self::bits`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// All of them in one number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
 
     /// These, and the other's.
     #[must_use]
@@ -238,7 +254,11 @@ pub struct ServiceEntry {
     backups: Word,
     /// See [`Persistence`].
     persistence: Word,
-    reserved: [Word; 3],
+    /// See [`FloodLimits`].
+    flood: Word,
+    /// SYNs of this second.
+    syns: Rate,
+    reserved: Word,
     /// How many flows were given out one after the other.
     turn: Word,
 }
@@ -274,6 +294,20 @@ impl ServiceEntry {
         Persistence::from_word(self.persistence.load())
     }
 
+    /// How many new flows there may be in a second.
+    #[inline(always)]
+    #[must_use]
+    pub fn flood(&self) -> FloodLimits {
+        FloodLimits::from_word(self.flood.load())
+    }
+
+    /// How many SYNs there were in this second.
+    #[inline(always)]
+    #[must_use]
+    pub fn syns(&self) -> &Rate {
+        &self.syns
+    }
+
     /// The number of the next turn; nobody else gets the same.
     #[inline(always)]
     #[must_use]
@@ -298,6 +332,11 @@ impl ServiceEntry {
     /// Says which clients are one; before a policy asks for it.
     pub fn set_persistence(&self, persistence: Persistence) {
         self.persistence.publish(persistence.to_word());
+    }
+
+    /// Says how many new flows there may be; before a policy asks for it.
+    pub fn set_flood(&self, limits: FloodLimits) {
+        self.flood.publish(limits.to_word());
     }
 
     /// Puts a policy in force, with one store.

@@ -16,8 +16,8 @@ pub struct Settings {
     pub flow_mask_v6: u32,
     /// Number of frontend buckets of one generation, less one.
     pub frontend_mask: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Jiffies per second; not 0.
+    pub hz: u32,
 }
 
 const _: () = assert!(size_of::<Settings>() == 48 + 48 + 16);
@@ -43,7 +43,10 @@ pub struct Runtime {
     pub flow_seed: [Word; 6],
     /// The words of [`Settings::schedule_seed`], likewise.
     pub schedule_seed: [Word; 6],
-    reserved: [Word; 2],
+    /// How many [areas](super::AreaEntry) there are: in the first (bits 0..32) and in the second half (32..64) of their list.
+    pub areas: Word,
+    /// Whether any of them is more than one address: 0 or 1.
+    pub wide: Word,
 }
 
 const _: () = assert!(size_of::<Runtime>() == 128);

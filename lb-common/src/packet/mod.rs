@@ -6,6 +6,7 @@
 //! the VIP filter between the network header and the transport header.
 
 mod ethernet;
+mod fragment;
 mod icmp;
 mod ipv4;
 mod ipv6;
@@ -17,6 +18,7 @@ mod transport;
 mod window;
 
 pub use ethernet::{EtherType, Ethernet, MAX_VLAN_TAGS};
+pub use fragment::Fragment;
 pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, Icmp};
 pub use ipv4::Ipv4;
 pub use ipv6::{Ipv6, MAX_EXTENSIONS, Payload};
@@ -48,6 +50,8 @@ pub mod protocol {
     /// No protocol (RFC 3692 reserves the number for experiments): what the flow table has under it is a template, the backend
     /// of a client.
     pub const TEMPLATE: u8 = 253;
+    /// No protocol either: where the fragments of a packet go.
+    pub const FRAGMENTS: u8 = 254;
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The connection a packet belongs to: found, advanced, or made.
 
 mod enter;
+mod flood;
 mod place;
 mod template;
 
 use lb_common::{
-    abi::{Event, NO_BACKEND},
+    abi::{Event, NO_BACKEND, PolicyFlags},
     flow_state::Worth,
     flow_table::{self, Control, Entry, Hit, Target},
     packet::TcpFlags,
@@ -15,6 +16,7 @@ use lb_common::{
 use self::place::Placed;
 pub(crate) use self::{
     enter::{tandem_enter4, tandem_enter6},
+    flood::{tandem_flood4, tandem_flood6},
     place::{tandem_place4, tandem_place6},
     template::{tandem_recall4, tandem_recall6, tandem_remember4, tandem_remember6},
 };
@@ -43,8 +45,8 @@ pub(crate) struct Parcel<K> {
     pub(crate) protocol: u32,
     /// Number of the service, where a backend is to be chosen.
     pub(crate) service: u32,
-    /// Whether the service's clients keep their backends.
-    pub(crate) persistent: u32,
+    /// Of the service's [`PolicyFlags`], those that matter from here on.
+    pub(crate) policy: u32,
 }
 
 /// Where the packet goes: for nearly every packet, where its flow's entry says.
@@ -57,6 +59,21 @@ pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) ->
             return Ok(control.target());
         }
     }
+    seldom::<F>(key, hash, transport, flags)
+}
+
+/// The same for a packet of which there are few.
+#[inline(always)]
+pub(crate) fn target_of_few<F: Family>(
+    key: &F::Key,
+    transport: u8,
+    flags: TcpFlags,
+) -> Result<Target, Refusal> {
+    seldom::<F>(key, F::hash(key, &settings().flow_seed), transport, flags)
+}
+
+#[inline(always)]
+fn seldom<F: Family>(key: &F::Key, hash: u64, transport: u8, flags: TcpFlags) -> Result<Target, Refusal> {
     let mut parcel = Parcel {
         key: *key,
         hash,
@@ -64,7 +81,7 @@ pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) ->
         flags: flags.bits().into(),
         protocol: transport.into(),
         service: 0,
-        persistent: 0,
+        policy: 0,
     };
     decode_target(F::settle(&raw mut parcel))
 }
@@ -92,7 +109,12 @@ fn settle<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
         prolong::<F>(of, target);
         return Ok(target);
     }
-    let (service, hash, persistent) = (of.service, of.schedule_hash, of.persistent != 0);
+    let (service, hash, policy) = (of.service, of.schedule_hash, PolicyFlags::from_bits(of.policy));
+    if policy.has(PolicyFlags::LIMITED) && !flood::leaves_entry(decode(F::flood(parcel))?) {
+        // As the client's next packet will be, which makes the entry.
+        return Ok(Target::Backend(schedule::in_the_middle(service, hash)?));
+    }
+    let persistent = policy.has(PolicyFlags::PERSISTENT);
     if persistent {
         let backend = F::recall(parcel);
         if backend != NO_BACKEND {

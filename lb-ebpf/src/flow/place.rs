@@ -2,7 +2,7 @@
 //! backend.
 
 use lb_common::{
-    abi::{PolicyFlags, Unknown},
+    abi::Unknown,
     flow_state::FlowState,
     flow_table::{self, Control, Entry, Hit, Target},
     packet::{TcpFlags, protocol},
@@ -12,11 +12,12 @@ use lb_common::{
 
 use super::Parcel;
 use crate::{
+    clock::jiffies,
     family::{Family, V4, V6},
     load,
     outcome::{Refusal, encode},
     schedule::{self, Moment},
-    service::find_service,
+    service::service_of,
 };
 
 /// What is known of a packet's way.
@@ -82,6 +83,7 @@ fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
         let begins = tcp_state::begins_anew(state, Heard::ClientAlone, flags);
         let ended = state == FlowState::Ended as u8;
         if !begins && !ended {
+            entry.touch(jiffies() as u32);
             advance(entry, control, flags);
             return Ok(Placed::Known(control.target()));
         }
@@ -92,7 +94,7 @@ fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
             return Err(reset(flags).into());
         }
     }
-    parcel.service = find_service::<F>(&F::frontend(&parcel.key)).ok_or(Reason::NoService)?;
+    parcel.service = service_of::<F>(&parcel.key).ok_or(Reason::NoService)?;
     let service = schedule::service(parcel.service)?;
     let policy = service.policy();
     let moment = if parcel.protocol == u32::from(protocol::TCP) && (!flags.syn() || flags.ack()) {
@@ -107,7 +109,7 @@ fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
             Unknown::Drop => return Err(Reason::UnknownFlow.into()),
         }
     }
-    parcel.persistent = policy.flags.has(PolicyFlags::PERSISTENT).into();
+    parcel.policy = policy.flags.bits();
     parcel.schedule_hash = schedule::hash::<F>(policy, &parcel.key);
     match schedule::by_table(service, policy, parcel.schedule_hash, moment) {
         Some(backend) => Ok(Placed::Chosen(backend?)),

@@ -69,6 +69,13 @@ pub(crate) fn by_table(
     Some(slot(schedule, index))
 }
 
+/// The backend for a packet with this hash in the middle of a connection that is not known, of the service with this number.
+#[inline(always)]
+pub(crate) fn in_the_middle(number: u32, hash: u64) -> Result<u32, Reason> {
+    let service = service(number)?;
+    by_table(service, service.policy(), hash, Moment::Middle).ok_or(Reason::NoBackend)?
+}
+
 /// The backend for a new flow with this hash of the service with this number.
 #[inline(always)]
 pub(crate) fn search(number: u32, hash: u64) -> Result<u32, Refusal> {

@@ -59,6 +59,7 @@ pub(super) fn parse(
             one_packet: None,
             on_unknown: None,
             on_gone: None,
+            flood: None,
             backends,
         }],
         ..File::default()

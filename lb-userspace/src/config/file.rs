@@ -90,6 +90,7 @@ pub(super) struct Service {
     pub(super) one_packet: Option<Spanned<bool>>,
     pub(super) on_unknown: Option<model::OnUnknown>,
     pub(super) on_gone: Option<model::OnGone>,
+    pub(super) flood: Option<Flood>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
 }
@@ -101,6 +102,14 @@ pub(super) struct Persistence {
     pub(super) timeout: Option<Spanned<Time>>,
     pub(super) prefix_v4: Option<Spanned<i64>>,
     pub(super) prefix_v6: Option<Spanned<i64>>,
+}
+
+/// `flood = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Flood {
+    pub(super) syn_rate: Option<Spanned<i64>>,
+    pub(super) source_rate: Option<Spanned<i64>>,
 }
 
 /// `drain = { … }`
@@ -184,10 +193,15 @@ impl From<&model::Service> for Service {
             one_packet,
             on_unknown,
             on_gone,
+            flood,
         } = service.connections.clone();
         Self {
             name: unplaced(service.name.clone()),
-            listen: texts(&service.frontends),
+            listen: {
+                let frontends = service.frontends.iter().map(ToString::to_string);
+                let areas = service.areas.iter().map(ToString::to_string);
+                texts(&frontends.chain(areas).collect::<Vec<_>>())
+            },
             scheduler: Some(unplaced(scheduler)),
             table_size: scheduler
                 .has_table_size()
@@ -213,6 +227,10 @@ impl From<&model::Service> for Service {
             one_packet: Some(unplaced(one_packet)),
             on_unknown: Some(on_unknown),
             on_gone: Some(on_gone),
+            flood: (flood != model::Flood::default()).then(|| Flood {
+                syn_rate: flood.syn_rate.map(|rate| unplaced(rate.get().into())),
+                source_rate: flood.source_rate.map(|rate| unplaced(rate.get().into())),
+            }),
             backends: service.backends.iter().map(Backend::from).collect(),
         }
     }

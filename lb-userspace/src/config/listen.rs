@@ -3,7 +3,7 @@
 use std::{net::IpAddr, ops::Range};
 
 use super::diagnostic::quote;
-use crate::core::model::{Frontend, Protocol};
+use crate::core::model::{Area, Frontend, Protocol, bits, masked};
 
 /// The text is not a `VIP:port/protocol`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum ListenProblem {
     /// An address alone.
     #[error("{} has no port", quote(.0))]
     NoPort(String),
+    /// A network with something behind its prefix, or with a prefix that is too long.
+    #[error("{} is not a network", quote(.0))]
+    Network(String),
     /// Not a number, 0, or too large.
     #[error("{} is not a port", quote(.0))]
     Port(String),
@@ -43,11 +46,94 @@ impl ListenProblem {
                 "expected an address such as 192.0.2.10 or [2001:db8::10] (names are not looked up)"
             }
             Self::NoPort(_) => "expected a port after the address, as in 192.0.2.10:80 or [2001:db8::10]:80",
+            Self::Network(_) => "expected its first address and the length of its prefix, as in 192.0.2.0/24",
             Self::Port(_) => "expected a port from 1 to 65535",
             Self::NoBrackets(_) => "expected brackets around the address, as in [2001:db8::10]:80",
             Self::Protocol(_) => "expected tcp or udp",
         }
     }
+}
+
+/// Where clients come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// One address and port.
+    Frontend(Frontend),
+    /// More.
+    Area(Area),
+}
+
+/// Reads what [`parse_frontend`] does, and the same with a network for the address (`192.0.2.0/24`, `[2001:db8::/64]`), or a range
+/// of ports (`8000-8099`, `*`) for the port.
+///
+/// # Errors
+/// Where, and what was expected.
+pub fn parse_listen(text: &str) -> Result<Listen, ListenError> {
+    match parse_area(text) {
+        Some(area) => area.map(Listen::Area),
+        None => parse_frontend(text).map(Listen::Frontend),
+    }
+}
+
+/// The area; `None` where it is none.
+fn parse_area(text: &str) -> Option<Result<Area, ListenError>> {
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(inner) => inner
+            .split_once(']')
+            .map(|(host, rest)| (host, rest.strip_prefix(':')))?,
+        None => text.split_once(':').map(|(host, rest)| (host, Some(rest)))?,
+    };
+    let rest = rest?;
+    let (ports, protocol) = match rest.split_once('/') {
+        None => (rest, Protocol::Tcp),
+        Some((ports, "tcp")) => (ports, Protocol::Tcp),
+        Some((ports, "udp")) => (ports, Protocol::Udp),
+        Some(_) => return None,
+    };
+    let network = host.split_once('/');
+    let address: IpAddr = network.map_or(host, |(address, _)| address).parse().ok()?;
+    if address.is_ipv6() != text.starts_with('[') {
+        return None;
+    }
+    let number = |digits: &str| {
+        digits
+            .parse()
+            .ok()
+            .filter(|port| *port > 0 && !digits.starts_with('+'))
+    };
+    let range = match ports.split_once('-') {
+        _ if ports == "*" => Some((1, u16::MAX)),
+        Some((first, last)) => Some((number(first)?, number(last)?)).filter(|(first, last)| first <= last),
+        None if network.is_some() => number(ports).map(|port| (port, port)),
+        None => return None,
+    };
+    let start = usize::from(address.is_ipv6());
+    let fail = |problem: fn(String) -> ListenProblem, at: Range<usize>| {
+        Some(Err(ListenError {
+            problem: problem(text[at.clone()].to_owned()),
+            at,
+        }))
+    };
+    let Some((first, last)) = range else {
+        let at = text.len() - rest.len();
+        return fail(ListenProblem::Port, at..at + ports.len());
+    };
+    let prefix = match network.map(|(_, length)| length.parse::<u8>()) {
+        None => Some(bits(address)),
+        Some(length) => length
+            .ok()
+            .filter(|length| *length <= bits(address) && masked(address, *length) == address),
+    };
+    let Some(prefix) = prefix else {
+        return fail(ListenProblem::Network, start..start + host.len());
+    };
+    Some(Ok(Area {
+        network: address,
+        prefix,
+        first,
+        last,
+        protocol,
+    }))
 }
 
 /// Reads `ADDRESS:PORT` or `ADDRESS:PORT/PROTOCOL`; an IPv6 address stands in brackets, and the protocol is
@@ -123,6 +209,37 @@ mod tests {
     }
 
     #[test]
+    fn areas() {
+        for (text, shown) in [
+            ("192.0.2.0/24:80", "192.0.2.0/24:80/tcp"),
+            ("192.0.2.10:8000-8099/udp", "192.0.2.10:8000-8099/udp"),
+            ("192.0.2.10:*", "192.0.2.10:*/tcp"),
+            ("192.0.2.10:1-65535", "192.0.2.10:*/tcp"),
+            ("192.0.2.10:7-7", "192.0.2.10:7/tcp"),
+            ("[2001:db8::/64]:443/tcp", "[2001:db8::/64]:443/tcp"),
+            ("[2001:db8::10]:*/udp", "[2001:db8::10]:*/udp"),
+            ("[::/0]:*", "[::/0]:*/tcp"),
+        ] {
+            match parse_listen(text) {
+                Ok(Listen::Area(area)) => assert_eq!(area.to_string(), shown),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert!(matches!(parse_listen("192.0.2.10:80"), Ok(Listen::Frontend(_))));
+        for (text, culprit) in [
+            ("192.0.2.1/24:80", "192.0.2.1/24"),
+            ("192.0.2.0/33:80", "192.0.2.0/33"),
+            ("192.0.2.0/:80", "192.0.2.0/"),
+            ("[2001:db8::1/64]:80", "2001:db8::1/64"),
+            ("192.0.2.10:90-80", "90-80"),
+            ("192.0.2.0/24:0", "0"),
+        ] {
+            let error = parse_listen(text).expect_err(text);
+            assert_eq!(&text[error.at.clone()], culprit, "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn bad_ones_and_where() {
         use ListenProblem as P;
         type Case = (&'static str, fn(String) -> P, &'static str);
@@ -167,7 +284,7 @@ mod tests {
 
         #[test]
         fn any_text_gets_an_answer(text in r"[\[\]:/.0-9a-f%\PC]{0,40}") {
-            if let Err(error) = parse_frontend(&text) {
+            if let Err(error) = parse_listen(&text) {
                 prop_assert!(text.get(error.at).is_some());
             }
         }

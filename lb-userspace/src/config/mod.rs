@@ -30,7 +30,7 @@ pub use self::{
     duration::{NotATime, Time},
     error::ConfigError,
     key_file::{KeyFile, KeyFileError, keyring},
-    listen::{ListenError, ListenProblem, parse_frontend},
+    listen::{Listen, ListenError, ListenProblem, parse_frontend, parse_listen},
 };
 use crate::core::model::Config;
 

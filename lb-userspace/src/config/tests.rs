@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::IpAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,8 +19,8 @@ use super::*;
 use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
-    Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Forward, Frontend,
-    Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service, Thresholds,
+    Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Flood, Forward,
+    Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -118,6 +119,7 @@ fn defaults() {
                 port: 80,
                 protocol: Protocol::Tcp,
             }],
+            areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
             timeouts: Timeouts::default(),
@@ -512,6 +514,7 @@ prop_compose! {
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
+                areas: Vec::new(),
                 scheduling: scheduling(index, table_size),
                 forward: Forward::Dr,
                 timeouts: {

@@ -3,6 +3,7 @@
 //! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
 //! again: names are unique, frontends do not overlap, weights are in range.
 
+mod area;
 mod connections;
 mod instance;
 
@@ -11,7 +12,8 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    connections::{Connections, OnGone, OnUnknown, Persistence},
+    area::{Area, bits, masked},
+    connections::{Connections, Flood, OnGone, OnUnknown, Persistence},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
 };
 use super::{
@@ -102,6 +104,8 @@ pub struct Service {
     pub name: String,
     /// Where clients come in; no two services share one.
     pub frontends: Vec<Frontend>,
+    /// And where they come in that is more than one address and port; no two services share one.
+    pub areas: Vec<Area>,
     /// How a backend is chosen for a new flow.
     pub scheduling: Scheduling,
     /// How packets get to the backend.

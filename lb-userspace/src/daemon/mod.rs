@@ -4,6 +4,7 @@ mod args;
 mod director;
 mod failure;
 mod flows;
+mod fragments;
 mod gone;
 mod ha;
 mod health;
@@ -43,7 +44,7 @@ pub use self::failure::DaemonError;
 pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
-use self::{director::Director, orders::Orders, survey::Survey, vips::Vips};
+use self::{director::Director, fragments::Fragments, orders::Orders, survey::Survey, vips::Vips};
 use crate::{
     api::{
         self, ApiSocket, Bounds, Sources,
@@ -178,7 +179,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     let orders = Orders::open(state, &notifier.sink());
     let pins = Pins::new(&args.bpffs);
     let vips = Vips::open()?;
-    let director = Director::open(
+    let mut director = Director::open(
         config.clone(),
         source,
         identity,
@@ -188,6 +189,8 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         orders,
     )?;
     let socket = ApiSocket::bind(&args.socket)?;
+    let path = director.kernel.fragments().map_err(DirectorError::from)?;
+    let _fragments = Fragments::start(path)?;
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {
         survey: Survey::new(&director.kernel),

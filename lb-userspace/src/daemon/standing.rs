@@ -117,6 +117,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
     DesiredService {
         name: service.name.clone(),
         frontends: service.frontends.clone(),
+        areas: service.areas.clone(),
         scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
         connections: service.connections.clone(),

@@ -99,7 +99,12 @@ impl Director {
         let ready = ready.count() as u32;
         Ok(ServiceView {
             name: service.name.clone(),
-            frontends: service.frontends.iter().map(ToString::to_string).collect(),
+            frontends: {
+                let frontends = service.frontends.iter().map(ToString::to_string);
+                frontends
+                    .chain(service.areas.iter().map(ToString::to_string))
+                    .collect()
+            },
             scheduler: service.scheduling.scheduler,
             forward: service.forward,
             table_size: self.schedule(service).length,

@@ -1,14 +1,14 @@
 //! The datapath in the kernel.
 
-use std::sync::Arc;
+use std::{os::fd::AsFd as _, sync::Arc};
 
 use aya::{
     Ebpf, Pod,
-    maps::{Map, MapData, PerCpuArray},
+    maps::{Map, MapData, PerCpuArray, RingBuf},
     programs::{ProgramError, Xdp},
 };
 use lb_common::{
-    abi::{BackendCounters, Counters, Event, Runtime, Settings, VERSION, names},
+    abi::{BackendCounters, Counters, Event, FRAGMENT_BUCKETS, Runtime, Settings, VERSION, names},
     flow_table::Word,
     hash::Seed,
     reason::Reason,
@@ -16,8 +16,8 @@ use lb_common::{
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::{
-    AttachMode, Claim, DatapathError, JiffyClock, MapSizes, Pins, Region, Tables, attach, clock, object,
-    region::Shared, tables::Books,
+    AttachMode, Claim, DatapathError, FragmentPath, JiffyClock, MapSizes, Pins, Region, Tables, attach,
+    clock, object, region::Shared, tables::Books,
 };
 
 /// The loaded program, its maps and its links.
@@ -98,7 +98,7 @@ impl Kernel {
             flow_mask_v4: sizes.flows_v4 - 1,
             flow_mask_v6: sizes.flows_v6 - 1,
             frontend_mask: sizes.frontends - 1,
-            reserved: 0,
+            hz: clock.hz(),
         };
         let mut ebpf = object::load(sizes, &settings, pins.as_ref().map(|(pins, _)| pins))?;
         load_program(&mut ebpf, names::PROGRAM)?;
@@ -179,6 +179,35 @@ impl Kernel {
     /// [`DatapathError::Missing`].
     pub fn program(&mut self) -> Result<&mut Xdp, DatapathError> {
         program(&mut self.ebpf, names::PROGRAM)
+    }
+
+    /// The way of fragments that came before the first one of their packet. There is one, for one thread.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    pub fn fragments(&mut self) -> Result<FragmentPath, DatapathError> {
+        let map = names::HELD;
+        let ring = self
+            .ebpf
+            .take_map(map)
+            .ok_or(DatapathError::Missing { name: map })?;
+        let ring = RingBuf::try_from(ring).map_err(|source| DatapathError::Map {
+            map,
+            source: Box::new(source),
+        })?;
+        let program = program(&mut self.ebpf, names::PROGRAM)?;
+        let program = program
+            .fd()
+            .ok()
+            .and_then(|fd| fd.as_fd().try_clone_to_owned().ok());
+        let buckets = FRAGMENT_BUCKETS as usize;
+        Ok(FragmentPath {
+            ring,
+            v4: region_of(&mut self.ebpf, buckets, names::FRAGMENTS_V4)?,
+            v6: region_of(&mut self.ebpf, buckets, names::FRAGMENTS_V6)?,
+            seed: self.settings.flow_seed,
+            program: program.ok_or(DatapathError::Missing { name: names::PROGRAM })?,
+        })
     }
 
     /// What the program was told when it was loaded.
@@ -297,7 +326,7 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
         flow_mask_v4: 1,
         flow_mask_v6: 1,
         frontend_mask: 0,
-        reserved: 0,
+        hz: 1,
     };
     let sizes = MapSizes {
         flows_v4: 2,
@@ -396,6 +425,7 @@ fn map_tables(
         vip_filter: region(ebpf, sizes, names::VIP_FILTER)?,
         frontends_v4: region(ebpf, sizes, names::FRONTENDS_V4)?,
         frontends_v6: region(ebpf, sizes, names::FRONTENDS_V6)?,
+        areas: region(ebpf, sizes, names::AREAS)?,
         services,
         service_names: region(ebpf, sizes, names::SERVICE_NAMES)?,
         timeouts: Arc::new(region(ebpf, sizes, names::TIMEOUTS)?),
@@ -416,11 +446,19 @@ fn region<T: Shared>(
     sizes: &MapSizes,
     map: &'static str,
 ) -> Result<Region<T>, DatapathError> {
+    let (elements, _) = sizes.of(map);
+    region_of(ebpf, elements as usize, map)
+}
+
+fn region_of<T: Shared>(
+    ebpf: &mut Ebpf,
+    elements: usize,
+    map: &'static str,
+) -> Result<Region<T>, DatapathError> {
     let Some(Map::Array(data)) = ebpf.map(map) else {
         return Err(DatapathError::Missing { name: map });
     };
-    let (elements, _) = sizes.of(map);
-    Region::of_map(&MapFd(data), elements as usize).map_err(|source| DatapathError::Mmap { map, source })
+    Region::of_map(&MapFd(data), elements).map_err(|source| DatapathError::Mmap { map, source })
 }
 
 fn per_cpu<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<PerCpuArray<MapData, Plain<T>>, DatapathError>

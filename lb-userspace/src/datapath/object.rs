@@ -5,7 +5,7 @@ use aya::{
     maps::{MapData, MapError},
 };
 use lb_common::{
-    abi::{SLOTS_PER_LINE, Settings, names},
+    abi::{FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SLOTS_PER_LINE, Settings, names},
     flow_table::WAYS,
 };
 
@@ -61,6 +61,9 @@ impl MapSizes {
             names::SERVICES | names::SERVICE_NAMES => (self.services, "services"),
             names::BACKENDS | names::BACKEND_LOADS | names::BACKEND_COUNTERS => (self.backends, "backends"),
             names::SLOTS => (self.slot_lines, "schedule slots (slots; in lines of 16)"),
+            names::AREAS => (MOST_AREAS * 2, "networks and ranges of ports"),
+            names::FRAGMENTS_V4 | names::FRAGMENTS_V6 => (FRAGMENT_BUCKETS, "packets in fragments"),
+            names::HELD => (HELD_RING, "bytes of fragments that are held"),
             _ => (1, "single entries"),
         }
     }

@@ -25,6 +25,8 @@ unsafe impl Shared for lb_common::abi::Runtime {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::VipFilter {}
 // SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::AreaEntry {}
+// SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::ServiceEntry {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::ServiceName {}

@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
-        FrontendsFull, LeaseTable, Persistence, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry,
-        ServiceName, SlotLine, TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
+        AreaEntry, BackendEntry, BackendLoad, ClaimTable, FloodLimits, Frontend4, Frontend6, FrontendBucket,
+        FrontendEntry, FrontendsFull, LeaseTable, Persistence, Policy, Runtime, SLOTS_PER_LINE, Schedule,
+        ServiceEntry, ServiceName, SlotLine, TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -21,6 +21,7 @@ use lb_common::{
 
 use super::Region;
 use crate::core::{
+    model::Area,
     plan::{Assigned, Frontends, Inventory, Step},
     schedule::ScheduleSpec,
     slots::{NoSpace, SlotAllocator, SlotRange},
@@ -72,6 +73,8 @@ pub struct Tables {
     pub frontends_v4: Region<FrontendBucket<Frontend4>>,
     /// IPv6 frontends: two generations.
     pub frontends_v6: Region<FrontendBucket<Frontend6>>,
+    /// Frontends that are more than one address and port: two generations.
+    pub areas: Region<AreaEntry>,
     /// Services by number.
     pub services: Region<ServiceEntry>,
     /// Names of services by number.
@@ -178,11 +181,15 @@ impl Tables {
                 entry.set_backups(Schedule::default());
                 entry.set_policy(Policy::default());
                 entry.set_persistence(Persistence::default());
+                entry.set_flood(FloodLimits::default());
                 element(&self.service_names, "service", *service)?.set(name);
             }
             Step::SetTimeouts { class, timeouts } => self.timeouts[0].set_class(*class, timeouts),
             Step::SetPersistence { service, persistence } => {
                 element(&self.services, "service", *service)?.set_persistence(*persistence);
+            }
+            Step::SetFlood { service, limits } => {
+                element(&self.services, "service", *service)?.set_flood(*limits);
             }
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
@@ -332,11 +339,34 @@ impl Tables {
                 places: self.frontends_v4.len() / 2 * lb_common::abi::WAYS,
             })?;
         }
+        let mut areas: Vec<(&Area, u32)> = frontends
+            .areas
+            .iter()
+            .map(|(area, &service)| (area, service))
+            .collect();
+        areas.sort_by_key(|(area, _)| area.rank());
+        let (first, second) = self.areas.split_at(self.areas.len() / 2);
+        let idle = if generation == 0 { first } else { second };
+        for (entry, (area, service)) in idle.iter().zip(&areas) {
+            entry.set(&area.bounds(), *service);
+        }
+        let runtime = &self.runtime[0];
+        let shift = generation * 32;
+        let count = areas.len().min(idle.len()) as u64;
+        let other = runtime.areas.load() & !(u64::from(u32::MAX) << shift);
+        runtime.areas.publish(other | count << shift);
+        let wide = areas.iter().any(|(area, _)| area.vip().is_none());
+        if wide {
+            runtime.wide.publish(1);
+        }
         let vips = || frontends.vips.keys().copied();
         for vip in vips() {
             self.vip_filter[0].insert(vip);
         }
         self.runtime[0].generation.publish(generation);
+        if !wide {
+            self.runtime[0].wide.publish(0);
+        }
         self.vip_filter[0].replace(vips());
         self.books.vips = vips().collect();
         self.books.flipped = Some(Instant::now());

@@ -71,11 +71,27 @@ fn advice(reason: Reason) -> String {
             "A service has `on_unknown = \"drop\"` (or `reset`, where a reset came). See [connections](connections.md#segments-of-unknown-connections)."
                 .into()
         }
+        Reason::FragmentHeld => {
+            "Fragments that overtook the first one of their packet, on a network with several paths. They are sent on as soon as \
+             that has come, and count once more then, at their backend or as `fragment_unknown`. See [fragments](fragments.md)."
+                .into()
+        }
+        Reason::FragmentUnknown => {
+            "First fragments that were lost on the way, or a flood of later ones. See [fragments](fragments.md).".into()
+        }
+        Reason::BadFragment => {
+            "An attack: fragments that hide a transport header, or write over it (RFC 1858), or end beyond the largest packet.".into()
+        }
+        Reason::SourceFlood => {
+            "One client, or many behind one address, began more connections in a second than `source_rate` of `flood` says. See \
+             [floods](flood.md)."
+                .into()
+        }
         Reason::BadIcmpQuote => {
             "A router that quotes less than RFC 792 asks for, or somebody who makes errors up. See [ICMP](icmp.md).".into()
         }
         Reason::Fragment => {
-            "Only a first fragment has ports, so fragments are not balanced. Have clients send datagrams that fit the MTU."
+            "Pings that are longer than the MTU, which the kernel puts together and answers. TCP and UDP in fragments are balanced."
                 .into()
         }
         Reason::RoutingHeader => "The VIP is no router; the kernel decides, and by default refuses.".into(),
@@ -124,6 +140,10 @@ fn remedy(event: Event) -> &'static str {
         Event::VipClaimed => {
             "Two directors hold a VIP, or somebody forges: the event `ha.duplicate_address` says who. A few at a takeover are \
              normal."
+        }
+        Event::SynUnentered => {
+            "A service has more SYNs than `syn_rate` of its `flood` says: they are forwarded, and leave no entry. See \
+             [floods](flood.md)."
         }
         Event::FlowContended => {
             "Harmless: the flow's next packet goes to the same backend and is entered then."

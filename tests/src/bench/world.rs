@@ -250,6 +250,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
         desired.services.push(DesiredService {
             name: format!("service-{number}"),
             frontends: frontends.clone(),
+            areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
             connections: Connections::default(),

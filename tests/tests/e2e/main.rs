@@ -1,5 +1,6 @@
 //! Real clients, real servers, the real daemon.
 
+mod areas;
 mod cluster;
 mod config;
 mod connections;
@@ -8,6 +9,7 @@ mod direct_routing;
 mod drain;
 mod events;
 mod failures;
+mod fragments;
 mod health;
 mod icmp;
 mod network;

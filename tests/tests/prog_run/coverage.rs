@@ -6,8 +6,8 @@ use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
 use crate::{
-    backends, case::Case, connections, echo, forwarding, header_v4, header_v6, icmp, neighbour, not_ours,
-    transport,
+    backends, case::Case, connections, echo, flood, forwarding, fragments, header_v4, header_v6, icmp,
+    neighbour, not_ours, transport,
 };
 
 /// Every fixture there is.
@@ -16,7 +16,9 @@ pub(crate) fn all_cases() -> Vec<Case> {
         backends::cases,
         connections::cases,
         echo::cases,
+        flood::cases,
         forwarding::cases,
+        fragments::cases,
         header_v4::cases,
         header_v6::cases,
         icmp::cases,

@@ -46,13 +46,6 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::drops("ping from loopback", "martian_source",
             with_ip(echo4(VIP4, 1, &[]), 12, &[127, 0, 0, 1])),
 
-        Case::passes("first fragment", "fragment", with_ip(syn(), 6, &[0x20, 0])),
-        Case::passes("later fragment", "fragment", with_ip(syn(), 6, &[0x20, 0xB9])),
-        Case::passes("last fragment", "fragment", with_ip(syn(), 6, &[0, 0xB9])),
-        Case::passes("fragment of a ping", "fragment", with_ip(echo4(VIP4, 1, &[]), 6, &[0x20, 0])),
-        Case::passes("later fragment whose payload looks like no TCP header", "fragment",
-            with_ip(with(syn(), L4_OF_V4, &[0; 20]), 6, &[0, 2])),
-
         Case::passes("ESP", "other_protocol", with_ip(syn(), 9, &[50])),
         Case::passes("VRRP to the VIP", "other_protocol", with_ip(syn(), 9, &[112])),
         Case::passes("SCTP", "other_protocol", with_ip(syn(), 9, &[132])),

@@ -40,15 +40,6 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::drops("ping from nowhere", "martian_source",
             with(echo6(VIP6, 1, &[]), IP + 8, &Ipv6Addr::UNSPECIFIED.octets())),
 
-        Case::passes("first fragment", "fragment", with_extensions(syn(), &[fragment(0, true)])),
-        Case::passes("later fragment", "fragment", with_extensions(syn(), &[fragment(185, true)])),
-        Case::passes("last fragment", "fragment", with_extensions(syn(), &[fragment(185, false)])),
-        Case::passes("atomic fragment", "fragment", with_extensions(syn(), &[fragment(0, false)])),
-        Case::passes("fragment behind hop-by-hop options", "fragment",
-            with_extensions(syn(), &[padding_options(HOP_BY_HOP, 1), fragment(0, true)])),
-        Case::passes("fragment behind six extension headers", "fragment",
-            with_extensions(syn(), &[options(), options(), options(), options(), options(), options(), fragment(0, true)])),
-
         Case::passes("the VIP is a waypoint", "routing_header", with_extensions(syn(), &[routing(1)])),
         Case::passes("the VIP is a waypoint, behind options", "routing_header",
             with_extensions(syn(), &[padding_options(HOP_BY_HOP, 2), routing(255)])),

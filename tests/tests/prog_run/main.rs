@@ -1,14 +1,17 @@
 //! The real XDP program on single packets: fixtures (packet in, action and bytes out, and exactly the counters that
 //! moved), the life of flows, and agreement with the parser on the host.
 
+mod areas;
 mod backends;
 mod case;
 mod connections;
 mod coverage;
 mod differential;
 mod echo;
+mod flood;
 mod flows;
 mod forwarding;
+mod fragments;
 mod header_v4;
 mod header_v6;
 mod icmp;

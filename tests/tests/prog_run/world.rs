@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use lb_common::abi::{Link, NO_LEASE};
 use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
 use lb_userspace::core::{
-    model::{Connections, Frontend, OnUnknown, Protocol, Thresholds},
+    model::{Connections, Flood, Frontend, OnUnknown, Protocol, Thresholds},
     plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -81,8 +82,11 @@ pub(crate) const STRICT: Service = service(87, Protocol::Tcp, 8, INGRESS);
 /// Segments of connections that it does not know are dropped.
 pub(crate) const SILENT: Service = service(88, Protocol::Tcp, 9, INGRESS);
 
-const ALL: [Service; 10] = [
-    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, STRICT, SILENT,
+/// A client may begin one connection a second.
+pub(crate) const CALM: Service = service(89, Protocol::Tcp, 10, INGRESS);
+
+const ALL: [Service; 11] = [
+    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, STRICT, SILENT, CALM,
 ];
 
 /// Address of the n-th backend.
@@ -112,6 +116,7 @@ impl Service {
         DesiredService {
             name: format!("port-{}", self.port),
             frontends: self.frontends(),
+            areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
             connections: Connections {
@@ -119,6 +124,10 @@ impl Service {
                     port if port == STRICT.port => OnUnknown::Reset,
                     port if port == SILENT.port => OnUnknown::Drop,
                     _ => OnUnknown::Schedule,
+                },
+                flood: Flood {
+                    syn_rate: None,
+                    source_rate: NonZeroU32::new((self.port == CALM.port).into()),
                 },
                 ..Connections::default()
             },
@@ -198,6 +207,7 @@ fn build() -> Rig {
                 .into_iter()
                 .chain(leases())
                 .collect(),
+            areas: BTreeMap::new(),
             services: frontends,
         }),
     ];

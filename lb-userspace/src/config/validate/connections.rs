@@ -1,5 +1,7 @@
 //! How services treat their connections.
 
+use std::{collections::BTreeSet, num::NonZeroU32};
+
 use lb_common::flow_state::FlowState;
 use toml::Spanned;
 
@@ -11,7 +13,7 @@ use crate::{
         file,
     },
     core::{
-        model::{Connections, Frontend, Persistence, Protocol},
+        model::{Connections, Flood, OnUnknown, Persistence, Protocol},
         timeouts::Timeouts,
     },
 };
@@ -21,14 +23,12 @@ impl Validator<'_> {
     pub(super) fn connections(
         &mut self,
         table: &file::Service,
-        frontends: &[Frontend],
+        protocols: &BTreeSet<Protocol>,
         timeouts: &mut Timeouts,
     ) -> Connections {
         let one_packet = table.one_packet.as_ref().filter(|given| *given.get_ref());
         if let Some(given) = one_packet
-            && !frontends
-                .iter()
-                .any(|frontend| frontend.protocol == Protocol::Udp)
+            && !protocols.contains(&Protocol::Udp)
         {
             self.report(
                 Diagnostic::error(format!(
@@ -36,6 +36,16 @@ impl Validator<'_> {
                     quote(table.name.get_ref())
                 ))
                 .at(given.span(), "expected only where some of `listen` is UDP"),
+            );
+        }
+        if let Some(rate) = table.flood.as_ref().and_then(|flood| flood.syn_rate.as_ref())
+            && table.on_unknown.unwrap_or_default() != OnUnknown::Schedule
+        {
+            self.report(
+                Diagnostic::error("`syn_rate` needs `on_unknown = \"schedule\"`").at(
+                    rate.span(),
+                    "a connection whose SYN left no entry would be refused when its client answers the handshake",
+                ),
             );
         }
         Connections {
@@ -46,7 +56,23 @@ impl Validator<'_> {
             one_packet: one_packet.is_some(),
             on_unknown: table.on_unknown.unwrap_or_default(),
             on_gone: table.on_gone.unwrap_or_default(),
+            flood: table.flood.as_ref().map_or_else(Flood::default, |flood| Flood {
+                syn_rate: self.rate("syn_rate", flood.syn_rate.as_ref()),
+                source_rate: self.rate("source_rate", flood.source_rate.as_ref()),
+            }),
         }
+    }
+
+    fn rate(&mut self, key: &str, given: Option<&Spanned<i64>>) -> Option<NonZeroU32> {
+        let given = given?;
+        let rate = u32::try_from(*given.get_ref()).ok().and_then(NonZeroU32::new);
+        if rate.is_none() {
+            self.report(Diagnostic::error(format!("`{key}` is out of range")).at(
+                given.span(),
+                format!("expected 1 to {} a second; leave it out for no limit", u32::MAX),
+            ));
+        }
+        rate
     }
 
     fn persistence(&mut self, table: &file::Persistence, timeouts: &mut Timeouts) -> Persistence {

@@ -335,8 +335,9 @@ impl Validator<'_> {
         }
         let held = |vip: &IpAddr| instances.iter().any(|instance| instance.vips.contains(vip));
         for (service, table) in services.iter().zip(&tables.services) {
-            let vips = service.frontends.iter().map(|frontend| &frontend.vip);
-            if let Some(vip) = vips.into_iter().find(|vip| !held(vip)) {
+            let vips = service.frontends.iter().map(|frontend| frontend.vip);
+            let mut vips = vips.chain(service.areas.iter().filter_map(Area::vip));
+            if let Some(vip) = vips.find(|vip| !held(vip)) {
                 self.report(
                     Diagnostic::warning(format!(
                         "{vip} of service {} belongs to no instance",

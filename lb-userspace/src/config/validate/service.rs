@@ -1,22 +1,25 @@
 //! Services, their frontends and their backends.
 
 use std::{
+    fmt::Display,
     net::{IpAddr, SocketAddr},
     ops::{Range, RangeInclusive},
     time::Duration,
 };
 
+use lb_common::abi::MOST_AREAS;
 use toml::Spanned;
 
 use super::{FirstSeen, Validator};
 use crate::{
     config::{
+        Listen,
         diagnostic::{Diagnostic, quote},
         duration::Time,
-        file, parse_frontend,
+        file, parse_listen,
     },
     core::{
-        model::{Backend, DEFAULT_WEIGHT, Drain, Forward, Frontend, MAX_WEIGHT, Service},
+        model::{Area, Backend, DEFAULT_WEIGHT, Drain, Forward, Frontend, MAX_WEIGHT, Service},
         order::AtDeadline,
         timeouts::Timeouts,
     },
@@ -35,6 +38,7 @@ impl Validator<'_> {
         }
         let mut names = FirstSeen::new();
         let mut frontends_seen = FirstSeen::new();
+        let mut areas_seen = FirstSeen::new();
         let mut services: Vec<Service> = Vec::new();
         for table in tables {
             let name = &table.name;
@@ -43,14 +47,17 @@ impl Validator<'_> {
                 Diagnostic::error(format!("two services are called {}", quote(name.get_ref())))
                     .at(name.span(), "expected another name")
             });
-            let frontends = self.frontends(&mut frontends_seen, table);
+            let (frontends, areas) = self.listen(&mut frontends_seen, &mut areas_seen, table);
+            let protocols = frontends.iter().map(|frontend| frontend.protocol);
+            let protocols = protocols.chain(areas.iter().map(|area| area.protocol)).collect();
             let mut timeouts = self.timeouts(table);
             services.push(Service {
                 name: name.get_ref().clone(),
                 scheduling: self.scheduling(table),
                 forward: table.forward.unwrap_or(Forward::Dr),
-                connections: self.connections(table, &frontends, &mut timeouts),
+                connections: self.connections(table, &protocols, &mut timeouts),
                 frontends,
+                areas,
                 timeouts,
                 health: self.health(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
@@ -58,10 +65,10 @@ impl Validator<'_> {
             });
         }
         // Only now are all VIPs known, of which none may be a backend.
-        let vips = frontends_seen
+        let frontends = frontends_seen
             .into_iter()
-            .map(|(frontend, span)| (frontend.vip, span))
-            .collect();
+            .map(|(frontend, span)| (Area::from(frontend), span));
+        let vips = frontends.chain(areas_seen).collect();
         for (service, table) in services.iter_mut().zip(tables) {
             service.backends = self.backends(&vips, table);
             self.balance(service, table);
@@ -69,7 +76,12 @@ impl Validator<'_> {
         services
     }
 
-    fn frontends(&mut self, seen: &mut FirstSeen<Frontend>, table: &file::Service) -> Vec<Frontend> {
+    fn listen(
+        &mut self,
+        frontends_seen: &mut FirstSeen<Frontend>,
+        areas_seen: &mut FirstSeen<Area>,
+        table: &file::Service,
+    ) -> (Vec<Frontend>, Vec<Area>) {
         if table.listen.get_ref().is_empty() {
             self.report(
                 Diagnostic::error(format!("service {} listens nowhere", quote(table.name.get_ref()))).at(
@@ -78,11 +90,11 @@ impl Validator<'_> {
                 ),
             );
         }
-        let mut frontends = Vec::new();
+        let (mut frontends, mut areas) = (Vec::new(), Vec::new());
         for listen in table.listen.get_ref() {
             let (text, span) = (listen.get_ref(), listen.span());
-            let frontend = match parse_frontend(text) {
-                Ok(frontend) => frontend,
+            let given = match parse_listen(text) {
+                Ok(given) => given,
                 Err(error) => {
                     let at = self.source.part(&span, text, error.at);
                     let expected = error.problem.expected();
@@ -90,18 +102,40 @@ impl Validator<'_> {
                     continue;
                 }
             };
-            if self.host_address("VIP", frontend.vip, &span)
-                && self.once(seen, frontend, &span, || {
-                    Diagnostic::error(format!("{frontend} is given twice")).at(
-                        span.clone(),
-                        "expected an address, port and protocol that no service has yet",
-                    )
-                })
-            {
-                frontends.push(frontend);
+            let twice = |what: &dyn Display| {
+                Diagnostic::error(format!("{what} is given twice")).at(
+                    span.clone(),
+                    "expected an address, port and protocol that no service has yet",
+                )
+            };
+            match given {
+                Listen::Frontend(frontend) => {
+                    if self.host_address("VIP", frontend.vip, &span)
+                        && self.once(frontends_seen, frontend, &span, || twice(&frontend))
+                    {
+                        frontends.push(frontend);
+                    }
+                }
+                Listen::Area(area) => {
+                    let sound = match area.vip() {
+                        Some(vip) => self.host_address("VIP", vip, &span),
+                        None => true,
+                    };
+                    if sound && self.once(areas_seen, area, &span, || twice(&area)) {
+                        areas.push(area);
+                    }
+                }
             }
         }
-        frontends
+        if areas_seen.len() > MOST_AREAS as usize {
+            self.report(
+                Diagnostic::error(format!(
+                    "there are more than {MOST_AREAS} networks and ranges of ports"
+                ))
+                .at(table.listen.span(), "expected fewer: join some to larger ones"),
+            );
+        }
+        (frontends, areas)
     }
 
     fn timeouts(&mut self, table: &file::Service) -> Timeouts {
@@ -133,7 +167,7 @@ impl Validator<'_> {
         }
     }
 
-    fn backends(&mut self, vips: &FirstSeen<IpAddr>, table: &file::Service) -> Vec<Backend> {
+    fn backends(&mut self, vips: &FirstSeen<Area>, table: &file::Service) -> Vec<Backend> {
         let mut names = FirstSeen::new();
         let mut addresses = FirstSeen::new();
         let mut backends = Vec::new();
@@ -179,7 +213,7 @@ impl Validator<'_> {
         backends
     }
 
-    fn backend_address(&mut self, vips: &FirstSeen<IpAddr>, given: &Spanned<String>) -> Option<IpAddr> {
+    fn backend_address(&mut self, vips: &FirstSeen<Area>, given: &Spanned<String>) -> Option<IpAddr> {
         let (text, span) = (given.get_ref(), given.span());
         let Ok(address) = text.parse() else {
             let label = if text.parse::<SocketAddr>().is_ok() {
@@ -195,7 +229,7 @@ impl Validator<'_> {
         if !self.host_address("backend", address, &span) {
             return None;
         }
-        if let Some(vip) = vips.get(&address) {
+        if let Some((_, vip)) = vips.iter().find(|(area, _)| area.contains(address)) {
             self.report(
                 Diagnostic::error(format!("{address} is a VIP and cannot be a backend as well"))
                     .at(span, "expected the address of the server itself")

@@ -1,6 +1,8 @@
 //! What is done with a service's connections, beyond choosing their backends.
 
-use lb_common::abi::Unknown;
+use std::num::NonZeroU32;
+
+use lb_common::abi::{FloodLimits, Unknown};
 use serde::{Deserialize, Serialize};
 
 /// How a service treats its connections; the default is what most want.
@@ -15,6 +17,29 @@ pub struct Connections {
     pub on_unknown: OnUnknown,
     /// What becomes of the connections of a backend that left the configuration.
     pub on_gone: OnGone,
+    /// How many there may begin in a second.
+    pub flood: Flood,
+}
+
+/// How many connections may begin in a second; `None` for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Flood {
+    /// SYNs that leave an entry; those beyond are forwarded without.
+    pub syn_rate: Option<NonZeroU32>,
+    /// Connections of one client; those beyond are dropped.
+    pub source_rate: Option<NonZeroU32>,
+}
+
+impl Flood {
+    /// As the packet path has it; `None` where nothing is limited.
+    #[must_use]
+    pub fn limits(self) -> Option<FloodLimits> {
+        let limits = FloodLimits {
+            syns: self.syn_rate.map_or(0, NonZeroU32::get),
+            of_source: self.source_rate.map_or(0, NonZeroU32::get),
+        };
+        (limits != FloodLimits::default()).then_some(limits)
+    }
 }
 
 /// Clients that are alike in so many bits of their address are one.

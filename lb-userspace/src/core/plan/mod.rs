@@ -11,7 +11,7 @@ use std::{
 };
 
 use lb_common::abi::{
-    Link, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts,
+    FloodLimits, Link, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts,
 };
 
 use self::{
@@ -20,7 +20,7 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Connections, Frontend, OnGone, Thresholds},
+    model::{Area, Connections, Frontend, OnGone, Thresholds},
     schedule::{ScheduleSpec, Scheduling},
     seal::name_prefix,
     timeouts,
@@ -74,6 +74,8 @@ pub struct Desired {
 pub struct Frontends {
     /// Number of the service that listens.
     pub services: BTreeMap<Frontend, u32>,
+    /// Where more than one address and port lead to a service, and its number.
+    pub areas: BTreeMap<Area, u32>,
     /// Every VIP, and the number of its group's lease, or [`NO_LEASE`].
     pub vips: BTreeMap<IpAddr, u32>,
 }
@@ -85,6 +87,8 @@ pub struct DesiredService {
     pub name: String,
     /// Where clients come in.
     pub frontends: Vec<Frontend>,
+    /// And where they come in that is more than one address and port.
+    pub areas: Vec<Area>,
     /// How it chooses backends.
     pub scheduling: Scheduling,
     /// How long its flows live without a packet.
@@ -160,6 +164,13 @@ pub enum Step {
         service: u32,
         /// Which clients are one.
         persistence: Persistence,
+    },
+    /// How many new flows there may be, for a policy by which they are counted.
+    SetFlood {
+        /// Number of the service.
+        service: u32,
+        /// Its limits.
+        limits: FloodLimits,
     },
     /// The service works like this from now on.
     SetPolicy {
@@ -248,6 +259,7 @@ struct KnownService {
     schedule: Option<ScheduleSpec>,
     backups: Option<ScheduleSpec>,
     persistence: Option<Persistence>,
+    flood: Option<FloodLimits>,
     policy: Option<Policy>,
     wanted: bool,
 }
@@ -291,6 +303,7 @@ fn flags(of: &DesiredService) -> PolicyFlags {
         (of.scheduling.fallback, PolicyFlags::FALLBACK),
         (of.connections.one_packet, PolicyFlags::ONE_PACKET),
         (of.connections.persistence.is_some(), PolicyFlags::PERSISTENT),
+        (of.connections.flood.limits().is_some(), PolicyFlags::LIMITED),
     ];
     let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
     wanted.fold(PolicyFlags::default(), |all, (_, flag)| all.with(flag))
@@ -325,6 +338,7 @@ impl Planner {
                     schedule: None,
                     backups: None,
                     persistence: None,
+                    flood: None,
                     policy: None,
                     wanted: false,
                 },
@@ -399,11 +413,16 @@ impl Planner {
             self.want_loads(service, &candidates, number, &mut steps);
             let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
             schedules.push((service.name.clone(), schedules_of));
+            frontends
+                .areas
+                .extend(service.areas.iter().map(|&area| (area, number)));
             for &frontend in &service.frontends {
                 frontends.services.insert(frontend, number);
                 frontends.vips.insert(frontend.vip, NO_LEASE);
             }
         }
+        let single = frontends.areas.keys().filter_map(Area::vip);
+        frontends.vips.extend(single.map(|vip| (vip, NO_LEASE)));
         frontends.vips.extend(&desired.leases);
         self.unwant_clients(&mut steps);
 
@@ -461,6 +480,7 @@ impl Planner {
             schedule: None,
             backups: Some(ScheduleSpec::NOBODY),
             persistence: None,
+            flood: None,
             policy: None,
             wanted: true,
         };
@@ -494,6 +514,15 @@ impl Planner {
             steps.push(Step::SetPersistence {
                 service: number,
                 persistence,
+            });
+        }
+        if let Some(limits) = of.connections.flood.limits()
+            && service.flood != Some(limits)
+        {
+            service.flood = Some(limits);
+            steps.push(Step::SetFlood {
+                service: number,
+                limits,
             });
         }
         if service.policy != Some(policy) {

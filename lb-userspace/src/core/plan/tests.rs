@@ -46,6 +46,10 @@ fn connections(n: u16) -> Connections {
             prefix_v6: n as u8,
         }),
         one_packet: n == 2,
+        flood: model::Flood {
+            syn_rate: std::num::NonZeroU32::new((n % 3).into()),
+            source_rate: None,
+        },
         ..Connections::default()
     }
 }
@@ -54,6 +58,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
     DesiredService {
         name: name.to_owned(),
         frontends: vec![frontend(port)],
+        areas: Vec::new(),
         scheduling: Scheduling::new(Scheduler::Maglev, 251),
         timeouts: timeouts(7),
         connections: Connections::default(),
@@ -89,6 +94,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::SetLink { .. } => "link",
             Step::SetTimeouts { .. } => "timeouts",
             Step::SetPersistence { .. } => "persistence",
+            Step::SetFlood { .. } => "flood",
             Step::SetPolicy { .. } => "policy",
             Step::SetLoad { .. } => "load",
             Step::SetSchedule { .. } => "schedule",
@@ -374,6 +380,7 @@ struct Effect {
     frontends: BTreeMap<Frontend, u32>,
     timeouts: BTreeMap<u8, Timeouts>,
     persistence: BTreeMap<u32, Persistence>,
+    floods: BTreeMap<u32, FloodLimits>,
     policies: BTreeMap<u32, Policy>,
 }
 
@@ -385,6 +392,8 @@ struct Served {
     policy: Policy,
     /// Where the policy asks for it.
     persistence: Option<Persistence>,
+    /// Likewise.
+    flood: Option<FloodLimits>,
     choice: Choice,
     /// For each slot, what the packet would meet there.
     slots: Vec<Met>,
@@ -419,6 +428,7 @@ impl Effect {
                     assert!(self.names.insert(service, name).is_none());
                     self.backups.insert(service, Vec::new());
                     self.persistence.remove(&service);
+                    self.floods.remove(&service);
                 }
                 Step::SetLoad { backend, limits } => {
                     assert!(
@@ -440,6 +450,9 @@ impl Effect {
                 }
                 Step::SetPersistence { service, persistence } => {
                     assert_ne!(self.persistence.insert(service, persistence), Some(persistence));
+                }
+                Step::SetFlood { service, limits } => {
+                    assert_ne!(self.floods.insert(service, limits), Some(limits));
                 }
                 Step::SetPolicy { service, policy } => {
                     assert!(self.timeouts.contains_key(&policy.timeout_class));
@@ -481,6 +494,10 @@ impl Effect {
                     .flags
                     .has(PolicyFlags::PERSISTENT)
                     .then(|| self.persistence[number]),
+                flood: policy
+                    .flags
+                    .has(PolicyFlags::LIMITED)
+                    .then(|| self.floods[number]),
                 policy: Policy {
                     timeout_class: 0,
                     ..policy
@@ -515,6 +532,7 @@ fn wish() -> impl Strategy<Value = Desired> {
             .map(|(n, (backends, timeouts, scheduler))| DesiredService {
                 name: format!("s{n}"),
                 frontends: vec![frontend(80 + n)],
+                areas: Vec::new(),
                 scheduling: Scheduling::new(scheduler, 31),
                 timeouts: self::timeouts(timeouts),
                 connections: connections(timeouts),

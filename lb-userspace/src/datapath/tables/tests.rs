@@ -30,7 +30,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 14],
+    files: [File; 15],
 }
 
 impl Memory {
@@ -73,6 +73,7 @@ impl Memory {
             flows6,
             leases,
             claims,
+            areas,
         ] = &self.files;
         let (slots, services) = (region(slots, self.slot_lines), region(services, SERVICES));
         let books = Books::new(&slots, &services).expect("the schedules are sound");
@@ -81,6 +82,7 @@ impl Memory {
             vip_filter: region(filter, 1),
             frontends_v4: region(four, self.frontend_buckets * 2),
             frontends_v6: region(six, self.frontend_buckets * 2),
+            areas: region(areas, 16),
             services,
             service_names: region(names, SERVICES),
             timeouts: region(timeouts, 1).into(),
@@ -117,6 +119,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
     DesiredService {
         name: name.to_owned(),
         frontends: frontends.to_vec(),
+        areas: Vec::new(),
         scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
         connections: Connections::default(),
