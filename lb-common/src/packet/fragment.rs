@@ -99,7 +99,7 @@ impl Fragment {
         } else {
             self.position < header
         };
-        let odd = more && self.length % 8 != 0;
+        let odd = more && !self.length.is_multiple_of(8);
         if tiny || odd || self.length == 0 || self.position + self.length > LONGEST {
             return Err(Reason::BadFragment);
         }

@@ -82,7 +82,7 @@ struct Rule<'a> {
 
 /// Seconds that a client keeps its server where `-p` stands alone.
 const USUAL_PERSISTENCE: u64 = 300;
-const ALL_PORTS: &str = "a service that listens at all ports is not there yet";
+const ALL_PORTS: &str = "a service at all ports is not imported: write `ADDRESS:*` into `listen` of one";
 
 impl<'a> Rule<'a> {
     fn parse(words: &[&'a str]) -> Result<Self, String> {

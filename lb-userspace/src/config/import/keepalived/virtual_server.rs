@@ -67,7 +67,7 @@ fn port(word: Option<&String>) -> Result<u16, Outcome> {
     match word.map(|word| word.parse()) {
         Some(Ok(port @ 1..)) => Ok(port),
         None | Some(Ok(0)) => Err(Outcome::missing(
-            "a service that listens at all ports is not there yet",
+            "a service at all ports is not imported: write `ADDRESS:*` into `listen` of one",
         )),
         Some(Err(_)) => Err(Outcome::missing("no port")),
     }
