@@ -3,8 +3,10 @@
 
 mod check;
 mod events;
+pub(super) mod heartbeat;
 pub(super) mod instance;
 mod timeouts;
+pub(super) mod track;
 
 use std::fmt::Display;
 
@@ -39,6 +41,8 @@ pub(super) struct File {
     pub(super) events: Events,
     #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
     pub(super) instances: Vec<instance::Instance>,
+    #[serde(default, rename = "heartbeat", skip_serializing_if = "Vec::is_empty")]
+    pub(super) heartbeats: Vec<heartbeat::Heartbeat>,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub(super) services: Vec<Service>,
 }
@@ -151,6 +155,7 @@ impl From<&model::Config> for File {
             limits,
             events,
             instances,
+            heartbeats,
             services,
         } = config;
         Self {
@@ -168,6 +173,7 @@ impl From<&model::Config> for File {
             },
             events: Events::from(events),
             instances: instances.iter().map(instance::Instance::from).collect(),
+            heartbeats: heartbeats.iter().map(heartbeat::Heartbeat::from).collect(),
             services: services.iter().map(Service::from).collect(),
         }
     }

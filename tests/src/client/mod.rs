@@ -4,6 +4,7 @@ mod connection;
 pub mod crowd;
 pub mod http;
 pub mod load;
+mod stream;
 pub mod udp;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use connection::Greeting;
 pub use crowd::{Answers, Crowd};
 pub use load::{Load, Rate, Tally};
+pub use stream::{Passage, Stream};
 
 use crate::error::LabError;
 
