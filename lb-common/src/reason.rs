@@ -67,7 +67,7 @@ reasons! {
     Truncated = 8, Drop, "truncated", "The frame ends before its headers do.";
     BadIpHeader = 9, Drop, "bad_ip_header", "The IP version, header length or total length is impossible.";
     BadIpChecksum = 10, Drop, "bad_ip_checksum", "The IPv4 header checksum is wrong.";
-    TtlExpired = 11, Drop, "ttl_expired", "The TTL or hop limit is 0.";
+    TtlExpired = 11, Drop, "ttl_expired", "The TTL or hop limit is used up.";
     MartianSource = 12, Drop, "martian_source", "The source address cannot be a client's.";
     BadTransportHeader = 13, Drop, "bad_transport_header", "The TCP or UDP header's length is impossible.";
     BadTcpFlags = 14, Drop, "bad_tcp_flags", "The combination of TCP flags is one that no stack sends.";
@@ -79,11 +79,50 @@ reasons! {
     MapMissing = 20, Drop, "map_missing", "A map entry that must exist does not: a fault of the daemon.";
     IcmpUnrelated = 21, Pass, "icmp_unrelated", "An ICMP error to a VIP quotes no packet that a backend sent for it.";
     BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
+    TooBigAnswered = 23, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
+    TooBigUnanswered = 24, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
+    Loop = 25, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
+    NoHeadroom = 26, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
 }
 
 impl Reason {
     /// Number of counters, one more than the largest number.
     pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    /// Whether the frame alone can have this reason: [`parse`](crate::packet::parse) gives it. All others take services, flows
+    /// or backends, or a driver.
+    #[must_use]
+    pub const fn is_of_the_frame(self) -> bool {
+        match self {
+            Self::NotIp
+            | Self::NotVip
+            | Self::NotUnicastMac
+            | Self::OtherProtocol
+            | Self::Fragment
+            | Self::RoutingHeader
+            | Self::EchoAnswered
+            | Self::Truncated
+            | Self::BadIpHeader
+            | Self::BadIpChecksum
+            | Self::TtlExpired
+            | Self::MartianSource
+            | Self::BadTransportHeader
+            | Self::BadTcpFlags
+            | Self::PortZero
+            | Self::TooManyExtensions
+            | Self::IcmpUnrelated
+            | Self::BadIcmpQuote => true,
+            Self::NoService
+            | Self::NoBackend
+            | Self::BackendUnresolved
+            | Self::BackendGone
+            | Self::MapMissing
+            | Self::TooBigAnswered
+            | Self::TooBigUnanswered
+            | Self::Loop
+            | Self::NoHeadroom => false,
+        }
+    }
 
     /// The number, as it indexes the counter map.
     #[inline(always)]

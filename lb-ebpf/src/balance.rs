@@ -8,12 +8,15 @@ use lb_common::{
     packet::{EtherType, Ethernet, FlowKey4, FlowKey6, Ipv4, Ipv6, Transport, protocol},
     reason::Reason,
 };
+use lb_ebpf::packet::Packet;
 
 use crate::{
     family::{V4, V6},
-    flow, forward, icmp,
+    flow,
+    forward::{self, Shape},
+    icmp,
     outcome::Refusal,
-    packet::Packet,
+    settings::settings,
     verdict::Verdict,
     vip,
 };
@@ -46,14 +49,22 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac.into());
     }
     let (offset, length) = ip.validate(packet)?;
+    let mut shape = Shape {
+        network: ethernet.end,
+        ipv6: false,
+        bytes: offset + length,
+        entropy: 0,
+    };
     let target = if ip.protocol() == protocol::ICMP {
         icmp::target4(packet, ethernet.end, offset, length)?
     } else {
         let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
-        flow::target::<V4>(&key, ip.protocol(), transport.flags)?
+        let hash = key.hash(&settings().flow_seed);
+        shape.entropy = (hash >> 32) as u32;
+        flow::target::<V4>(&key, hash, ip.protocol(), transport.flags)?
     };
-    deliver(packet, target, offset + length)
+    deliver(packet, target, &shape)
 }
 
 #[inline(always)]
@@ -62,21 +73,29 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac.into());
     }
     let payload = ip.validate(packet)?;
+    let mut shape = Shape {
+        network: ethernet.end,
+        ipv6: true,
+        bytes: payload.offset + payload.length,
+        entropy: 0,
+    };
     let target = if payload.protocol == protocol::ICMPV6 {
         icmp::target6(packet, ethernet.end, payload.offset, payload.length)?
     } else {
         let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
-        flow::target::<V6>(&key, payload.protocol, transport.flags)?
+        let hash = key.hash(&settings().flow_seed);
+        shape.entropy = (hash >> 32) as u32;
+        flow::target::<V6>(&key, hash, payload.protocol, transport.flags)?
     };
-    deliver(packet, target, payload.offset + payload.length)
+    deliver(packet, target, &shape)
 }
 
-/// Gets the packet to its target; `bytes` is its length on the link.
+/// Gets the packet to its target.
 #[inline(always)]
-fn deliver(packet: &Packet, target: Target, bytes: usize) -> Result<Verdict, Refusal> {
+fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
     match target {
-        Target::Backend(backend) => forward::forward(packet, backend, bytes),
+        Target::Backend(backend) => forward::forward(packet, backend, shape),
         Target::Translation(_) => Err(Reason::BackendGone.into()),
     }
 }

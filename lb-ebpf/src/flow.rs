@@ -14,7 +14,7 @@ use crate::{
     count,
     family::{Family, V4, V6},
     maps::TIMEOUTS,
-    outcome::{Outcome, Refusal},
+    outcome::{Refusal, decode_target, encode_target},
     schedule,
     service::find_service,
     settings::settings,
@@ -32,10 +32,14 @@ pub(crate) struct Parcel<K> {
     pub(crate) protocol: u32,
 }
 
-/// Where the packet goes: for nearly every packet, where its flow's entry says.
+/// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
-pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) -> Result<Target, Refusal> {
-    let hash = F::hash(key, &settings().flow_seed);
+pub(crate) fn target<F: Family>(
+    key: &F::Key,
+    hash: u64,
+    transport: u8,
+    flags: TcpFlags,
+) -> Result<Target, Refusal> {
     if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), key, hash) {
         entry.touch(jiffies() as u32);
         if flags.is_plain() && control.is_steady() {
@@ -48,21 +52,21 @@ pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) ->
         flags: flags.bits().into(),
         protocol: transport.into(),
     };
-    Outcome::from_number(F::settle(&parcel)).target()
+    decode_target(F::settle(&parcel))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 pub(crate) extern "C" fn tandem_settle4(parcel: *const Parcel<<V4 as Family>::Key>) -> u64 {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
-    Outcome::from(unsafe { parcel.as_ref() }.map_or(Err(Reason::MapMissing.into()), settle::<V4>)).number()
+    encode_target(unsafe { parcel.as_ref() }.map_or(Err(Reason::MapMissing.into()), settle::<V4>))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 pub(crate) extern "C" fn tandem_settle6(parcel: *const Parcel<<V6 as Family>::Key>) -> u64 {
     // SAFETY: as above.
-    Outcome::from(unsafe { parcel.as_ref() }.map_or(Err(Reason::MapMissing.into()), settle::<V6>)).number()
+    encode_target(unsafe { parcel.as_ref() }.map_or(Err(Reason::MapMissing.into()), settle::<V6>))
 }
 
 /// Where a packet goes that changes its flow's state, or has no flow yet.

@@ -5,12 +5,12 @@ use lb_common::{
     packet::{Icmp, Ipv4, Ipv6, quoted_flow4, quoted_flow6},
     reason::Reason,
 };
+use lb_ebpf::packet::{Context, Packet};
 
 use crate::{
     echo,
     family::{Family, V4, V6},
-    outcome::{Outcome, Refusal},
-    packet::{Context, Packet},
+    outcome::{Refusal, decode_target, encode_target},
     schedule,
     service::find_service,
     settings::settings,
@@ -27,7 +27,7 @@ pub(crate) fn target4(
     length: usize,
 ) -> Result<Target, Refusal> {
     let outcome = tandem_icmp4(packet.context(), network as u32, offset as u32, length as u32);
-    Outcome::from_number(outcome).target()
+    decode_target(outcome)
 }
 
 /// Where an error goes that arrived in the packet with its IPv6 header at `network`.
@@ -39,33 +39,31 @@ pub(crate) fn target6(
     length: usize,
 ) -> Result<Target, Refusal> {
     let outcome = tandem_icmp6(packet.context(), network as u32, offset as u32, length as u32);
-    Outcome::from_number(outcome).target()
+    decode_target(outcome)
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 extern "C" fn tandem_icmp4(context: Context, network: u32, offset: u32, length: u32) -> u64 {
     let at = |number: u32, most: u32| (number & most) as usize;
-    Outcome::from(message4(
+    encode_target(message4(
         &Packet::new(context),
         at(network, 31),
         at(offset, 127),
         at(length, 0xFFFF),
     ))
-    .number()
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 extern "C" fn tandem_icmp6(context: Context, network: u32, offset: u32, length: u32) -> u64 {
     let at = |number: u32, most: u32| (number & most) as usize;
-    Outcome::from(message6(
+    encode_target(message6(
         &Packet::new(context),
         at(network, 31),
         at(offset, 0x7FFF),
         at(length, 0xFFFF),
     ))
-    .number()
 }
 
 #[inline(always)]

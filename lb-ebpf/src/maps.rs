@@ -13,6 +13,8 @@ use lb_common::{
     flow_table::{Bucket, Entry4, Entry6},
 };
 
+use crate::pace::Pace;
+
 /// The daemon reads and writes these without system calls.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -38,6 +40,8 @@ pub(crate) static BACKENDS: Array<BackendEntry, 1, MMAPABLE> = Array::new();
 pub(crate) static FLOWS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 #[btf_map]

@@ -2,7 +2,8 @@
 
 /// `value`, of which the compiler knows nothing any more.
 #[inline(always)]
-pub(crate) fn opaque(value: usize) -> usize {
+#[must_use]
+pub fn opaque(value: usize) -> usize {
     #[cfg(target_arch = "bpf")]
     {
         let hidden;

@@ -53,47 +53,46 @@ impl Refusal {
     }
 }
 
-/// A target or a refusal: the number (bits 0..32), whether it is a translation's (32), whether it is a refusal (33).
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(crate) struct Outcome(u64);
+const REFUSED: u64 = 1 << 63;
 
-const TRANSLATION: u64 = 1 << 32;
-const REFUSED: u64 = 1 << 33;
-
-impl From<Result<Target, Refusal>> for Outcome {
-    #[inline(always)]
-    fn from(result: Result<Target, Refusal>) -> Self {
-        Self(match result {
-            Ok(Target::Backend(number)) => number as u64,
-            Ok(Target::Translation(place)) => place as u64 | TRANSLATION,
-            Err(refusal) => refusal.number() as u64 | REFUSED,
-        })
+/// A result in one number: below 2^63, or a refusal.
+#[inline(always)]
+pub(crate) fn encode(result: Result<u64, Refusal>) -> u64 {
+    match result {
+        Ok(number) => number,
+        Err(refusal) => u64::from(refusal.number()) | REFUSED,
     }
 }
 
-impl Outcome {
-    /// From [`Self::number`].
-    #[inline(always)]
-    pub(crate) const fn from_number(number: u64) -> Self {
-        Self(number)
+/// What [`encode`] made.
+#[inline(always)]
+pub(crate) fn decode(number: u64) -> Result<u64, Refusal> {
+    if number & REFUSED == 0 {
+        Ok(number)
+    } else {
+        Err(Refusal::from_number(number as u32))
     }
+}
 
-    /// All of it in one number.
-    #[inline(always)]
-    pub(crate) const fn number(self) -> u64 {
-        self.0
-    }
+const TRANSLATION: u64 = 1 << 32;
 
-    /// What it says.
-    #[inline(always)]
-    pub(crate) fn target(self) -> Result<Target, Refusal> {
-        if self.0 & REFUSED != 0 {
-            Err(Refusal::from_number(self.0 as u32))
-        } else if self.0 & TRANSLATION != 0 {
-            Ok(Target::Translation(self.0 as u32))
+/// [`encode`] for a target.
+#[inline(always)]
+pub(crate) fn encode_target(result: Result<Target, Refusal>) -> u64 {
+    encode(result.map(|target| match target {
+        Target::Backend(number) => u64::from(number),
+        Target::Translation(place) => u64::from(place) | TRANSLATION,
+    }))
+}
+
+/// [`decode`] for a target.
+#[inline(always)]
+pub(crate) fn decode_target(number: u64) -> Result<Target, Refusal> {
+    decode(number).map(|number| {
+        if number & TRANSLATION == 0 {
+            Target::Backend(number as u32)
         } else {
-            Ok(Target::Backend(self.0 as u32))
+            Target::Translation(number as u32)
         }
-    }
+    })
 }

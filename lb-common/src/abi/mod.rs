@@ -12,10 +12,11 @@ mod service_name;
 mod settings;
 mod timeouts;
 mod vip_filter;
+mod way;
 
 pub mod names;
 
-pub use backend::{BackendEntry, Link, Mac};
+pub use backend::{BackendEntry, Tail};
 pub use counters::{BackendCounters, Counters, Event};
 pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
@@ -27,6 +28,7 @@ pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
 pub use vip_filter::VipFilter;
+pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
 pub const VERSION: u32 = 2;

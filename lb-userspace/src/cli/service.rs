@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{Client, types::ServiceView},
-    core::model::{Forward, Scheduler},
+    core::model::Scheduler,
 };
 
 #[derive(Debug, Args)]
@@ -73,7 +73,7 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
             service.name.clone(),
             frontends.next().cloned().unwrap_or_default(),
             scheduler(service.scheduler).to_owned(),
-            forward(service.forward).to_owned(),
+            service.method(),
             service.table_size.to_string(),
             format!("{}/{}", service.backends_ready, service.backends),
             units::count(service.flows),
@@ -91,12 +91,6 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
 const fn scheduler(scheduler: Scheduler) -> &'static str {
     match scheduler {
         Scheduler::Maglev => "maglev",
-    }
-}
-
-const fn forward(forward: Forward) -> &'static str {
-    match forward {
-        Forward::Dr => "dr",
     }
 }
 

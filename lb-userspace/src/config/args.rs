@@ -52,6 +52,7 @@ pub(super) fn parse(
             scheduler: None,
             forward: None,
             table_size: None,
+            tunnel: None,
             timeouts: None,
             backends,
         }],

@@ -2,6 +2,7 @@
 //! types.
 
 mod events;
+mod forward;
 mod timeouts;
 
 use std::fmt::Display;
@@ -11,6 +12,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     events::{Events, Hook, Mail, Webhook},
+    forward::{Forward, Tunnel, TunnelType},
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
@@ -67,7 +69,8 @@ pub(super) struct Service {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
     pub(super) scheduler: Option<model::Scheduler>,
-    pub(super) forward: Option<model::Forward>,
+    pub(super) forward: Option<Spanned<Forward>>,
+    pub(super) tunnel: Option<Spanned<Tunnel>>,
     pub(super) table_size: Option<Spanned<i64>>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
@@ -140,7 +143,8 @@ impl From<&model::Service> for Service {
             name: unplaced(service.name.clone()),
             listen: texts(&service.frontends),
             scheduler: Some(service.scheduler),
-            forward: Some(service.forward),
+            forward: Some(unplaced(service.forward.into())),
+            tunnel: Tunnel::of(service.forward).map(unplaced),
             table_size: Some(unplaced(service.table_size.into())),
             timeouts: Some((&service.timeouts).into()),
             backends: service.backends.iter().map(Backend::from).collect(),

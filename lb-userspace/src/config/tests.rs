@@ -14,8 +14,8 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::core::event;
 use crate::core::model::{
-    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Forward, Frontend, Limits, MAX_WEIGHT,
-    Protocol, Scheduler, Service,
+    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Encapsulation, Forward, Frontend, Limits,
+    MAX_WEIGHT, Protocol, Scheduler, Service,
 };
 use crate::core::seal::{Authentication, MAX_KEYS};
 use crate::core::timeouts::Timeouts;
@@ -420,6 +420,16 @@ fn cluster() -> impl Strategy<Value = Option<Cluster>> {
     proptest::option::of(cluster)
 }
 
+fn forward() -> impl Strategy<Value = Forward> {
+    prop_oneof![
+        Just(Forward::Dr),
+        Just(Forward::Tunnel(Encapsulation::Ipip)),
+        (1..=u16::MAX, any::<bool>())
+            .prop_map(|(port, checksum)| Forward::Tunnel(Encapsulation::Gue { port, checksum })),
+        any::<bool>().prop_map(|checksum| Forward::Tunnel(Encapsulation::Gre { checksum })),
+    ]
+}
+
 prop_compose! {
     fn timeouts()(milliseconds in vec(1000..=604_800_000_u64, 3)) -> Timeouts {
         let mut timeouts = Timeouts::default();
@@ -441,6 +451,7 @@ prop_compose! {
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
         keep in 16_u16..,
         timeouts in [timeouts(), timeouts()],
+        forwards in [forward(), forward()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573])), 0..4),
     ) -> Config {
@@ -463,7 +474,7 @@ prop_compose! {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduler: Scheduler::Maglev,
-                forward: Forward::Dr,
+                forward: forwards[index % 2],
                 timeouts: timeouts[index % 2].clone(),
                 table_size,
                 backends,

@@ -16,3 +16,4 @@ pub mod seal;
 pub mod slots;
 pub mod timeouts;
 pub mod vrrp;
+pub mod way;

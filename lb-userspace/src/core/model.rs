@@ -3,7 +3,7 @@
 //! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
 //! again: names are unique, frontends do not overlap, weights are in range.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,15 @@ pub struct Director {
     pub interfaces: Vec<String>,
     /// Whether the daemon adds the VIPs to the first interface itself (as keepalived does) or somebody else does.
     pub manage_vips: bool,
+}
+
+impl Config {
+    /// The virtual addresses of all services.
+    #[must_use]
+    pub fn vips(&self) -> BTreeSet<IpAddr> {
+        let frontends = self.services.iter().flat_map(|service| &service.frontends);
+        frontends.map(|frontend| frontend.vip).collect()
+    }
 }
 
 /// Directors that stand in for each other, and what they share.
@@ -158,11 +167,56 @@ pub enum Scheduler {
 }
 
 /// How packets get to the backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Forward {
     /// Direct routing: the frame's destination MAC becomes the backend's, nothing else changes.
     Dr,
+    /// The packet is put into another, to the backend's own address.
+    Tunnel(Encapsulation),
+}
+
+/// The form of a tunnel's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Encapsulation {
+    /// IP in IP (RFC 2003, RFC 2473).
+    Ipip,
+    /// UDP and Generic UDP Encapsulation.
+    Gue {
+        /// Port that the backend listens on.
+        port: u16,
+        /// Whether the UDP header has a checksum.
+        checksum: bool,
+    },
+    /// Generic Routing Encapsulation (RFC 2784).
+    Gre {
+        /// Whether the GRE header has a checksum.
+        checksum: bool,
+    },
+}
+
+/// Port for GUE that IANA assigned.
+pub const GUE_PORT: u16 = 6080;
+
+impl fmt::Display for Encapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipip => f.write_str("ipip"),
+            Self::Gue { port: GUE_PORT, .. } => f.write_str("gue"),
+            Self::Gue { port, .. } => write!(f, "gue:{port}"),
+            Self::Gre { .. } => f.write_str("gre"),
+        }
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dr => f.write_str("dr"),
+            Self::Tunnel(encapsulation) => encapsulation.fmt(f),
+        }
+    }
 }
 
 /// A real server of a service.

@@ -15,9 +15,10 @@ use crate::{
     core::{
         event,
         model::Config,
-        neighbour::Unresolved,
+        neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
         slots::NoSpace,
+        way::{NoWay, link_of},
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
     net::monitor::Change,
@@ -125,7 +126,7 @@ impl Director {
                 sizes.backends,
                 &inventory,
             ),
-            links: Links::inherit(&inventory),
+            links: Links::default(),
             census: Census::default(),
             census_at: None,
             interfaces: BTreeMap::new(),
@@ -154,19 +155,36 @@ impl Director {
     /// Takes note of a backend's way; whether the packet path has to hear of it.
     pub(super) fn note(&mut self, change: Change) -> bool {
         let address = change.address;
-        match change.egress.on_link(address) {
-            Ok(hop) => self.events.tell(event::Reach::Found {
-                address,
-                interface: hop.ifname.clone(),
-                mac: hop.dest_mac.to_string(),
+        let matters = self.links.note(change);
+        self.tell_of(address);
+        matters
+    }
+
+    /// Says whether packets can be sent to a backend, by any method that a service wants.
+    fn tell_of(&self, address: IpAddr) {
+        let vips = self.config.vips();
+        let services = self.config.services.iter();
+        let users = services.filter(|service| service.backends.iter().any(|b| b.address == address));
+        let mut ways = users.map(|service| self.links.way(service.forward, address, &vips));
+        let best = ways.next().map(|first| match first {
+            Ok(way) => Ok(way),
+            Err(reason) => ways.find_map(Result::ok).ok_or(reason),
+        });
+        match best {
+            Some(Ok((way, interface))) => self.events.tell(match link_of(&way) {
+                Some(link) => event::Reach::Found {
+                    address,
+                    interface: interface.to_owned(),
+                    mac: Mac(link.destination).to_string(),
+                },
+                None => event::Reach::Here { address },
             }),
-            Err(Unresolved::NotYetResolved) => {}
-            Err(reason) => self.events.tell(event::Reach::Lost {
+            None | Some(Err(NoWay::Unresolved(Unresolved::NotYetResolved))) => {}
+            Some(Err(reason)) => self.events.tell(event::Reach::Lost {
                 address,
                 reason: reason.to_string(),
             }),
         }
-        self.links.note(change)
     }
 
     /// Puts in force what the links call for, once a configuration was adopted. What fails is said once, and tried again.
@@ -255,6 +273,7 @@ impl Director {
             frontends: service.frontends.clone(),
             table_size: service.table_size,
             timeouts: service.timeouts.clone(),
+            forward: service.forward,
             backends: service
                 .backends
                 .iter()
@@ -263,7 +282,7 @@ impl Director {
         };
         Desired {
             services: config.services.iter().map(service).collect(),
-            links: self.links.all(),
+            egress: self.links.all().clone(),
         }
     }
 

@@ -6,6 +6,7 @@
 mod attach;
 mod census;
 mod clock;
+pub mod decap;
 mod error;
 mod kernel;
 mod link;

@@ -131,7 +131,7 @@ impl Tables {
             Some(Assigned {
                 service: entry.service(),
                 address: entry.address()?,
-                link: entry.link(),
+                way: entry.way(),
             })
         };
         let backends = (0..)
@@ -158,7 +158,7 @@ impl Tables {
                 service,
                 address,
             } => self.backend(*backend)?.assign(*address, *service),
-            Step::SetLink { backend, link } => self.backend(*backend)?.set_link(link.as_ref()),
+            Step::SetWay { backend, way } => self.backend(*backend)?.set_way(way.as_ref()),
             Step::NameService { service, name } => {
                 let entry = element(&self.services, "service", *service)?;
                 entry.set_schedule(Schedule::default());

@@ -69,7 +69,7 @@ fn advice(reason: Reason) -> String {
         Reason::Truncated => "A sender or driver at fault, or an attack.".into(),
         Reason::BadIpHeader => "Crafted, or damaged on the way.".into(),
         Reason::BadIpChecksum => "Damaged on the way, or crafted.".into(),
-        Reason::TtlExpired => "No router forwards such a packet: a neighbour sent it, or a loop.".into(),
+        Reason::TtlExpired => "No router forwards such a packet: a neighbour sent it, or a loop. A tunnel needs a TTL of 2, since it counts as a hop.".into(),
         Reason::MartianSource => {
             "Forged: an unspecified, loopback, multicast, reserved or broadcast address, or the VIP's own.".into()
         }
@@ -85,6 +85,24 @@ fn advice(reason: Reason) -> String {
             "The backend was reachable when the flow began. `tandem backend` says what is wrong; new flows go elsewhere \
              meanwhile, and this one waits for its backend."
                 .into()
+        }
+        Reason::TooBigAnswered => {
+            "A client learns that its packets must be shorter by the tunnel's headers, once a connection: normal. See \
+             [forwarding](forwarding.md#packets-that-do-not-fit)."
+                .into()
+        }
+        Reason::TooBigUnanswered => {
+            "A flood of long packets, or a client that does not hear the answers. As many are sent as Linux sends ICMP errors: \
+             1000 a second on each CPU."
+                .into()
+        }
+        Reason::Loop => {
+            "Another director takes this one for a backend and gets the packet back. `tandem backend` on both: neither may \
+             have the other's address, unless that one serves itself."
+                .into()
+        }
+        Reason::NoHeadroom => {
+            "Tunnels need up to 52 bytes in front of the packet. Another driver, or generic mode, has them.".into()
         }
         Reason::BackendGone | Reason::MapMissing => "Should not happen. Please report it.".into(),
     }

@@ -4,7 +4,9 @@ mod connection;
 pub mod crowd;
 pub mod http;
 pub mod load;
+mod segment;
 pub mod udp;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub use connection::Greeting;
 pub use crowd::{Answers, Crowd};
 pub use load::{Load, Rate, Tally};
+pub use upload::{Upload, upload};
 
 use crate::error::LabError;
 

@@ -1,6 +1,7 @@
 //! Servers that run on a lab's hosts. Each answers with the name of its host, so that a client knows who served it.
 
 mod background;
+mod digest;
 pub mod hold;
 pub mod mail;
 pub mod nginx;
@@ -10,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use digest::Digest;
 pub use hold::HoldServer;
 pub use mail::MailServer;
 pub use nginx::Nginx;

@@ -10,3 +10,4 @@ mod icmp;
 mod network;
 mod operator;
 mod storms;
+mod tunnels;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
-use crate::{backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, not_ours, transport};
+use crate::{
+    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, not_ours, transport, tunnels,
+};
 
 /// Every fixture there is.
 pub(crate) fn all_cases() -> Vec<Case> {
@@ -18,6 +20,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
         icmp::cases,
         not_ours::cases,
         transport::cases,
+        tunnels::cases,
     ];
     tables.into_iter().flat_map(|cases| cases()).collect()
 }

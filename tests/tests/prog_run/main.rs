@@ -4,6 +4,7 @@
 mod backends;
 mod case;
 mod coverage;
+mod decap;
 mod differential;
 mod echo;
 mod flows;
@@ -16,5 +17,6 @@ mod not_ours;
 mod packets;
 mod transport;
 mod truncation;
+mod tunnels;
 mod verifier;
 mod world;

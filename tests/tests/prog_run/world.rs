@@ -6,10 +6,10 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use lb_common::abi::Link;
-use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
+use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
-    model::{Frontend, Protocol},
+    model::{Encapsulation, Forward, Frontend, Protocol},
+    neighbour::Egress,
     plan::{Desired, DesiredService, Step},
     timeouts::Timeouts,
 };
@@ -22,6 +22,7 @@ pub(crate) struct Service {
     protocol: Protocol,
     pub(crate) backend: u8,
     ifindex: u32,
+    forward: Forward,
 }
 
 const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Service {
@@ -30,6 +31,7 @@ const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Se
         protocol,
         backend,
         ifindex,
+        forward: Forward::Dr,
     }
 }
 
@@ -48,7 +50,13 @@ pub(crate) const GONE: Service = service(84, Protocol::Tcp, 5, INGRESS);
 /// Its number lies outside the service map: what a faulty daemon would do.
 pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 
-const ALL: [Service; 7] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE];
+/// By tunnel.
+pub(crate) const TUNNELLED: Service = Service {
+    forward: Forward::Tunnel(Encapsulation::Ipip),
+    ..service(86, Protocol::Tcp, 7, INGRESS)
+};
+
+const ALL: [Service; 8] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, TUNNELLED];
 
 /// Address of the n-th backend.
 pub(crate) fn address(backend: u8) -> IpAddr {
@@ -73,17 +81,15 @@ impl Service {
             frontends: self.frontends(),
             table_size: 13,
             timeouts: Timeouts::default(),
+            forward: self.forward,
             backends: backend.into_iter().collect(),
         }
     }
 
-    fn link(&self) -> (IpAddr, Link) {
-        let link = Link {
-            destination: backend_mac(self.backend),
-            source: DIRECTOR_MAC,
-            ifindex: self.ifindex,
-        };
-        (address(self.backend), link)
+    fn egress(&self) -> (IpAddr, Egress) {
+        let address = address(self.backend);
+        let egress = on_link(address, backend_mac(self.backend), self.ifindex);
+        (address, egress)
     }
 }
 
@@ -91,7 +97,7 @@ impl Service {
 pub(crate) fn desired(services: &[Service]) -> Desired {
     Desired {
         services: services.iter().map(Service::desired).collect(),
-        links: services.iter().map(Service::link).collect(),
+        egress: services.iter().map(Service::egress).collect(),
     }
 }
 
@@ -135,9 +141,9 @@ fn build() -> Rig {
         })
         .collect();
     let steps = [
-        Step::SetLink {
+        Step::SetWay {
             backend: backend(&inventory, &UNRESOLVED),
-            link: None,
+            way: None,
         },
         Step::ForgetBackend {
             backend: backend(&inventory, &GONE),

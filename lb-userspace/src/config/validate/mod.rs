@@ -2,6 +2,7 @@
 
 mod cluster;
 mod events;
+mod forward;
 mod service;
 
 use std::{collections::BTreeMap, ops::Range};

@@ -16,9 +16,7 @@ use crate::{
     },
     core::{
         maglev,
-        model::{
-            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, MAX_WEIGHT, Scheduler, Service,
-        },
+        model::{Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Frontend, MAX_WEIGHT, Scheduler, Service},
         timeouts::Timeouts,
     },
 };
@@ -52,7 +50,7 @@ impl Validator<'_> {
                 name: name.get_ref().clone(),
                 frontends: self.frontends(&mut frontends_seen, table),
                 scheduler: table.scheduler.unwrap_or(Scheduler::Maglev),
-                forward: table.forward.unwrap_or(Forward::Dr),
+                forward: self.forward(table),
                 timeouts: self.timeouts(table),
                 table_size: self.table_size(table),
                 backends: Vec::new(),

@@ -10,10 +10,15 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{Link, Policy, TIMEOUT_CLASSES, Timeouts};
+use lb_common::abi::{Policy, TIMEOUT_CLASSES, Timeouts, Way};
 
 use self::{classes::Classes, numbers::Numbers};
-use super::{maglev, model::Frontend, timeouts};
+use super::{
+    maglev,
+    model::{Forward, Frontend},
+    neighbour::{Egress, Unresolved},
+    timeouts, way,
+};
 
 mod classes;
 mod numbers;
@@ -40,8 +45,8 @@ pub struct Assigned {
     pub service: u32,
     /// Its address.
     pub address: IpAddr,
-    /// How it is reached at present.
-    pub link: Option<Link>,
+    /// How packets get there at present.
+    pub way: Option<Way>,
 }
 
 /// What should be in the maps.
@@ -49,8 +54,8 @@ pub struct Assigned {
 pub struct Desired {
     /// Services; names are unique.
     pub services: Vec<DesiredService>,
-    /// How addresses are reached; one that is missing is unresolved.
-    pub links: BTreeMap<IpAddr, Link>,
+    /// What the kernel knows of addresses; nothing yet of one that is missing.
+    pub egress: BTreeMap<IpAddr, Egress>,
 }
 
 /// A service that should be in the maps.
@@ -64,6 +69,8 @@ pub struct DesiredService {
     pub table_size: u32,
     /// How long its flows live without a packet.
     pub timeouts: timeouts::Timeouts,
+    /// How packets get to its backends.
+    pub forward: Forward,
     /// Backends and their effective weights: 0 takes no new flows.
     pub backends: Vec<(IpAddr, u32)>,
 }
@@ -80,12 +87,12 @@ pub enum Step {
         /// Its address.
         address: IpAddr,
     },
-    /// The backend is reached like this, or not at all.
-    SetLink {
+    /// Packets get to the backend like this, or not at all.
+    SetWay {
         /// Number of the backend.
         backend: u32,
-        /// How it is reached.
-        link: Option<Link>,
+        /// How they get there.
+        way: Option<Way>,
     },
     /// The number belongs to this service from now on.
     NameService {
@@ -208,9 +215,38 @@ struct KnownService {
 #[derive(Debug, Clone)]
 struct KnownBackend {
     number: u32,
-    link: Option<Link>,
+    /// `None` where only the way tells, and that says "here".
+    forward: Option<Forward>,
+    way: Option<Way>,
+    /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
+    inherited: bool,
     wanted: bool,
     quiet_censuses: u32,
+}
+
+impl KnownBackend {
+    /// Goes by what the kernel says of the address; the way, if it is another than before.
+    fn follow(
+        &mut self,
+        address: IpAddr,
+        egress: Option<&Egress>,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Option<Option<Way>> {
+        let way = match egress {
+            None | Some(Egress::Unresolved(Unresolved::NotYetResolved)) if self.inherited => return None,
+            None => None,
+            Some(egress) => {
+                self.inherited = false;
+                // By whatever method flows of an earlier life went there, or came here.
+                let forward = self.forward.unwrap_or(Forward::Dr);
+                way::way(forward, address, egress, vips).ok()
+            }
+        };
+        (way != self.way).then(|| {
+            self.way = way;
+            way
+        })
+    }
 }
 
 /// Keeps the numbers and knows what is in force.
@@ -248,7 +284,9 @@ impl Planner {
         let backend = |(&number, assigned): (&u32, &Assigned)| {
             let known = KnownBackend {
                 number,
-                link: assigned.link,
+                forward: assigned.way.as_ref().and_then(way::method_of),
+                way: assigned.way,
+                inherited: true,
                 wanted: false,
                 quiet_censuses: 0,
             };
@@ -290,45 +328,37 @@ impl Planner {
         self.classes.begin();
 
         let mut frontends = BTreeMap::new();
-        let mut schedules = Vec::new();
+        let mut members = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
             self.want_policy(service, &mut steps)?;
-            let mut spec = ScheduleSpec {
-                table_size: service.table_size,
-                entries: Vec::new(),
-            };
-            for &(address, weight) in &service.backends {
-                let backend = self.want_backend(number, service, address, &mut steps)?;
-                let reachable = desired.links.contains_key(&address);
-                let weight = if reachable { weight } else { 0 };
-                let entry = maglev::Entry {
-                    id: maglev::backend_id(self.key, address, 0),
-                    weight,
-                };
-                spec.entries.push((backend, entry));
+            for &(address, _) in &service.backends {
+                self.want_backend(number, service, address, &mut steps)?;
             }
-            schedules.push((service.name.clone(), spec));
+            members.push((number, service));
             frontends.extend(service.frontends.iter().map(|&frontend| (frontend, number)));
         }
-
-        // Links that appear come before the tables that use them, links that vanish after the tables that still did.
-        let mut vanished = Vec::new();
+        let vips = frontends.keys().map(|frontend| frontend.vip).collect();
+        // Ways that appear come before the tables that use them, ways that vanish after the tables that still did.
+        let (mut appeared, mut vanished) = (Vec::new(), Vec::new());
         for ((_, address), backend) in &mut self.backends {
-            let link = desired.links.get(address).copied();
-            if link != backend.link {
-                backend.link = link;
-                let step = Step::SetLink {
+            if let Some(way) = backend.follow(*address, desired.egress.get(address), &vips) {
+                let step = Step::SetWay {
                     backend: backend.number,
-                    link,
+                    way,
                 };
-                if link.is_some() {
-                    steps.push(step);
+                if way.is_some() {
+                    appeared.push(step);
                 } else {
                     vanished.push(step);
                 }
             }
         }
+        steps.append(&mut appeared);
+        let schedules: Vec<_> = members
+            .into_iter()
+            .map(|(number, service)| (service.name.clone(), self.schedule(number, service)))
+            .collect();
         for (name, spec) in schedules {
             let Some(service) = self.services.get_mut(&name) else {
                 continue;
@@ -356,6 +386,22 @@ impl Planner {
             }
         }
         Ok(steps)
+    }
+
+    /// The table of a service whose backends have numbers and ways: those that cannot be reached get nothing.
+    fn schedule(&self, number: u32, service: &DesiredService) -> ScheduleSpec {
+        let entry = |&(address, weight): &(IpAddr, u32)| {
+            let backend = self.backends.get(&(number, address))?;
+            let entry = maglev::Entry {
+                id: maglev::backend_id(self.key, address, 0),
+                weight: if backend.way.is_some() { weight } else { 0 },
+            };
+            Some((backend.number, entry))
+        };
+        ScheduleSpec {
+            table_size: service.table_size,
+            entries: service.backends.iter().filter_map(entry).collect(),
+        }
     }
 
     fn want_service(&mut self, name: &str, steps: &mut Vec<Step>) -> Result<u32, PlanError> {
@@ -409,11 +455,12 @@ impl Planner {
         of: &DesiredService,
         address: IpAddr,
         steps: &mut Vec<Step>,
-    ) -> Result<u32, PlanError> {
+    ) -> Result<(), PlanError> {
         if let Some(backend) = self.backends.get_mut(&(service, address)) {
             backend.wanted = true;
             backend.quiet_censuses = 0;
-            return Ok(backend.number);
+            backend.forward = Some(of.forward);
+            return Ok(());
         }
         let number = self
             .backend_numbers
@@ -431,12 +478,14 @@ impl Planner {
         });
         let known = KnownBackend {
             number,
-            link: None,
+            forward: Some(of.forward),
+            way: None,
+            inherited: false,
             wanted: true,
             quiet_censuses: 0,
         };
         self.backends.insert((service, address), known);
-        Ok(number)
+        Ok(())
     }
 
     /// Addresses of retired backends: flows still go there, so their links are still wanted.

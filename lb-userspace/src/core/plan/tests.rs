@@ -4,14 +4,25 @@ use lb_common::flow_state::FlowState;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::model::Protocol;
+use crate::core::{
+    model::{Encapsulation, Protocol},
+    neighbour::{Mac, NextHop},
+};
 
-fn link(n: u8) -> Link {
-    Link {
-        destination: [2, 0, 0, 0, 0, n],
-        source: [2, 0, 0, 0, 1, 0],
+fn hop(n: u8) -> Egress {
+    Egress::Resolved(NextHop {
         ifindex: 2,
-    }
+        ifname: "eth0".into(),
+        source_mac: Mac([2, 0, 0, 0, 1, 0]),
+        dest_mac: Mac([2, 0, 0, 0, 0, n]),
+        via: address(n),
+        source: Some(address(200)),
+        mtu: 1500,
+    })
+}
+
+fn way(n: u8) -> Way {
+    way::way(Forward::Dr, address(n), &hop(n), &BTreeSet::new()).expect("it is on the link")
 }
 
 fn address(n: u8) -> IpAddr {
@@ -41,6 +52,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
         frontends: vec![frontend(port)],
         table_size: 251,
         timeouts: timeouts(7),
+        forward: Forward::Dr,
         backends: backends.iter().map(|&n| (address(n), 100)).collect(),
     }
 }
@@ -48,7 +60,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
 fn desired(services: &[DesiredService], reachable: &[u8]) -> Desired {
     Desired {
         services: services.to_vec(),
-        links: reachable.iter().map(|&n| (address(n), link(n))).collect(),
+        egress: reachable.iter().map(|&n| (address(n), hop(n))).collect(),
     }
 }
 
@@ -66,7 +78,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
         .map(|step| match step {
             Step::NameService { .. } => "name",
             Step::AssignBackend { .. } => "assign",
-            Step::SetLink { .. } => "link",
+            Step::SetWay { .. } => "way",
             Step::SetTimeouts { .. } => "timeouts",
             Step::SetPolicy { .. } => "policy",
             Step::SetSchedule { .. } => "schedule",
@@ -82,8 +94,8 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             "policy",
             "assign",
             "assign",
-            "link",
-            "link",
+            "way",
+            "way",
             "schedule",
             "frontends"
         ]
@@ -109,9 +121,9 @@ fn a_backend_that_vanishes_leaves_the_table_before_its_link_is_cut() {
         .unwrap();
     let [
         Step::SetSchedule { schedule, .. },
-        Step::SetLink {
+        Step::SetWay {
             backend: 1,
-            link: None,
+            way: None,
         },
     ] = steps.as_slice()
     else {
@@ -218,7 +230,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 Assigned {
                     service: 3,
                     address: address(1),
-                    link: Some(link(1)),
+                    way: Some(way(1)),
                 },
             ),
             (
@@ -226,7 +238,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 Assigned {
                     service: 3,
                     address: address(9),
-                    link: Some(link(9)),
+                    way: Some(way(9)),
                 },
             ),
         ]),
@@ -253,9 +265,9 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
     );
     assert_eq!(
         steps[2],
-        Step::SetLink {
+        Step::SetWay {
             backend: 0,
-            link: Some(link(2))
+            way: Some(way(2))
         }
     );
     assert!(matches!(steps[3], Step::SetSchedule { service: 3, .. }));
@@ -337,15 +349,15 @@ fn no_room_is_an_error_and_changes_nothing() {
 struct Effect {
     names: BTreeMap<u32, String>,
     backends: BTreeMap<u32, (u32, IpAddr)>,
-    links: BTreeMap<u32, Option<Link>>,
+    ways: BTreeMap<u32, Option<Way>>,
     schedules: BTreeMap<u32, Vec<u32>>,
     frontends: BTreeMap<Frontend, u32>,
     timeouts: BTreeMap<u8, Timeouts>,
     policies: BTreeMap<u32, Policy>,
 }
 
-/// For each frontend: the service's name and timeouts, and for each slot the address and link of the backend.
-type Meaning = BTreeMap<Frontend, (String, Timeouts, Vec<(IpAddr, Option<Link>)>)>;
+/// For each frontend: the service's name and timeouts, and for each slot the address and way of the backend.
+type Meaning = BTreeMap<Frontend, (String, Timeouts, Vec<(IpAddr, Option<Way>)>)>;
 
 impl Effect {
     fn apply(&mut self, steps: Vec<Step>) {
@@ -358,11 +370,11 @@ impl Effect {
                 } => {
                     assert!(!self.backends.contains_key(&backend), "number {backend} is taken");
                     self.backends.insert(backend, (service, address));
-                    self.links.insert(backend, None);
+                    self.ways.insert(backend, None);
                 }
-                Step::SetLink { backend, link } => {
+                Step::SetWay { backend, way } => {
                     assert!(self.backends.contains_key(&backend));
-                    self.links.insert(backend, link);
+                    self.ways.insert(backend, way);
                 }
                 Step::NameService { service, name } => assert!(self.names.insert(service, name).is_none()),
                 Step::SetSchedule { service, schedule } => {
@@ -387,7 +399,7 @@ impl Effect {
             for (frontend, service) in &self.frontends {
                 for backend in self.schedules.get(service).into_iter().flatten() {
                     assert!(
-                        self.links[backend].is_some(),
+                        self.ways[backend].is_some(),
                         "{frontend} leads to an unreachable backend"
                     );
                 }
@@ -396,7 +408,7 @@ impl Effect {
     }
 
     fn meaning(&self) -> Meaning {
-        let slot = |backend: &u32| (self.backends[backend].1, self.links[backend]);
+        let slot = |backend: &u32| (self.backends[backend].1, self.ways[backend]);
         let service = |number: &u32| {
             (
                 self.names[number].clone(),
@@ -422,13 +434,14 @@ fn wish() -> impl Strategy<Value = Desired> {
                 frontends: vec![frontend(80 + n)],
                 table_size: 31,
                 timeouts: self::timeouts(timeouts),
+                forward: [Forward::Dr, Forward::Tunnel(Encapsulation::Ipip)][usize::from(timeouts % 2)],
                 backends: backends
                     .into_iter()
                     .map(|(n, weight)| (address(n), weight))
                     .collect(),
             })
             .collect(),
-        links: reachable.into_iter().map(|n| (address(n), link(n))).collect(),
+        egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
     })
 }
 

@@ -6,14 +6,15 @@ use std::{
 };
 
 use lb_common::{
-    abi::{FrontendKey4, FrontendKey6, Link, find, places},
+    abi::{FrontendKey4, FrontendKey6, Way, find, places},
     hash::scale,
     packet::address_words,
 };
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::Protocol,
+    model::{Forward, Protocol},
+    neighbour::{Egress, Mac, NextHop},
     plan::{Desired, DesiredService, Planner},
     timeouts::Timeouts,
 };
@@ -112,20 +113,25 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         frontends: frontends.to_vec(),
         table_size: TABLE,
         timeouts: Timeouts::default(),
+        forward: Forward::Dr,
         backends: backends.iter().map(|&n| (backend(n), 100)).collect(),
     }
 }
 
 /// These services, with every backend there could be within reach.
 fn desired(services: &[DesiredService]) -> Desired {
-    let link = |n| Link {
-        destination: [2, 0, 0, 0, 0, n],
-        source: [2, 0, 0, 0, 1, 0],
+    let hop = |n| NextHop {
         ifindex: 2,
+        ifname: "eth0".into(),
+        source_mac: Mac([2, 0, 0, 0, 1, 0]),
+        dest_mac: Mac([2, 0, 0, 0, 0, n]),
+        via: backend(n),
+        source: None,
+        mtu: 1500,
     };
     Desired {
         services: services.to_vec(),
-        links: (1..=9).map(|n| (backend(n), link(n))).collect(),
+        egress: (1..=9).map(|n| (backend(n), Egress::Resolved(hop(n)))).collect(),
     }
 }
 
@@ -195,8 +201,8 @@ impl Tables {
         let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
         let number = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
         let entry = &self.backends[number as usize];
-        match (entry.address(), entry.link()) {
-            (Some(address), Some(link)) => Met::Backend {
+        match (entry.address(), entry.way()) {
+            (Some(address), Some(Way::Direct(link))) => Met::Backend {
                 address,
                 mac: link.destination,
             },
