@@ -83,6 +83,7 @@ reasons! {
     TooBigUnanswered = 24, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
     Loop = 25, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
     NoHeadroom = 26, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
+    ErrorLost = 27, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
 }
 
 impl Reason {
@@ -120,7 +121,8 @@ impl Reason {
             | Self::TooBigAnswered
             | Self::TooBigUnanswered
             | Self::Loop
-            | Self::NoHeadroom => false,
+            | Self::NoHeadroom
+            | Self::ErrorLost => false,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     icmp,
     outcome::Refusal,
     settings::settings,
+    stranger,
     verdict::Verdict,
     vip,
 };
@@ -30,14 +31,18 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             let ip = Ipv4::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
             let destination = ip.destination();
-            vip::filter4(destination)?;
+            if !vip::may_be4(destination)? {
+                return stranger::pass4(packet, ethernet.end, &ip);
+            }
             balance4(packet, &ethernet, &ip).map_err(|refusal| vip::judge4(destination, refusal))
         }
         EtherType::Ipv6 => {
             let ip = Ipv6::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
             let destination = ip.destination();
-            vip::filter6(destination)?;
+            if !vip::may_be6(destination)? {
+                return stranger::pass6(packet, ethernet.end, &ip);
+            }
             balance6(packet, &ethernet, &ip).map_err(|refusal| vip::judge6(destination, refusal))
         }
     }

@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{
-        BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime, ServiceEntry,
-        ServiceName, SlotLine, TimeoutTable, VipFilter,
+        AddressSet, BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime,
+        ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -21,7 +21,9 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 #[btf_map]
 pub(crate) static RUNTIME: Array<Runtime, 1, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static VIP_FILTER: Array<VipFilter, 1, MMAPABLE> = Array::new();
+pub(crate) static VIP_FILTER: Array<AddressSet, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static STRANGERS: Array<Strangers, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FRONTENDS_V4: Array<FrontendBucket<Frontend4>, 2, MMAPABLE> = Array::new();
 #[btf_map]

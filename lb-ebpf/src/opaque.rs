@@ -8,13 +8,13 @@ pub fn opaque(value: usize) -> usize {
     {
         let hidden;
         // SAFETY: a move from register to register. (Assembly without any instruction would put two source lines at the
-        // next one, and such line information the kernel refuses.)
+        // next one, and such line information the kernel refuses. And not `pure`: the same value made opaque twice is two.)
         unsafe {
             core::arch::asm!(
                 "{hidden} = {value}",
                 hidden = lateout(reg) hidden,
                 value = in(reg) value,
-                options(pure, nomem, preserves_flags, nostack),
+                options(nomem, preserves_flags, nostack),
             );
         }
         hidden

@@ -13,26 +13,16 @@ use crate::{
     service::find_service,
 };
 
-/// Lets IPv4 destinations (network order) through that may be VIPs.
+/// Whether the IPv4 address (network order) may be a VIP.
 #[inline(always)]
-pub(crate) fn filter4(destination: u32) -> Result<(), Refusal> {
-    let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
-    if filter.may_hold4(destination) {
-        Ok(())
-    } else {
-        Err(Reason::NotVip.into())
-    }
+pub(crate) fn may_be4(address: u32) -> Result<bool, Refusal> {
+    Ok(VIP_FILTER.get(0).ok_or(Reason::MapMissing)?.may_hold4(address))
 }
 
-/// Lets IPv6 destinations (network order) through that may be VIPs.
+/// Whether the IPv6 address (network order) may be a VIP.
 #[inline(always)]
-pub(crate) fn filter6(destination: [u64; 2]) -> Result<(), Refusal> {
-    let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
-    if filter.may_hold6(destination) {
-        Ok(())
-    } else {
-        Err(Reason::NotVip.into())
-    }
+pub(crate) fn may_be6(address: [u64; 2]) -> Result<bool, Refusal> {
+    Ok(VIP_FILTER.get(0).ok_or(Reason::MapMissing)?.may_hold6(address))
 }
 
 /// Whether the address belongs to a service: each VIP stands in the frontend table with port 0 and ICMP, too.

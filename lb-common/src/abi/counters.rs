@@ -20,11 +20,13 @@ pub enum Event {
     EvictedActive = 5,
     /// A packet was forwarded without an entry, since other CPUs took each place first.
     FlowContended = 6,
+    /// An error from the way to a backend was sent on to the client.
+    ErrorTranslated = 7,
 }
 
 impl Event {
     /// Every event, in the order of its number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FlowCreated,
         Self::EvictedExpired,
         Self::EvictedHalfOpen,
@@ -32,6 +34,7 @@ impl Event {
         Self::EvictedIdleDatagram,
         Self::EvictedActive,
         Self::FlowContended,
+        Self::ErrorTranslated,
     ];
 
     /// Short name for metrics and scripts.
@@ -45,6 +48,7 @@ impl Event {
             Self::EvictedIdleDatagram => "evicted_idle_datagram",
             Self::EvictedActive => "evicted_active",
             Self::FlowContended => "flow_contended",
+            Self::ErrorTranslated => "error_translated",
         }
     }
 
@@ -61,6 +65,7 @@ impl Event {
             Self::FlowContended => {
                 "A packet was forwarded without an entry: other CPUs took each place first."
             }
+            Self::ErrorTranslated => "An error from the way to a backend was sent on to the client.",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Every type is `repr(C)`, made of [`Word`](crate::flow_table::Word)s and half words (so it has no padding, and a
 //! field can be replaced while the program reads it), and its size is checked at compile time.
 
+mod address_set;
 mod backend;
 mod counters;
 mod frontend;
@@ -10,12 +11,13 @@ mod schedule;
 mod service;
 mod service_name;
 mod settings;
+mod strangers;
 mod timeouts;
-mod vip_filter;
 mod way;
 
 pub mod names;
 
+pub use address_set::AddressSet;
 pub use backend::{BackendEntry, Tail};
 pub use counters::{BackendCounters, Counters, Event};
 pub use frontend::{
@@ -26,8 +28,8 @@ pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
 pub use service::{Policy, ServiceEntry};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
+pub use strangers::Strangers;
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
-pub use vip_filter::VipFilter;
 pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.

@@ -51,6 +51,13 @@ impl<'a> Ipv6<'a> {
         [self.fixed.raw64::<24>(), self.fixed.raw64::<32>()]
     }
 
+    /// What follows the fixed header.
+    #[inline(always)]
+    #[must_use]
+    pub fn next_header(&self) -> u8 {
+        self.fixed.byte::<6>()
+    }
+
     /// Hop limit.
     #[inline(always)]
     #[must_use]

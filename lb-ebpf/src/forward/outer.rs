@@ -4,12 +4,11 @@ use aya_ebpf::helpers::generated::bpf_xdp_adjust_head;
 use lb_common::{abi::BackendEntry, checksum::fold, reason::Reason};
 
 use super::between::{between, protocol_of, put_between};
+use crate::link::LinkHeader;
 use lb_ebpf::packet::{Context, Packet};
 
 /// TTL and hop limit of outer headers (RFC 1700's default, as Linux has it).
 const TTL: u8 = 64;
-/// Addresses, tags and type of a link header with two tags.
-const LINK: usize = 22;
 /// Longest headers in front of the packet.
 const LONGEST4: usize = 20 + 12;
 const LONGEST6: usize = 40 + 12;
@@ -36,37 +35,17 @@ fn make_room(
     context: Context,
     network: usize,
     added: usize,
-    link: (u64, u32),
+    outer: &Outer,
     ether_type: u16,
 ) -> Result<(), Reason> {
-    let packet = Packet::new(context);
-    let old = packet.bytes_mut::<LINK>(0).ok_or(Reason::Truncated)?;
-    // SAFETY: 22 bytes are there.
-    let tags = unsafe {
-        (
-            old.add(12).cast::<u32>().read_volatile(),
-            old.add(16).cast::<u32>().read_volatile(),
-        )
-    };
+    let link = LinkHeader::of(&Packet::new(context)).ok_or(Reason::Truncated)?;
     // SAFETY: the context is valid for the run of the program; pointers into the packet are made anew from here on.
     if unsafe { bpf_xdp_adjust_head(context, -(added as i32)) } != 0 {
         return Err(Reason::NoHeadroom);
     }
-    let packet = Packet::new(context);
-    let new = packet.bytes_mut::<LINK>(0).ok_or(Reason::Truncated)?;
-    let kind = packet
-        .bytes_mut::<2>(network.wrapping_sub(2) & 31)
-        .ok_or(Reason::Truncated)?;
-    // SAFETY: the bytes are there. Where there are fewer tags, what is written in their place is overwritten by what
-    // follows.
-    unsafe {
-        new.cast::<u64>().write_volatile(link.0);
-        new.add(8).cast::<u32>().write_volatile(link.1);
-        new.add(12).cast::<u32>().write_volatile(tags.0);
-        new.add(16).cast::<u32>().write_volatile(tags.1);
-        kind.cast::<u16>().write_volatile(ether_type.to_be());
-    }
-    Ok(())
+    let link = link.with_macs(outer.link);
+    link.put(&Packet::new(context), network, ether_type)
+        .ok_or(Reason::Truncated)
 }
 
 /// Puts an IPv4 header in front, and what the method has behind it. It always forbids fragmentation (and so needs no
@@ -80,7 +59,7 @@ pub(super) fn put4(
     method: u8,
 ) -> Result<(), Reason> {
     let between = between(method, outer.sum);
-    make_room(context, network, 20 + between, outer.link, 0x0800)?;
+    make_room(context, network, 20 + between, outer, 0x0800)?;
     let packet = Packet::new(context);
     let header = packet.bytes_mut::<LONGEST4>(network).ok_or(Reason::Truncated)?;
     let total = outer.length + 20 + between as u16;
@@ -115,7 +94,7 @@ pub(super) fn put6(
     method: u8,
 ) -> Result<(), Reason> {
     let between = between(method, outer.sum);
-    make_room(context, network, 40 + between, outer.link, 0x86DD)?;
+    make_room(context, network, 40 + between, outer, 0x86DD)?;
     let packet = Packet::new(context);
     let header = packet.bytes_mut::<LONGEST6>(network).ok_or(Reason::Truncated)?;
     let (source, destination) = (entry.source6(), entry.address6());

@@ -14,14 +14,14 @@ use crate::{
     config::KeyFileError,
     core::{
         event,
-        model::Config,
+        model::{Config, Forward},
         neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
         slots::NoSpace,
         way::{NoWay, link_of},
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
-    net::monitor::Change,
+    net::{loopback, monitor::Change},
     notify::Sink,
 };
 
@@ -220,6 +220,14 @@ impl Director {
             return Err(DirectorError::Limits);
         }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
+        if config
+            .services
+            .iter()
+            .any(|service| service.forward != Forward::Dr)
+            && let Err((setting, error)) = loopback::let_it_forward()
+        {
+            warn!(setting, %error, "cannot be set: clients will not hear of links on the way to backends that are too narrow");
+        }
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
         if let Err(error) = self.apply(&self.desired(&config)) {
             // Some of it may be in force already.

@@ -356,6 +356,7 @@ fn map_tables(
     Ok(Tables {
         runtime: region(ebpf, sizes, names::RUNTIME)?,
         vip_filter: region(ebpf, sizes, names::VIP_FILTER)?,
+        strangers: region(ebpf, sizes, names::STRANGERS)?,
         frontends_v4: region(ebpf, sizes, names::FRONTENDS_V4)?,
         frontends_v6: region(ebpf, sizes, names::FRONTENDS_V6)?,
         services,

@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        BackendEntry, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull, NO_BACKEND, Policy,
-        Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, TIMEOUT_CLASSES,
-        TimeoutTable, VipFilter, build,
+        AddressSet, BackendEntry, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull,
+        NO_BACKEND, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine,
+        Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -67,7 +67,9 @@ pub struct Tables {
     /// What changes while the program runs.
     pub runtime: Region<Runtime>,
     /// Which addresses may be VIPs.
-    pub vip_filter: Region<VipFilter>,
+    pub vip_filter: Region<AddressSet>,
+    /// What concerns us of packets to others.
+    pub strangers: Region<Strangers>,
     /// IPv4 frontends: two generations.
     pub frontends_v4: Region<FrontendBucket<Frontend4>>,
     /// IPv6 frontends: two generations.
@@ -170,6 +172,9 @@ impl Tables {
                 element(&self.services, "service", *service)?.set_policy(*policy);
             }
             Step::SetSchedule { service, schedule } => self.set_schedule(*service, schedule)?,
+            Step::SetTunnelSources(sources) => {
+                self.strangers[0].set_tunnel_sources(sources.iter().copied());
+            }
             Step::SetFrontends(frontends) => self.set_frontends(frontends)?,
             Step::ForgetBackend { backend } => self.backend(*backend)?.clear(),
             Step::ForgetService { service } => element(&self.service_names, "service", *service)?.clear(),

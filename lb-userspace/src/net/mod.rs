@@ -11,6 +11,7 @@ mod translate;
 pub mod address;
 pub mod announce;
 pub mod link;
+pub mod loopback;
 pub mod monitor;
 
 pub use self::netlink::{Netlink, NetlinkError};

@@ -101,6 +101,11 @@ fn advice(reason: Reason) -> String {
              have the other's address, unless that one serves itself."
                 .into()
         }
+        Reason::ErrorLost => {
+            "The kernel has no route to the client, or no MAC address of the next hop; or more errors were due than may be sent. \
+             See [forwarding](forwarding.md#packets-that-do-not-fit)."
+                .into()
+        }
         Reason::NoHeadroom => {
             "Tunnels need up to 52 bytes in front of the packet. Another driver, or generic mode, has them.".into()
         }
@@ -120,6 +125,9 @@ fn remedy(event: Event) -> &'static str {
         Event::EvictedClosing => "The table is small. Raise `flows_v4` or `flows_v6`.",
         Event::EvictedIdleDatagram => "The table is small. Raise `flows_v4` or `flows_v6`.",
         Event::EvictedActive => "The table is too small. Raise `flows_v4` or `flows_v6`.",
+        Event::ErrorTranslated => {
+            "A link on the way to a backend is narrower than the director's own: once a connection that sends long packets."
+        }
         Event::FlowContended => {
             "Harmless: the flow's next packet goes to the same backend and is entered then."
         }

@@ -67,7 +67,12 @@ fn two_hundred_megabytes_go_through_each_tunnel() -> Result<()> {
             // What fitted into the tunnel before is forgotten.
             for family in ["-4", "-6"] {
                 let mut flush = client.command("ip")?;
-                ensure!(flush.args([family, "route", "flush", "cache"]).status()?.success());
+                ensure!(
+                    flush
+                        .args([family, "route", "flush", "cache"])
+                        .status()?
+                        .success()
+                );
             }
             // The large file once a method, over each family in turn.
             let vip = VIPS[usize::from((between / 4 + outer / 20) % 2 == 0)];

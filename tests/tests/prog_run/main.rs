@@ -15,6 +15,7 @@ mod icmp;
 mod jumbo;
 mod not_ours;
 mod packets;
+mod path_errors;
 mod transport;
 mod truncation;
 mod tunnels;

@@ -46,7 +46,7 @@ pub(crate) const BACKENDS: [IpAddr; 2] = [
 
 /// A program with one service a method and family of backends: ports 100 and following, over TCP and UDP.
 pub(crate) struct World {
-    rig: Rig,
+    pub(crate) rig: Rig,
     pub(crate) tunnels: Vec<(u16, Encapsulation, IpAddr)>,
 }
 

@@ -122,6 +122,8 @@ pub enum Step {
         /// The table.
         schedule: ScheduleSpec,
     },
+    /// Tunnels come from these addresses of this machine: errors to them are looked at.
+    SetTunnelSources(BTreeSet<IpAddr>),
     /// These frontends are in force from now on, all at once.
     SetFrontends(BTreeMap<Frontend, u32>),
     /// No flow names this backend any more.
@@ -261,6 +263,7 @@ pub struct Planner {
     services: BTreeMap<String, KnownService>,
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
     frontends: Option<BTreeMap<Frontend, u32>>,
+    tunnel_sources: Option<BTreeSet<IpAddr>>,
 }
 
 impl Planner {
@@ -302,6 +305,7 @@ impl Planner {
             services: inventory.services.iter().map(service).collect(),
             backends: inventory.backends.iter().map(backend).collect(),
             frontends: None,
+            tunnel_sources: None,
         }
     }
 
@@ -355,6 +359,7 @@ impl Planner {
             }
         }
         steps.append(&mut appeared);
+        self.follow_tunnels(&mut steps);
         let schedules: Vec<_> = members
             .into_iter()
             .map(|(number, service)| (service.name.clone(), self.schedule(number, service)))
@@ -386,6 +391,21 @@ impl Planner {
             }
         }
         Ok(steps)
+    }
+
+    /// Errors about tunnels are looked for where tunnels come from.
+    fn follow_tunnels(&mut self, steps: &mut Vec<Step>) {
+        let ways = self.backends.values().filter_map(|backend| backend.way);
+        let sources: BTreeSet<IpAddr> = ways
+            .filter_map(|way| match way {
+                Way::Tunnel(_, tunnel) => Some(tunnel.source),
+                Way::Direct(_) | Way::Local => None,
+            })
+            .collect();
+        if self.tunnel_sources.as_ref() != Some(&sources) {
+            steps.push(Step::SetTunnelSources(sources.clone()));
+            self.tunnel_sources = Some(sources);
+        }
     }
 
     /// The table of a service whose backends have numbers and ways: those that cannot be reached get nothing.

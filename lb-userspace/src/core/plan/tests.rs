@@ -81,6 +81,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::SetWay { .. } => "way",
             Step::SetTimeouts { .. } => "timeouts",
             Step::SetPolicy { .. } => "policy",
+            Step::SetTunnelSources(_) => "tunnels",
             Step::SetSchedule { .. } => "schedule",
             Step::SetFrontends(_) => "frontends",
             Step::ForgetBackend { .. } | Step::ForgetService { .. } => "forget",
@@ -96,6 +97,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             "assign",
             "way",
             "way",
+            "tunnels",
             "schedule",
             "frontends"
         ]
@@ -270,9 +272,10 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
             way: Some(way(2))
         }
     );
-    assert!(matches!(steps[3], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[4], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 5);
+    assert_eq!(steps[3], Step::SetTunnelSources(BTreeSet::new()));
+    assert!(matches!(steps[4], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[5], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 6);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
 }
 
@@ -354,6 +357,7 @@ struct Effect {
     frontends: BTreeMap<Frontend, u32>,
     timeouts: BTreeMap<u8, Timeouts>,
     policies: BTreeMap<u32, Policy>,
+    tunnel_sources: BTreeSet<IpAddr>,
 }
 
 /// For each frontend: the service's name and timeouts, and for each slot the address and way of the backend.
@@ -384,6 +388,7 @@ impl Effect {
                 Step::SetTimeouts { class, timeouts } => {
                     self.timeouts.insert(class, timeouts);
                 }
+                Step::SetTunnelSources(sources) => self.tunnel_sources = sources,
                 Step::SetPolicy { service, policy } => {
                     assert!(self.timeouts.contains_key(&policy.timeout_class));
                     self.policies.insert(service, policy);
@@ -458,6 +463,7 @@ proptest! {
             let mut fresh = Effect::default();
             fresh.apply(self::planner().plan(wish).unwrap());
             prop_assert_eq!(effect.meaning(), fresh.meaning());
+            prop_assert!(effect.tunnel_sources.is_superset(&fresh.tunnel_sources));
             prop_assert_eq!(planner.plan(wish).unwrap(), []);
         }
     }

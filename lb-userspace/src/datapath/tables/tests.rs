@@ -30,7 +30,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 11],
+    files: [File; 12],
 }
 
 impl Memory {
@@ -61,6 +61,7 @@ impl Memory {
         let [
             runtime,
             filter,
+            strangers,
             four,
             six,
             services,
@@ -76,6 +77,7 @@ impl Memory {
         Tables {
             runtime: region(runtime, 1),
             vip_filter: region(filter, 1),
+            strangers: region(strangers, 1),
             frontends_v4: region(four, self.frontend_buckets * 2),
             frontends_v6: region(six, self.frontend_buckets * 2),
             services,
