@@ -165,6 +165,22 @@ impl Host {
             .collect()
     }
 
+    /// Whether the address is on one of its interfaces now, whoever put it there.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn has_address(&self, address: impl Into<IpAddr>) -> Result<bool, LabError> {
+        let address: IpAddr = address.into();
+        let output = self.command("ip")?.args(["-o", "address", "show"]).output();
+        let output = output.map_err(|source| LabError::Run {
+            tool: "ip".to_owned(),
+            source,
+        })?;
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let mut addresses = shown.split_whitespace().filter_map(|word| word.split('/').next());
+        Ok(addresses.any(|word| word.parse() == Ok(address)))
+    }
+
     /// Takes packets for `vips` that reach it, and never tells the network so: a backend behind direct return.
     ///
     /// The addresses are put on the loopback. ARP is answered only for addresses of the interface that was asked

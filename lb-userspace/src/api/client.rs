@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http::request::Builder;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1,
     header,
@@ -20,9 +21,11 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     lines::Lines,
+    orders::{OrderAnswer, OrderRequest, OrderView},
+    peer,
     query::{EventFilter, FlowFilter},
     routes::path,
-    types::{BackendView, ErrorView, FlowCount, FlowView, ServiceView, StatsView, StatusView},
+    types::{BackendView, ErrorView, FlowCount, FlowView, HaView, ServiceView, StatsView, StatusView},
 };
 use crate::{core::event::Record, notify::ReceiverView};
 
@@ -143,12 +146,47 @@ impl Client {
         self.get(path::STATS).await
     }
 
+    /// The director's part in the pair.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ha(&self) -> Result<HaView, ClientError> {
+        self.get(path::HA).await
+    }
+
     /// How many flows match.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn count_flows(&self, filter: &FlowFilter) -> Result<FlowCount, ClientError> {
         self.get(&with_parameters(path::FLOW_COUNT, filter)).await
+    }
+
+    /// The orders that stand.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn orders(&self) -> Result<Vec<OrderView>, ClientError> {
+        self.get(path::ORDERS).await
+    }
+
+    /// Gives an order; `behalf` is for whom, if the user acts for another.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn order(
+        &self,
+        order: &OrderRequest,
+        behalf: Option<&str>,
+    ) -> Result<OrderAnswer, ClientError> {
+        let body = serde_json::to_vec(order).map_err(|error| self.strange(error.to_string()))?;
+        let request = Request::post(path::ORDERS).header(header::CONTENT_TYPE, "application/json");
+        let request = match behalf {
+            Some(behalf) => request.header(peer::ON_BEHALF_OF, behalf),
+            None => request,
+        };
+        let body = self.exchange(request, body).await?.into_body();
+        self.read(body).await
     }
 
     /// Calls `each` for the flows that match, as they come in, until it breaks.
@@ -218,12 +256,21 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let body = self.request(path).await?.into_body();
+        self.read(body).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, body: Incoming) -> Result<T, ClientError> {
         let body = self.whole(body).await?;
         serde_json::from_slice(&body).map_err(|error| self.strange(error.to_string()))
     }
 
-    /// An answer of success, whose body is still to come.
     async fn request(&self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        self.exchange(Request::builder().method(Method::GET).uri(path), Vec::new())
+            .await
+    }
+
+    /// An answer of success, whose body is still to come.
+    async fn exchange(&self, request: Builder, body: Vec<u8>) -> Result<Response<Incoming>, ClientError> {
         let stream = self.in_time(UnixStream::connect(&self.socket)).await?;
         let stream = stream.map_err(|error| self.not_connected(error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -231,9 +278,9 @@ impl Client {
             .map_err(ClientError::BrokenOff)?;
         // What goes wrong there shows in the answer.
         tokio::spawn(connection);
-        let request = Request::get(path)
+        let request = request
             .header(header::HOST, "tandem")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(Bytes::from(body)))
             .map_err(|error| self.strange(error.to_string()))?;
         let response = self.in_time(sender.send_request(request)).await?;
         let response = response.map_err(|error| {

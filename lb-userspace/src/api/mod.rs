@@ -9,8 +9,10 @@
 //! | `/v1/services` | array of [`types::ServiceView`] |
 //! | `/v1/backends` | array of [`types::BackendView`] |
 //! | `/v1/stats` | [`types::StatsView`] |
+//! | `/v1/ha` | [`types::HaView`] |
 //! | `/v1/flows` | [`types::FlowView`]s, one a line; parameters as in [`query::FlowFilter`] |
 //! | `/v1/flows/count` | [`types::FlowCount`]; the same parameters |
+//! | `/v1/orders` | array of [`orders::OrderView`]; `POST` gives an order: [`orders::OrderRequest`] in, [`orders::OrderAnswer`] out |
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
 //! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
 //!
@@ -20,7 +22,9 @@ mod client;
 mod dump;
 mod follow;
 mod lines;
+pub mod orders;
 mod patience;
+mod peer;
 pub mod query;
 mod routes;
 mod server;

@@ -9,7 +9,10 @@ use std::{net::IpAddr, ops::ControlFlow, sync::Arc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::types::{BackendView, FlowView, ServiceView, StateName, StatsView, StatusView};
+use super::{
+    orders::{Covered, OrderAnswer, OrderRequest, OrderView},
+    types::{BackendView, FlowView, HaView, ServiceView, StateName, StatsView, StatusView},
+};
 use crate::{
     core::event::{Filter, Pattern, PatternError, Severity},
     notify::Journal,
@@ -29,6 +32,123 @@ pub enum Query {
     Backends(oneshot::Sender<Vec<BackendView>>),
     /// Counters and tables.
     Stats(oneshot::Sender<StatsView>),
+    /// The orders that stand.
+    Orders(oneshot::Sender<Vec<OrderView>>),
+    /// An order, and who gives it.
+    Order(Box<OrderRequest>, String, OrderReply),
+    /// This director's part in the pair.
+    Ha(oneshot::Sender<HaView>),
+}
+
+/// Where the answer to an order goes.
+pub type OrderReply = oneshot::Sender<Result<OrderAnswer, Refusal>>;
+
+/// Why an order is not carried out. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of what kind the reason is.
+    pub kind: RefusalKind,
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Of what kind the reason is for which an order is not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// It makes no sense.
+    Wrong,
+    /// There is nothing of that name.
+    NotFound,
+    /// It would do harm.
+    Harmful,
+}
+
+/// Names that are shown of those there are.
+const MOST_NAMES: usize = 10;
+
+impl Refusal {
+    /// It makes no sense.
+    #[must_use]
+    pub fn wrong(error: impl Into<String>) -> Self {
+        Self {
+            kind: RefusalKind::Wrong,
+            error: error.into(),
+            hint: "docs/draining.md says what can be ordered".to_owned(),
+        }
+    }
+
+    /// There is nothing of that name.
+    #[must_use]
+    pub fn not_found<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let mut known: Vec<&str> = known.collect();
+        known.sort_unstable();
+        known.dedup();
+        let more = if known.len() > MOST_NAMES { ", …" } else { "" };
+        known.truncate(MOST_NAMES);
+        let known = known
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        Self {
+            kind: RefusalKind::NotFound,
+            error: format!("no {kind} is called `{}`", crate::io::one_line(name)),
+            hint: if known.is_empty() {
+                "there is none at all".to_owned()
+            } else {
+                format!("there are {known}{more}")
+            },
+        }
+    }
+
+    /// Several machines have that name.
+    #[must_use]
+    pub fn ambiguous(name: &str, all: impl Iterator<Item = Covered>) -> Self {
+        let all: Vec<String> = all.map(|found| format!("{found} ({})", found.address)).collect();
+        Self {
+            kind: RefusalKind::Wrong,
+            error: format!("`{}` could be {}", crate::io::one_line(name), all.join(" or ")),
+            hint: "name the service as well, or the address instead".to_owned(),
+        }
+    }
+
+    /// Nobody would serve these services any more.
+    #[must_use]
+    pub fn last(services: &[&str]) -> Self {
+        let names = services
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let what = if services.len() == 1 {
+            "service"
+        } else {
+            "services"
+        };
+        Self {
+            kind: RefusalKind::Harmful,
+            error: format!("no backend of {what} {names} would be left to serve new connections"),
+            hint: "bring another one back first, or say --force".to_owned(),
+        }
+    }
+
+    /// These still have flows.
+    #[must_use]
+    pub fn busy(backends: &[(Covered, u64)]) -> Self {
+        let busy: Vec<String> = backends
+            .iter()
+            .map(|(backend, flows)| format!("{backend} has {flows}"))
+            .collect();
+        Self {
+            kind: RefusalKind::Harmful,
+            error: format!("flows are left: {}", busy.join(", ")),
+            hint:
+                "drain first (`tandem backend drain NAME --wait`), or say --force: they go on until they end"
+                    .to_owned(),
+        }
+    }
 }
 
 /// The two ends of the way to the daemon's loop.

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
+    body::{Body, to_bytes},
     extract::{Query as Parameters, State, rejection::QueryRejection},
-    http::{Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Serialize;
+use hyper::body::Body as _;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
@@ -17,9 +19,11 @@ use tokio::{
 
 use super::{
     dump, follow,
-    query::{EventFilter, FlowFilter, FlowSource, Query, Sources},
+    orders::{OrderAnswer, OrderRequest, OrderView},
+    peer::{self, Peer},
+    query::{EventFilter, FlowFilter, FlowSource, Query, Refusal, RefusalKind, Sources},
     server::Bounds,
-    types::{BackendView, ErrorView, FlowCount, ServiceView, StatsView, StatusView},
+    types::{BackendView, ErrorView, FlowCount, HaView, ServiceView, StatsView, StatusView},
 };
 use crate::notify::{Journal, ReceiverView};
 
@@ -29,8 +33,10 @@ pub(super) mod path {
     pub(in crate::api) const SERVICES: &str = "/v1/services";
     pub(in crate::api) const BACKENDS: &str = "/v1/backends";
     pub(in crate::api) const STATS: &str = "/v1/stats";
+    pub(in crate::api) const HA: &str = "/v1/ha";
     pub(in crate::api) const FLOWS: &str = "/v1/flows";
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
+    pub(in crate::api) const ORDERS: &str = "/v1/orders";
     pub(in crate::api) const EVENTS: &str = "/v1/events";
     pub(in crate::api) const EVENT_RECEIVERS: &str = "/v1/events/receivers";
 }
@@ -44,6 +50,9 @@ struct Daemon {
     followers: Arc<Semaphore>,
     patience: Duration,
 }
+
+/// Most bytes of a request's body.
+const MOST_BODY: usize = 16 << 10;
 
 /// The API as a service.
 pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
@@ -60,8 +69,10 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::SERVICES, get(services))
         .route(path::BACKENDS, get(backends))
         .route(path::STATS, get(stats))
+        .route(path::HA, get(ha))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
+        .route(path::ORDERS, get(orders).post(order))
         .route(path::EVENTS, get(events))
         .route(path::EVENT_RECEIVERS, get(event_receivers))
         .fallback(not_found)
@@ -88,6 +99,10 @@ enum ApiError {
     BadEvents(String),
     #[error("too many clients follow events at the same time")]
     TooManyFollowers,
+    #[error("{0}")]
+    BadOrder(String),
+    #[error("{}", .0.error)]
+    Refused(Refusal),
 }
 
 impl ApiError {
@@ -95,20 +110,29 @@ impl ApiError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadParameters(_) | Self::BadEvents(_) => StatusCode::BAD_REQUEST,
+            Self::BadParameters(_) | Self::BadEvents(_) | Self::BadOrder(_) => StatusCode::BAD_REQUEST,
+            Self::Refused(refusal) => match refusal.kind {
+                RefusalKind::Wrong => StatusCode::BAD_REQUEST,
+                RefusalKind::NotFound => StatusCode::NOT_FOUND,
+                RefusalKind::Harmful => StatusCode::CONFLICT,
+            },
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyDumps | Self::TooManyFollowers => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
-    const fn hint(&self) -> &'static str {
+    fn hint(&self) -> &str {
         match self {
             Self::NotFound(_) => {
-                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/flows, /v1/flows/count, /v1/events or \
-                 /v1/events/receivers"
+                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/flows, /v1/flows/count, \
+                 /v1/orders, /v1/events or /v1/events/receivers"
             }
-            Self::WrongMethod { .. } => "use GET",
+            Self::WrongMethod { .. } => "use GET; orders are given by POST to /v1/orders",
+            Self::BadOrder(_) => {
+                "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"}; docs/draining.md has all of it"
+            }
+            Self::Refused(refusal) => &refusal.hint,
             Self::BadParameters(_) => {
                 "flows are chosen by service=NAME, backend=NAME|ADDRESS, client=IP, vip=IP, state=STATE and limit=N"
             }
@@ -135,10 +159,14 @@ impl IntoResponse for ApiError {
 
 impl Daemon {
     /// Has the daemon's loop answer.
-    async fn ask<T>(&self, query: fn(oneshot::Sender<T>) -> Query) -> Result<Json<T>, ApiError>
-    where
-        T: Serialize,
-    {
+    async fn ask<T: Serialize>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<Json<T>, ApiError> {
+        self.answer(query).await.map(Json)
+    }
+
+    async fn answer<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T, ApiError> {
         let (sender, answer) = oneshot::channel();
         let exchange = async {
             let sent = self.queries.send(query(sender)).await;
@@ -146,7 +174,22 @@ impl Daemon {
             answer.await.map_err(|_| ApiError::Stopping)
         };
         let answer = timeout(self.patience, exchange).await;
-        answer.unwrap_or(Err(ApiError::Busy(self.patience))).map(Json)
+        answer.unwrap_or(Err(ApiError::Busy(self.patience)))
+    }
+
+    /// A request's body, which is short and comes soon, or else nobody waits for it.
+    async fn read<T: DeserializeOwned>(&self, body: Body) -> Result<T, ApiError> {
+        if body.size_hint().lower() > MOST_BODY as u64 {
+            return Err(ApiError::BadOrder(format!(
+                "it has more than {} KiB",
+                MOST_BODY >> 10
+            )));
+        }
+        let body = match timeout(self.patience, to_bytes(body, MOST_BODY)).await {
+            Ok(body) => body.map_err(|error| ApiError::BadOrder(error.to_string()))?,
+            Err(_) => return Err(ApiError::BadOrder("its end did not come".to_owned())),
+        };
+        serde_json::from_slice(&body).map_err(|error| ApiError::BadOrder(error.to_string()))
     }
 
     async fn may_dump(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -168,6 +211,10 @@ async fn services(State(daemon): State<Daemon>) -> Result<Json<Vec<ServiceView>>
 
 async fn backends(State(daemon): State<Daemon>) -> Result<Json<Vec<BackendView>>, ApiError> {
     daemon.ask(Query::Backends).await
+}
+
+async fn ha(State(daemon): State<Daemon>) -> Result<Json<HaView>, ApiError> {
+    daemon.ask(Query::Ha).await
 }
 
 async fn stats(State(daemon): State<Daemon>) -> Result<Json<StatsView>, ApiError> {
@@ -197,6 +244,27 @@ async fn flows_count(State(daemon): State<Daemon>, parameters: Filter) -> Result
     flows
         .map(|flows| Json(FlowCount { flows }))
         .ok_or(ApiError::Stopping)
+}
+
+async fn orders(State(daemon): State<Daemon>) -> Result<Json<Vec<OrderView>>, ApiError> {
+    daemon.ask(Query::Orders).await
+}
+
+async fn order(
+    State(daemon): State<Daemon>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<OrderAnswer>, ApiError> {
+    let request: OrderRequest = daemon.read(body).await?;
+    let behalf = headers
+        .get(peer::ON_BEHALF_OF)
+        .and_then(|value| value.to_str().ok());
+    let who = peer.describe(behalf).await;
+    let answer = daemon
+        .answer(|to| Query::Order(Box::new(request), who, to))
+        .await?;
+    answer.map(Json).map_err(ApiError::Refused)
 }
 
 async fn events(

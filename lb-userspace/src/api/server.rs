@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{ApiSocket, patience::Patient, query::Sources, routes::routes};
+use super::{ApiSocket, patience::Patient, peer::Peer, query::Sources, routes::routes};
 
 /// Bounds of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,7 @@ async fn accept(listener: &UnixListener) -> UnixStream {
 }
 
 async fn serve_connection(stream: UnixStream, routes: Router, bounds: Bounds, _place: OwnedSemaphorePermit) {
+    let routes = routes.layer(Extension(Peer::of(&stream)));
     let stream = TokioIo::new(Patient::new(stream, bounds.read_time));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,5 +1,8 @@
 //! Server and client together, over a real socket.
 
+mod events;
+mod orders;
+
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, SocketAddr},
@@ -14,12 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hyper::StatusCode;
 use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     ApiSocket, Bounds, Client, ClientError, Sources,
-    query::{self, EventFilter, FlowFilter, FlowSource, Query},
+    orders::*,
+    query::{self, EventFilter, FlowFilter, FlowSource, Query, Refusal},
     serve,
     types::*,
 };
@@ -27,10 +32,13 @@ use crate::{
     core::{
         event::{Director, Severity, Timestamp},
         model::{Protocol, Scheduler},
+        order::AtDeadline,
         seal::Authentication,
     },
     notify::Journal,
 };
+
+use self::orders::{answer, drain_view, order_view};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -84,6 +92,8 @@ fn backend() -> BackendView {
         state: BackendState::Unresolved {
             reason: "nobody answers".into(),
         },
+        order: Some(order_view()),
+        drain: Some(drain_view()),
         share: 0.25,
         mac: None,
         interface: None,
@@ -91,6 +101,13 @@ fn backend() -> BackendView {
         new_flows: 2,
         packets: 3,
         bytes: 4,
+    }
+}
+
+fn ha() -> HaView {
+    HaView {
+        director: "a".into(),
+        ..HaView::default()
     }
 }
 
@@ -201,6 +218,11 @@ impl Server {
                         (_, Query::Services(sender)) => sender.send(vec![service()]).unwrap(),
                         (_, Query::Backends(sender)) => sender.send(vec![backend(); 3]).unwrap(),
                         (_, Query::Stats(sender)) => sender.send(stats()).unwrap(),
+                        (_, Query::Orders(sender)) => sender.send(vec![order_view()]).unwrap(),
+                        (_, Query::Order(request, who, sender)) => {
+                            sender.send(answer(&request, who)).unwrap();
+                        }
+                        (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                     }
                 }
             };
@@ -272,6 +294,8 @@ async fn everything_arrives_as_it_was_sent() {
     assert_eq!(client.services().await.unwrap(), [service()]);
     assert_eq!(client.backends().await.unwrap(), vec![backend(); 3]);
     assert_eq!(client.stats().await.unwrap(), stats());
+    assert_eq!(client.orders().await.unwrap(), [order_view()]);
+    assert_eq!(client.ha().await.unwrap(), ha());
     let all: Vec<_> = (0..5000).map(flow).collect();
     assert_eq!(collect(&client, &FlowFilter::default()).await.unwrap(), all);
 }
@@ -404,175 +428,6 @@ async fn a_daemon_that_hangs_and_one_that_stops_are_told_apart() {
             panic!("there was an answer")
         };
         assert_eq!(view.error, expected);
-    }
-}
-
-fn happen(journal: &Journal, times: u64) {
-    for n in 0..times {
-        let what = if n % 2 == 0 {
-            Director::CaughtUp
-        } else {
-            Director::Behind {
-                reason: "no room".into(),
-            }
-        };
-        journal.enter(what.into(), Timestamp(n));
-    }
-}
-
-/// Numbers of the events that are asked for, up to the first `most`.
-async fn numbers(client: &Client, filter: &EventFilter, most: usize) -> Result<Vec<u64>, ClientError> {
-    let mut found = Vec::new();
-    let visited = client.visit_events(filter, |event| {
-        found.push(event.number);
-        if found.len() < most {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    });
-    visited.await.map(|()| found)
-}
-
-#[tokio::test]
-async fn events_are_chosen_and_limited() {
-    let server = Server::start(Loop::Answers, plenty(1), Bounds::default());
-    happen(&server.events, 10);
-    let client = server.client();
-    let all = EventFilter::default();
-    assert_eq!(
-        numbers(&client, &all, 99).await.unwrap(),
-        (1..=10).collect::<Vec<_>>()
-    );
-    for (filter, expected) in [
-        (
-            EventFilter {
-                limit: Some(2),
-                ..all.clone()
-            },
-            vec![9, 10],
-        ),
-        (
-            EventFilter {
-                after: Some(7),
-                ..all.clone()
-            },
-            vec![8, 9, 10],
-        ),
-        (
-            EventFilter {
-                after: Some(10),
-                ..all.clone()
-            },
-            vec![],
-        ),
-        (
-            EventFilter {
-                severity: Some(Severity::Critical),
-                limit: Some(2),
-                ..all.clone()
-            },
-            vec![8, 10],
-        ),
-        (
-            EventFilter {
-                kind: Some("address.*,director.caught_up".into()),
-                ..all.clone()
-            },
-            vec![1, 3, 5, 7, 9],
-        ),
-        (
-            EventFilter {
-                service: Some("web".into()),
-                ..all.clone()
-            },
-            vec![],
-        ),
-    ] {
-        assert_eq!(
-            numbers(&client, &filter, 99).await.unwrap(),
-            expected,
-            "{filter:?}"
-        );
-    }
-    assert_eq!(client.event_receivers().await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn who_follows_hears_of_what_happens_then() {
-    let server = Server::start(Loop::Answers, plenty(1), Bounds::default());
-    happen(&server.events, 4);
-    let client = server.client();
-    let journal = Arc::clone(&server.events);
-    let later = tokio::spawn(async move {
-        sleep(Duration::from_millis(50)).await;
-        happen(&journal, 2);
-    });
-    let filter = EventFilter {
-        follow: true,
-        limit: Some(1),
-        ..EventFilter::default()
-    };
-    assert_eq!(numbers(&client, &filter, 3).await.unwrap(), [4, 5, 6]);
-    later.await.unwrap();
-    // Somebody who comes back after a while learns how much is missing: the log keeps a hundred.
-    happen(&server.events, 200);
-    let mut kinds = Vec::new();
-    let filter = EventFilter {
-        follow: true,
-        after: Some(6),
-        ..EventFilter::default()
-    };
-    let visited = client.visit_events(&filter, |event| {
-        kinds.push((event.kind, event.number, event.text));
-        if kinds.len() < 2 {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    });
-    visited.await.unwrap();
-    assert_eq!(kinds[0].0, "director.events_lost");
-    assert!(kinds[0].2.contains("100 events"), "{kinds:?}");
-    assert_eq!(kinds[1].1, 107);
-}
-
-#[tokio::test]
-async fn followers_are_limited_and_one_that_does_not_read_costs_nothing() {
-    let bounds = Bounds {
-        followers: 1,
-        ..Bounds::default()
-    };
-    let server = Server::start(Loop::Answers, plenty(1), bounds);
-    let mut stalled = UnixStream::connect(&server.path).unwrap();
-    stalled
-        .write_all(b"GET /v1/events?follow=true HTTP/1.1\r\nHost: a\r\n\r\n")
-        .unwrap();
-    happen(&server.events, 1);
-    let follow = EventFilter {
-        follow: true,
-        ..EventFilter::default()
-    };
-    // The first one may not have been accepted yet.
-    let start = Instant::now();
-    let error = loop {
-        match numbers(&server.client(), &follow, 1).await {
-            Err(error) => break error,
-            Ok(_) => assert!(start.elapsed() < PATIENCE),
-        }
-    };
-    assert!(
-        error.to_string().contains("too many clients follow events"),
-        "{error}"
-    );
-    happen(&server.events, 100_000);
-    drop(stalled);
-    while numbers(&server.client(), &follow, 1).await.is_err() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "the place of one who left is not free"
-        );
-        sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -3,6 +3,8 @@
 //! Fields are only ever added; a name once given keeps its meaning and unit. Counters run since the datapath was first
 //! started: a restart of the daemon does not set them back.
 
+mod ha;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -18,6 +20,8 @@ use lb_common::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
+use super::orders::{DrainView, OrderView};
 use crate::core::{
     model::{Encapsulation, Forward, Protocol, Scheduler},
     seal::Authentication,
@@ -163,6 +167,12 @@ pub struct BackendView {
     /// Whether it takes flows. In JSON the fields `state` and, where there is one, `reason`.
     #[serde(flatten)]
     pub state: BackendState,
+    /// The order that counts for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderView>,
+    /// How its drain goes, if it takes no new flows because of an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// Its part of the schedule's slots, 0..=1: the share of new flows that it is to get.
     pub share: f64,
     /// Its MAC address; `None` while it is not known.
@@ -185,12 +195,23 @@ pub struct BackendView {
 pub enum BackendState {
     /// It can be reached.
     Ready,
+    /// It has just come back, and takes fewer flows than its weight says.
+    Warming,
+    /// It takes no new flows and keeps those it has.
+    Draining,
+    /// An operator took it out of service.
+    Offline,
+    /// Its checks say that it does not serve.
+    Down {
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// Nobody knows how to reach it, so it is out of the schedule, and packets of its flows are dropped.
     Unresolved {
         /// Why, as a sentence.
         reason: String,
     },
-    /// It is no longer configured, but its flows still go to it.
+    /// It is no longer configured, or was removed by an order, but its flows still go to it.
     Removed,
 }
 
@@ -200,6 +221,10 @@ impl BackendState {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Warming => "warming",
+            Self::Draining => "draining",
+            Self::Offline => "offline",
+            Self::Down { .. } => "down",
             Self::Unresolved { .. } => "unresolved",
             Self::Removed => "removed",
         }

@@ -5,13 +5,17 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 
 use super::{
-    CliError, Exit, Show,
+    CliError, Exit, Show, order,
     table::{Table, numbers, words},
     units,
 };
-use crate::api::{
-    Client,
-    types::{BackendState, BackendView},
+use crate::{
+    api::{
+        Client,
+        orders::{Covered, Verb as Order},
+        types::{BackendState, BackendView},
+    },
+    config::Time,
 };
 
 #[derive(Debug, Args)]
@@ -33,6 +37,52 @@ enum Verb {
         /// Name or address of the backend.
         backend: Option<String>,
     },
+    /// No new flows to it; those there are go on until they end.
+    Drain {
+        /// Name or address of the backend.
+        backend: String,
+        #[command(flatten)]
+        drain: order::Drain,
+    },
+    /// Out of service at once: no new flows, and those there are are ended.
+    Offline {
+        /// Name or address of the backend.
+        backend: String,
+        #[command(flatten)]
+        drain: order::Drain,
+    },
+    /// Lifts what was ordered for it.
+    Ready {
+        /// Name or address of the backend.
+        backend: String,
+    },
+    /// As if it were not configured, until the configuration has followed; refused while it has flows.
+    Remove {
+        /// Name or address of the backend.
+        backend: String,
+        #[command(flatten)]
+        manner: order::Manner,
+    },
+    /// Another weight than the configured one.
+    Weight {
+        /// Name or address of the backend.
+        backend: String,
+        /// 0 to 65535.
+        weight: u32,
+        #[command(flatten)]
+        manner: order::Manner,
+    },
+    /// Waits until it is drained or healthy.
+    Wait {
+        /// Name or address of the backend.
+        backend: String,
+        /// What to wait for.
+        #[arg(long, value_name = "STATE")]
+        until: order::Until,
+        /// How long at most, such as 10m; then the exit code is 5.
+        #[arg(long, value_name = "TIME")]
+        within: Option<Time>,
+    },
 }
 
 pub(super) async fn run<W: Write>(
@@ -40,6 +90,71 @@ pub(super) async fn run<W: Write>(
     client: &Client,
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
+    let about = |backend| order::About {
+        backend: Some(backend),
+        service: arguments.service.as_deref(),
+    };
+    match &arguments.verb {
+        None => list(arguments, None, client, show).await,
+        Some(Verb::List { backend }) => list(arguments, backend.as_deref(), client, show).await,
+        Some(Verb::Drain { backend, drain }) => {
+            order::drain(Order::Drain, &about(backend), drain, client, show).await
+        }
+        Some(Verb::Offline { backend, drain }) => {
+            order::drain(Order::Offline, &about(backend), drain, client, show).await
+        }
+        Some(Verb::Ready { backend }) => {
+            order::simple(Order::Ready, &about(backend), None, client, show).await
+        }
+        Some(Verb::Remove { backend, manner }) => {
+            order::simple(Order::Remove, &about(backend), Some(manner), client, show).await
+        }
+        Some(Verb::Weight {
+            backend,
+            weight,
+            manner,
+        }) => order::weight(*weight, &about(backend), manner, client, show).await,
+        Some(Verb::Wait {
+            backend,
+            until,
+            within,
+        }) => {
+            let found = chosen(arguments, Some(backend), client).await?;
+            let whom: Vec<Covered> = found.iter().map(covered).collect();
+            order::wait(&whom, *until, within.map(|Time(within)| within), client).await
+        }
+    }
+}
+
+fn covered(backend: &BackendView) -> Covered {
+    Covered {
+        service: backend.service.clone(),
+        backend: backend.name.clone(),
+        address: backend.address,
+    }
+}
+
+async fn list<W: Write>(
+    arguments: &Arguments,
+    name: Option<&str>,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    let backends = chosen(arguments, name, client).await?;
+    if show.json {
+        show.json(&backends)?;
+    } else {
+        render(&backends, show.out)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The backends that the command line names.
+async fn chosen(
+    arguments: &Arguments,
+    name: Option<&str>,
+    client: &Client,
+) -> Result<Vec<BackendView>, CliError> {
     let mut backends = client.backends().await?;
     if let Some(service) = &arguments.service {
         // A service may have no backends at all.
@@ -51,15 +166,10 @@ pub(super) async fn run<W: Write>(
             return Err(CliError::NotFound { kind, name, known });
         }
     }
-    if let Some(Verb::List { backend: Some(name) }) = &arguments.verb {
-        backends = named(backends, name)?;
+    match name {
+        Some(name) => named(backends, name),
+        None => Ok(backends),
     }
-    if show.json {
-        show.json(&backends)?;
-    } else {
-        render(&backends, show.out)?;
-    }
-    Ok(Exit::Success)
 }
 
 /// The backends that are called `name`, or have it as their address.
@@ -111,8 +221,12 @@ fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
     }
     table.flush(out)?;
     for backend in backends {
-        if let BackendState::Unresolved { reason } = &backend.state {
+        if let BackendState::Unresolved { reason } | BackendState::Down { reason } = &backend.state {
             writeln!(out, "{}/{}: {reason}", backend.service, backend.name)?;
+        }
+        if let Some(drain) = &backend.drain {
+            let what = order::describe(backend, drain);
+            writeln!(out, "{}/{}: {what}", backend.service, backend.name)?;
         }
     }
     Ok(())

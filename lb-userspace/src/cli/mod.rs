@@ -5,11 +5,14 @@
 
 mod backend;
 mod check;
+mod director;
 mod doctor;
 mod events;
 mod exit;
 mod flow;
+mod ha;
 mod key;
+mod order;
 mod prefix;
 mod service;
 mod stats;
@@ -68,8 +71,14 @@ enum Object {
     Service(service::Arguments),
     /// Backends: who serves them.
     Backend(backend::Arguments),
+    /// Orders that stand: what is drained, offline, removed or of another weight.
+    Order,
+    /// The whole director: drains it, and lifts all orders.
+    Director(director::Arguments),
     /// Flows: the connections there are now.
     Flow(flow::Arguments),
+    /// The pair: who holds the VIPs, why, and since when.
+    Ha(ha::Arguments),
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
     /// Events: what happened, to whom, and why.
@@ -135,7 +144,10 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Status => status::run(&client, show).await,
         Object::Service(arguments) => service::run(arguments, &client, show).await,
         Object::Backend(arguments) => backend::run(arguments, &client, show).await,
+        Object::Order => order::list(&client, show).await,
+        Object::Director(arguments) => director::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
+        Object::Ha(arguments) => ha::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),

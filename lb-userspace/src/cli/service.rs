@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 
 use super::{
-    CliError, Exit, Show,
+    CliError, Exit, Show, order,
     table::{Table, numbers, words},
     units,
 };
 use crate::{
-    api::{Client, types::ServiceView},
+    api::{Client, orders::Verb as Order, types::ServiceView},
     core::model::Scheduler,
 };
 
@@ -30,6 +30,25 @@ enum Verb {
         /// Name of the service.
         name: Option<String>,
     },
+    /// No new flows to any backend of it; those there are go on.
+    Drain {
+        /// Name of the service.
+        name: String,
+        #[command(flatten)]
+        drain: order::Drain,
+    },
+    /// All its backends out of service.
+    Offline {
+        /// Name of the service.
+        name: String,
+        #[command(flatten)]
+        drain: order::Drain,
+    },
+    /// Lifts what was ordered for it and for its backends.
+    Ready {
+        /// Name of the service.
+        name: String,
+    },
 }
 
 pub(super) async fn run<W: Write>(
@@ -37,8 +56,30 @@ pub(super) async fn run<W: Write>(
     client: &Client,
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
+    let about = |service| order::About {
+        backend: None,
+        service: Some(service),
+    };
+    match &arguments.verb {
+        None => list(None, client, show).await,
+        Some(Verb::List { name }) => list(name.as_ref(), client, show).await,
+        Some(Verb::Drain { name, drain }) => {
+            order::drain(Order::Drain, &about(name), drain, client, show).await
+        }
+        Some(Verb::Offline { name, drain }) => {
+            order::drain(Order::Offline, &about(name), drain, client, show).await
+        }
+        Some(Verb::Ready { name }) => order::simple(Order::Ready, &about(name), None, client, show).await,
+    }
+}
+
+async fn list<W: Write>(
+    name: Option<&String>,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
     let mut services = client.services().await?;
-    if let Some(Verb::List { name: Some(name) }) = &arguments.verb {
+    if let Some(name) = name {
         let known: Vec<_> = services.iter().map(|service| service.name.clone()).collect();
         services.retain(|service| service.name == *name);
         if services.is_empty() {

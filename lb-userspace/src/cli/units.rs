@@ -51,6 +51,15 @@ pub(super) fn seconds(value: u64) -> String {
     }
 }
 
+/// `40ms`, `1.2s`, then as [`seconds`].
+pub(super) fn milliseconds(value: u64) -> String {
+    match value {
+        ..1000 => format!("{value}ms"),
+        1000..10_000 => format!("{}.{}s", value / 1000, value % 1000 / 100),
+        _ => seconds(value / 1000),
+    }
+}
+
 /// Part of a whole: `33.3%`. What is not nothing does not look like nothing.
 pub(super) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.0005 {
@@ -71,6 +80,20 @@ pub(super) fn plural(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_times_are_shown_exactly() {
+        for (value, expected) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1000, "1.0s"),
+            (9999, "9.9s"),
+            (10_000, "10s"),
+            (61_500, "1m01s"),
+        ] {
+            assert_eq!(milliseconds(value), expected);
+        }
+    }
 
     #[test]
     fn three_digits_say_enough() {

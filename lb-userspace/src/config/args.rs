@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::{
     ConfigError, Loaded, check,
     diagnostic::{Diagnostic, Source, quote},
-    file::{Backend, Director, Events, File, Limits, Service, unplaced},
+    file::{Backend, Director, File, Service, unplaced},
     host_name,
 };
 
@@ -43,9 +43,6 @@ pub(super) fn parse(
             interfaces: Some(unplaced(interfaces)),
             manage_vips: None,
         },
-        cluster: None,
-        limits: Limits::default(),
-        events: Events::default(),
         services: vec![Service {
             name: unplaced(SERVICE.to_owned()),
             listen: unplaced(listen),
@@ -53,9 +50,11 @@ pub(super) fn parse(
             forward: None,
             table_size: None,
             tunnel: None,
+            drain: None,
             timeouts: None,
             backends,
         }],
+        ..File::default()
     };
     let source = Source {
         name: "command line".to_owned(),

@@ -3,6 +3,7 @@
 
 mod events;
 mod forward;
+pub(super) mod instance;
 mod timeouts;
 
 use std::fmt::Display;
@@ -16,7 +17,7 @@ pub(super) use self::{
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
-use crate::core::{model, seal::Authentication};
+use crate::core::{model, order::AtDeadline, seal::Authentication};
 
 /// The file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) events: Events,
+    #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
+    pub(super) instances: Vec<instance::Instance>,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub(super) services: Vec<Service>,
 }
@@ -72,9 +75,18 @@ pub(super) struct Service {
     pub(super) forward: Option<Spanned<Forward>>,
     pub(super) tunnel: Option<Spanned<Tunnel>>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
+}
+
+/// `drain = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drain {
+    pub(super) deadline: Spanned<Time>,
+    pub(super) at_deadline: Option<AtDeadline>,
 }
 
 /// `[[service.backend]]`
@@ -104,6 +116,7 @@ impl From<&model::Config> for File {
             cluster,
             limits,
             events,
+            instances,
             services,
         } = config;
         Self {
@@ -120,6 +133,7 @@ impl From<&model::Config> for File {
                 slots: size(limits.slots),
             },
             events: Events::from(events),
+            instances: instances.iter().map(instance::Instance::from).collect(),
             services: services.iter().map(Service::from).collect(),
         }
     }
@@ -146,6 +160,10 @@ impl From<&model::Service> for Service {
             forward: Some(unplaced(service.forward.into())),
             tunnel: Tunnel::of(service.forward).map(unplaced),
             table_size: Some(unplaced(service.table_size.into())),
+            drain: service.drain.map(|drain| Drain {
+                deadline: unplaced(Time(drain.deadline)),
+                at_deadline: Some(drain.at_deadline),
+            }),
             timeouts: Some((&service.timeouts).into()),
             backends: service.backends.iter().map(Backend::from).collect(),
         }

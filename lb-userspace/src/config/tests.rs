@@ -1,5 +1,7 @@
 //! The module as its callers see it.
 
+mod instances;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -14,9 +16,10 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::core::event;
 use crate::core::model::{
-    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Encapsulation, Forward, Frontend, Limits,
+    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend, Limits,
     MAX_WEIGHT, Protocol, Scheduler, Service,
 };
+use crate::core::order::AtDeadline;
 use crate::core::seal::{Authentication, MAX_KEYS};
 use crate::core::timeouts::Timeouts;
 
@@ -104,6 +107,7 @@ fn defaults() {
             slots: 1 << 22,
         },
         events: event::Settings::default(),
+        instances: Vec::new(),
         services: vec![Service {
             name: "web".to_owned(),
             frontends: vec![Frontend {
@@ -115,6 +119,7 @@ fn defaults() {
             forward: Forward::Dr,
             timeouts: Timeouts::default(),
             table_size: DEFAULT_TABLE_SIZE,
+            drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
                 address: ip("10.0.0.11"),
@@ -453,7 +458,8 @@ prop_compose! {
         timeouts in [timeouts(), timeouts()],
         forwards in [forward(), forward()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
-        services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573])), 0..4),
+        instances in instances::instances(),
+        services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
     ) -> Config {
         let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
             Frontend { vip, port, protocol: if udp { Protocol::Udp } else { Protocol::Tcp } }
@@ -470,13 +476,18 @@ prop_compose! {
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
-            services: services.into_iter().enumerate().map(|(index, (backends, table_size))| Service {
+            instances,
+            services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduler: Scheduler::Maglev,
                 forward: forwards[index % 2],
                 timeouts: timeouts[index % 2].clone(),
                 table_size,
+                drain: drain.map(|seconds| Drain {
+                    deadline: Duration::from_secs(seconds),
+                    at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },
+                }),
                 backends,
             }).collect(),
         }

@@ -7,10 +7,14 @@
 // What the clippy.toml of the workspace forbids, it forbids here alone.
 #![warn(clippy::disallowed_methods)]
 
+pub mod backend;
+pub mod drain;
 pub mod event;
+pub mod ha;
 pub mod maglev;
 pub mod model;
 pub mod neighbour;
+pub mod order;
 pub mod plan;
 pub mod seal;
 pub mod slots;

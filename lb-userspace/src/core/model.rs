@@ -3,11 +3,14 @@
 //! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
 //! again: names are unique, frontends do not overlap, weights are in range.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf};
+mod instance;
+
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{event, seal::Authentication, timeouts::Timeouts};
+pub use self::instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance};
+use super::{event, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -27,6 +30,9 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// Sizes of the tables that are fixed when the datapath starts.
     pub limits: Limits,
+    /// Virtual routers in the order of the file; names are unique, and no VIP is in two of them. Where there is none, the
+    /// director is the only one.
+    pub instances: Vec<Instance>,
     /// Who is told of events.
     pub events: event::Settings,
     /// Services in the order of the file; names are unique.
@@ -40,7 +46,9 @@ pub struct Director {
     pub name: String,
     /// Interfaces whose packets are balanced; at least one.
     pub interfaces: Vec<String>,
-    /// Whether the daemon adds the VIPs to the first interface itself (as keepalived does) or somebody else does.
+    /// Whether the daemon adds the VIPs itself (as keepalived does) or somebody else does: those of an instance to its
+    /// interface while this director is Active; where there are no instances, those of the services to the first
+    /// interface.
     pub manage_vips: bool,
 }
 
@@ -105,6 +113,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Length of the schedule table, in slots; a prime.
     pub table_size: u32,
+    /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
+    pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.
     pub backends: Vec<Backend>,
 }
@@ -217,6 +227,15 @@ impl fmt::Display for Forward {
             Self::Tunnel(encapsulation) => encapsulation.fmt(f),
         }
     }
+}
+
+/// How backends are drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// When the flows that are left are ended.
+    pub deadline: Duration,
+    /// How they are ended.
+    pub at_deadline: AtDeadline,
 }
 
 /// A real server of a service.

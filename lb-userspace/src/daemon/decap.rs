@@ -135,11 +135,9 @@ pub(super) async fn run(args: &Args) -> Result<(), DaemonError> {
 async fn addresses(args: &Args) -> Result<Vec<IpAddr>, DaemonError> {
     let mut addresses = args.address.clone();
     if addresses.is_empty() {
-        let netlink = Netlink::open()?;
-        for interface in &args.interface {
-            let found = netlink.addresses(interface).await?.into_iter();
-            addresses.extend(found.map(|found| found.address));
-        }
+        let book = Netlink::open()?.address_book().await?;
+        let links = args.interface.iter().filter_map(|name| book.link(name));
+        addresses.extend(links.flat_map(|link| book.on(link.ifindex).map(|found| found.address)));
     }
     match addresses.len() {
         0 => Err(DaemonError::Decap(DecapError::NoAddress {

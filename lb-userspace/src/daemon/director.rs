@@ -9,7 +9,14 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::{flows::Flows, identity::Identity, links::Links, vips::Vips};
+use super::{
+    flows::Flows,
+    ha::{self, Ha, HaError},
+    identity::Identity,
+    links::Links,
+    orders::Orders,
+    vips::Vips,
+};
 use crate::{
     config::KeyFileError,
     core::{
@@ -42,6 +49,9 @@ pub enum DirectorError {
         /// Why.
         source: NoSpace,
     },
+    /// The pair.
+    #[error(transparent)]
+    Ha(#[from] HaError),
     /// The keys of the cluster.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -68,6 +78,8 @@ impl From<StepError> for DirectorError {
 /// The director.
 pub(super) struct Director {
     pub(super) config: Config,
+    /// Its VIPs.
+    pub(super) addresses: BTreeSet<IpAddr>,
     /// Itself in its cluster; `None` for one that works alone.
     pub(super) identity: Option<Identity>,
     pub(super) kernel: Kernel,
@@ -81,6 +93,8 @@ pub(super) struct Director {
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
     pub(super) vips: Vips,
+    /// Where there are instances, they hold the VIPs.
+    pub(super) ha: Option<Ha>,
     /// When the daemon began.
     pub(super) opened: Instant,
     /// Where the configuration came from.
@@ -89,6 +103,8 @@ pub(super) struct Director {
     pub(super) flows: Arc<Flows>,
     /// Where to tell what happens.
     pub(super) events: Sink,
+    /// What operators ordered.
+    pub(super) orders: Orders,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -104,6 +120,7 @@ impl Director {
         pins: Pins,
         vips: Vips,
         events: Sink,
+        orders: Orders,
     ) -> Result<Self, DirectorError> {
         let sizes = MapSizes::new(&config.limits);
         let schedule_seed = identity.as_ref().map(Identity::schedule_seed);
@@ -131,13 +148,16 @@ impl Director {
             census_at: None,
             interfaces: BTreeMap::new(),
             slots: BTreeMap::new(),
+            addresses: config.vips(),
             config,
             identity,
             vips,
+            ha: None,
             opened: Instant::now(),
             source,
             flows: Arc::new(Flows::new(&kernel)),
             events,
+            orders,
             kernel,
             adopted: false,
             behind: None,
@@ -162,10 +182,9 @@ impl Director {
 
     /// Says whether packets can be sent to a backend, by any method that a service wants.
     fn tell_of(&self, address: IpAddr) {
-        let vips = self.config.vips();
         let services = self.config.services.iter();
         let users = services.filter(|service| service.backends.iter().any(|b| b.address == address));
-        let mut ways = users.map(|service| self.links.way(service.forward, address, &vips));
+        let mut ways = users.map(|service| self.links.way(service.forward, address, &self.addresses));
         let best = ways.next().map(|first| match first {
             Ok(way) => Ok(way),
             Err(reason) => ways.find_map(Result::ok).ok_or(reason),
@@ -219,6 +238,9 @@ impl Director {
         if config.limits != self.config.limits {
             return Err(DirectorError::Limits);
         }
+        if !config.instances.is_empty() {
+            ha::ensure_allowed()?;
+        }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
         if config
             .services
@@ -238,15 +260,17 @@ impl Director {
         for interface in self.kernel.release_others(&config.director.interfaces)? {
             info!(interface, "released");
         }
+        self.addresses = config.vips();
         self.config = config;
         self.identity = identity;
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;
+        self.drop_orders_that_were_followed();
+        self.watch_drains();
         self.kernel.keep();
         self.flows.set_names(self.names());
-        self.hold_vips().await;
-        Ok(())
+        self.hold_vips().await
     }
 
     fn apply(&mut self, desired: &Desired) -> Result<(), DirectorError> {
@@ -272,25 +296,6 @@ impl Director {
                 source,
             },
             None => StepError::NoSlots { service, source }.into(),
-        }
-    }
-
-    fn desired(&self, config: &Config) -> Desired {
-        let service = |service: &crate::core::model::Service| DesiredService {
-            name: service.name.clone(),
-            frontends: service.frontends.clone(),
-            table_size: service.table_size,
-            timeouts: service.timeouts.clone(),
-            forward: service.forward,
-            backends: service
-                .backends
-                .iter()
-                .map(|backend| (backend.address, backend.weight))
-                .collect(),
-        };
-        Desired {
-            services: config.services.iter().map(service).collect(),
-            egress: self.links.all().clone(),
         }
     }
 
@@ -397,8 +402,28 @@ impl Director {
         }
     }
 
+    /// Has the VIPs held: by the pair, or else always.
+    async fn hold_vips(&mut self) -> Result<(), DirectorError> {
+        if let Some(ha) = self.ha.take_if(|ha| !ha.suits(&self.config)) {
+            // Their VIPs are gone before others are added: they look alike.
+            ha.stop().await;
+        }
+        if self.config.instances.is_empty() {
+            self.hold_always().await;
+            return Ok(());
+        }
+        match &self.ha {
+            Some(ha) => ha.configure(&self.config)?,
+            None => {
+                self.vips.release().await;
+                self.ha = Some(Ha::start(&self.config, self.events.clone())?);
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the VIPs on the interface, if that is our task, and tells the network.
-    pub(super) async fn hold_vips(&mut self) {
+    async fn hold_always(&mut self) {
         let Some(interface) = self.config.director.interfaces.first() else {
             return;
         };
@@ -410,10 +435,17 @@ impl Director {
         self.vips.hold(interface, &wanted).await;
     }
 
-    /// Puts back what is missing of the VIPs.
+    /// Puts back what is missing of the VIPs that are always held.
     pub(super) async fn keep_vips(&mut self) {
         if let Some(interface) = self.config.director.interfaces.first() {
             self.vips.keep(interface).await;
+        }
+    }
+
+    /// Gives up the VIPs that the pair holds.
+    pub(super) async fn leave_pair(&mut self) {
+        if let Some(ha) = self.ha.take() {
+            ha.stop().await;
         }
     }
 
@@ -425,6 +457,7 @@ impl Director {
         );
         self.census = census;
         self.census_at = Some(Instant::now());
+        self.note_drains();
         self.execute(&steps)?;
         Ok(())
     }

@@ -2,12 +2,12 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use super::{DirectorError, decap::DecapError};
+use super::{DirectorError, HaError, decap::DecapError};
 use crate::{
     api::SocketError,
     config::{ConfigError, KeyFileError},
     datapath::DatapathError,
-    net::{NetlinkError, address::AddressError, monitor::MonitorError},
+    net::{NetlinkError, address::AddressError, monitor::MonitorError, packet::PacketError, vrrp::VrrpError},
 };
 
 /// The daemon, or what it was asked, failed.
@@ -35,6 +35,9 @@ pub enum DaemonError {
     /// The kernel's tables cannot be changed.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    /// The pair.
+    #[error(transparent)]
+    Ha(#[from] HaError),
     /// The VIPs cannot be removed.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -81,6 +84,13 @@ fn lacks_permission(error: &DaemonError) -> bool {
             error,
             DatapathError::Permission { .. } | DatapathError::PinPermission { .. }
         ),
+        DaemonError::Director(DirectorError::Ha(error)) | DaemonError::Ha(error) => match error {
+            HaError::Vrrp(
+                VrrpError::Permission { .. } | VrrpError::Packet(PacketError::Permission { .. }),
+            ) => true,
+            HaError::Setup(error) => refusal(error),
+            HaError::Vrrp(_) | HaError::Netlink(_) | HaError::Died | HaError::Busy => false,
+        },
         DaemonError::Director(_) | DaemonError::Decap(_) => false,
         DaemonError::Netlink(error)
         | DaemonError::Address(AddressError::Netlink(error))

@@ -5,8 +5,13 @@ mod decap;
 mod director;
 mod failure;
 mod flows;
+mod ha;
+mod holder;
 mod identity;
+mod keeper;
 mod links;
+mod orders;
+mod standing;
 mod state;
 mod survey;
 mod views;
@@ -34,9 +39,10 @@ use tracing::{info, warn};
 pub use self::args::Args;
 pub use self::director::DirectorError;
 pub use self::failure::DaemonError;
+pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
-use self::{director::Director, survey::Survey, vips::Vips};
+use self::{director::Director, orders::Orders, survey::Survey, vips::Vips};
 use crate::{
     api::{
         self, ApiSocket, Bounds, Sources,
@@ -159,10 +165,20 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         None => "command line".to_owned(),
     };
     let notifier = Notifier::start(&config.director.name, &config.events)?;
-    let identity = Identity::begin(&config, &StateDirectory::new(&args.state))?;
+    let state = StateDirectory::new(&args.state);
+    let identity = Identity::begin(&config, &state)?;
+    let orders = Orders::open(state, &notifier.sink());
     let pins = Pins::new(&args.bpffs);
     let vips = Vips::open()?;
-    let director = Director::open(config.clone(), source, identity, pins, vips, notifier.sink())?;
+    let director = Director::open(
+        config.clone(),
+        source,
+        identity,
+        pins,
+        vips,
+        notifier.sink(),
+        orders,
+    )?;
     let socket = ApiSocket::bind(&args.socket)?;
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {
@@ -187,6 +203,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     };
     let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
+    daemon.director.leave_pair().await;
     api.abort();
     outcome
 }
@@ -201,6 +218,7 @@ impl Daemon {
             let [terminate, interrupt] = &mut self.signals.stop;
             tokio::select! {
                 change = self.monitor.next() => self.note(change?)?,
+                error = ha::ended(&mut self.director.ha) => return Err(error.into()),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 census = self.survey.finished() => {
@@ -208,6 +226,7 @@ impl Daemon {
                     self.follow();
                 }
                 Some(query) = self.queries.recv() => self.director.answer(query).await,
+                kept = self.director.orders.keeper.finished() => self.director.note_kept(kept),
                 _ = self.signals.reload.recv() => self.reload(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -255,9 +274,10 @@ impl Daemon {
         self.director.reattach();
         self.director.keep_vips().await;
         self.director.catch_up();
+        self.director.advance_orders();
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
         self.director.flows.set_now(jiffies);
-        self.survey.start(jiffies);
+        self.survey.start(jiffies, &self.director.watched());
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! Censuses of the flow table, beside the daemon's loop.
 
-use std::{future::pending, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    sync::Arc,
+};
 
 use lb_common::{
     abi::TimeoutTable,
@@ -8,7 +12,7 @@ use lb_common::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::datapath::{Census, Holders, Kernel, Region, census};
+use crate::datapath::{Ages, Census, Holders, Kernel, Region, ages, census};
 
 /// Takes one census at a time on a thread of its own.
 pub(super) struct Survey {
@@ -16,6 +20,7 @@ pub(super) struct Survey {
     flows_v6: Arc<Region<Bucket<Entry6>>>,
     timeouts: Arc<Region<TimeoutTable>>,
     backends: usize,
+    hz: u32,
     running: Option<JoinHandle<Census>>,
 }
 
@@ -26,17 +31,21 @@ impl Survey {
             flows_v6: Arc::clone(&kernel.tables.flows_v6),
             timeouts: Arc::clone(&kernel.tables.timeouts),
             backends: kernel.tables.backends.len(),
+            hz: kernel.clock().hz(),
             running: None,
         }
     }
 
-    /// Starts a census as of `jiffies`, unless one is still under way.
-    pub(super) fn start(&mut self, jiffies: u64) {
+    /// Starts a census as of `jiffies`, unless one is still under way. It tells the flows of `watched` backends apart by
+    /// their age.
+    pub(super) fn start(&mut self, jiffies: u64, watched: &BTreeSet<u32>) {
         if self.running.is_some() {
             return;
         }
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
-        let (timeouts, backends) = (Arc::clone(&self.timeouts), self.backends);
+        let (timeouts, backends, hz) = (Arc::clone(&self.timeouts), self.backends, self.hz);
+        let mut watched: BTreeMap<u32, Ages> =
+            watched.iter().map(|&number| (number, Ages::default())).collect();
         self.running = Some(spawn_blocking(move || {
             let clock = Clock {
                 now: jiffies,
@@ -48,7 +57,16 @@ impl Survey {
             };
             let v4 = census(&flows_v4, &clock, &mut holders);
             let v6 = census(&flows_v6, &clock, &mut holders);
-            Census { v4, v6, holders }
+            if !watched.is_empty() {
+                ages(&flows_v4, &clock, hz, &mut watched);
+                ages(&flows_v6, &clock, hz, &mut watched);
+            }
+            Census {
+                v4,
+                v6,
+                holders,
+                ages: watched,
+            }
         }));
     }
 

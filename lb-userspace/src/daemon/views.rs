@@ -10,18 +10,20 @@ use super::{
     flows::{BackendName, Names},
 };
 use crate::{
+    api::orders::{AgeCount, DrainView, OrderView},
     api::query::Query,
     api::types::{
-        BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, ReasonView,
-        ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
+        BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView,
+        ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
     core::{
+        backend::State,
         model::{Backend, Forward, Service},
         neighbour::Mac,
         seal::Keyring,
         way::{link_of, method_of},
     },
-    datapath::{BackendTotals, DatapathError, TableCensus},
+    datapath::{AGES, BackendTotals, DatapathError, TableCensus},
     net::link,
 };
 
@@ -42,7 +44,7 @@ fn cluster(keyring: &Keyring) -> ClusterView {
 
 impl Director {
     /// Answers; who asked may have gone meanwhile.
-    pub(super) async fn answer(&self, query: Query) {
+    pub(super) async fn answer(&mut self, query: Query) {
         let outcome = match query {
             Query::Status(to) => {
                 let _ = to.send(self.status().await);
@@ -51,6 +53,21 @@ impl Director {
             Query::Services(to) => self.services().map(|view| drop(to.send(view))),
             Query::Backends(to) => self.backends().map(|view| drop(to.send(view))),
             Query::Stats(to) => self.stats().map(|view| drop(to.send(view))),
+            Query::Orders(to) => {
+                let _ = to.send(self.orders.book.iter().map(OrderView::from).collect());
+                Ok(())
+            }
+            Query::Order(request, who, to) => {
+                self.order(&request, who, to);
+                Ok(())
+            }
+            Query::Ha(to) => {
+                // Who gets no answer is told to ask again.
+                if let Some(view) = self.pair().await {
+                    let _ = to.send(view);
+                }
+                Ok(())
+            }
         };
         if let Err(error) = outcome {
             warn!(%error, "cannot answer a query");
@@ -116,15 +133,57 @@ impl Director {
         view.service.clone_from(&service.name);
         view.name.clone_from(&backend.name);
         view.weight = backend.weight;
-        if let BackendState::Ready = view.state {
-            view.effective_weight = backend.weight;
-        }
+        let effective = self.effective(service, backend);
+        view.effective_weight = effective.factor.of_weight(effective.weight);
+        view.state = match effective.state {
+            State::Ready => BackendState::Ready,
+            State::Warming => BackendState::Warming,
+            State::Draining => BackendState::Draining,
+            State::Offline => BackendState::Offline,
+            State::Removed => BackendState::Removed,
+            State::Down => BackendState::Down {
+                reason: String::new(),
+            },
+            // With the reason that is there already.
+            State::Unresolved => view.state,
+        };
+        view.order = self
+            .orders
+            .book
+            .order(&service.name, backend.address)
+            .map(OrderView::from);
+        view.drain = self.drain_view(service, backend);
         let slots = number
             .and_then(|number| self.slots.get(&number))
             .copied()
             .unwrap_or(0);
         view.share = f64::from(slots) / f64::from(service.table_size);
         Ok(view)
+    }
+
+    fn drain_view(&self, service: &Service, backend: &Backend) -> Option<DrainView> {
+        let drain = self.orders.drain(&service.name, backend.address)?;
+        let order = self.orders.book.order(&service.name, backend.address)?;
+        let bounds = AGES.into_iter().map(Some).chain([None]);
+        let class = |(younger_than_seconds, flows)| AgeCount {
+            younger_than_seconds,
+            flows,
+        };
+        let flows = drain.progress.flows();
+        Some(DrainView {
+            flows_at_start: drain.progress.at_start(),
+            flows,
+            new_flows: drain.progress.new_since_start(),
+            new_flows_per_second: drain.progress.new_per_second(),
+            oldest_seconds: (flows > 0).then_some(drain.ages.oldest),
+            by_age: bounds.zip(drain.ages.classes).map(class).collect(),
+            remaining_seconds: drain.progress.remaining().map(|left| left.as_secs()),
+            deadline_seconds: order
+                .deadline
+                .filter(|deadline| !deadline.done)
+                .map(|deadline| deadline.at.since(self.orders.now()).as_secs()),
+            drained: drain.drained,
+        })
     }
 
     fn removed(&self, number: u32, address: IpAddr) -> Result<BackendView, DatapathError> {
@@ -148,7 +207,7 @@ impl Director {
             Some(number) => self.kernel.backend_totals(number)?,
             None => BackendTotals::default(),
         };
-        let way = self.links.way(forward, address, &self.config.vips());
+        let way = self.links.way(forward, address, &self.addresses);
         let link = way.as_ref().ok().and_then(|(way, _)| link_of(way));
         Ok(BackendView {
             service: String::new(),
@@ -159,6 +218,8 @@ impl Director {
             share: 0.0,
             mac: link.map(|link| Mac(link.destination).to_string()),
             interface: way.as_ref().ok().map(|(_, interface)| (*interface).to_owned()),
+            order: None,
+            drain: None,
             state: match way {
                 Ok(_) => BackendState::Ready,
                 Err(reason) => BackendState::Unresolved {
@@ -207,12 +268,29 @@ impl Director {
         })
     }
 
+    /// This director's part in the pair; `None` when the HA thread does not answer.
+    async fn pair(&self) -> Option<HaView> {
+        let Some(ha) = &self.ha else {
+            return Some(HaView {
+                director: self.config.director.name.clone(),
+                ..HaView::default()
+            });
+        };
+        match ha.view().await {
+            Ok(view) => Some(view),
+            Err(error) => {
+                warn!(%error, "cannot answer a query");
+                None
+            }
+        }
+    }
+
     /// The director as a whole.
     async fn status(&self) -> StatusView {
         let mut interfaces = Vec::new();
         for name in &self.config.director.interfaces {
             // An interface that is gone for the moment has neither index nor mode.
-            let facts = self.vips.netlink.link_facts(name).await.ok();
+            let facts = self.vips.holder.netlink.link_facts(name).await.ok();
             interfaces.push(InterfaceView {
                 name: name.clone(),
                 ifindex: facts.as_ref().map(|facts| facts.ifindex),

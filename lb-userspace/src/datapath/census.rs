@@ -1,10 +1,14 @@
 //! Walking the flow table: counting flows, and removing those that have expired.
 
+use std::collections::BTreeMap;
+
 use lb_common::{
     abi::TIMEOUT_CLASSES,
     flow_state::{FlowState, Worth},
     flow_table::{Bucket, Clock, Entry, WAYS},
 };
+
+use super::Ages;
 
 /// What a walk over both tables found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +19,8 @@ pub struct Census {
     pub v6: TableCensus,
     /// Whose flows they are.
     pub holders: Holders,
+    /// How old those are of the backends that were asked for.
+    pub ages: BTreeMap<u32, Ages>,
 }
 
 /// Living flows of both tables by what they refer to.

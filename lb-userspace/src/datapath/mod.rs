@@ -3,6 +3,7 @@
 //! [`Tables`] is the maps as memory, and the steps on them; it works on plain memory too, which is how its tests run.
 //! [`Kernel`] loads, pins and attaches, and owns the [`Tables`] that are mapped from the kernel.
 
+mod ages;
 mod attach;
 mod census;
 mod clock;
@@ -15,6 +16,7 @@ mod pins;
 mod region;
 mod tables;
 
+pub use ages::{AGES, Ages, ages, release};
 pub use attach::AttachMode;
 pub use census::{Census, Holders, TableCensus, census};
 pub use clock::JiffyClock;

@@ -41,7 +41,17 @@ fn backends(running: &Running) -> impl Iterator<Item = Finding> {
         .backends
         .iter()
         .filter_map(|backend| match &backend.state {
-            BackendState::Ready | BackendState::Removed => None,
+            BackendState::Ready
+            | BackendState::Warming
+            | BackendState::Draining
+            | BackendState::Offline
+            | BackendState::Removed => None,
+            BackendState::Down { reason } => Some(Finding::warning(
+                "backend",
+                format!("backend {}/{} is down: {reason}", backend.service, backend.name),
+                "it takes no new flows, and those that it has get no answers",
+                "see to the server; it is taken back by itself when its checks succeed again",
+            )),
             BackendState::Unresolved { reason } => Some(Finding::warning(
                 "backend",
                 format!("backend {}/{}: {reason}", backend.service, backend.name),

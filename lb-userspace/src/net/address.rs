@@ -3,7 +3,7 @@
 //! Ours carry the address protocol [`PROTOCOL`] (IFA_PROTO, kernel 5.18; `ip -d address` shows it), so that after a
 //! crash they are told from what an administrator set. Older kernels drop the mark, and there nothing is ever ours.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
@@ -17,6 +17,7 @@ use super::{
     Netlink, NetlinkError,
     translate::{bits, family},
 };
+use crate::core::neighbour::Link;
 
 /// Marks the addresses that Tandem set. The kernel uses 1 to 3 itself and leaves the rest to routing daemons.
 pub const PROTOCOL: u8 = 84;
@@ -83,16 +84,96 @@ pub struct Leftover {
     pub address: IpAddr,
 }
 
+/// Interfaces and their addresses, as they were at one moment.
+#[derive(Debug, Clone)]
+pub struct AddressBook {
+    links: Vec<Link>,
+    addresses: Vec<InterfaceAddress>,
+}
+
+impl AddressBook {
+    /// Every interface.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The addresses of an interface, in the kernel's order: of a network, its primary address comes first.
+    pub fn on(&self, ifindex: u32) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses
+            .iter()
+            .filter(move |address| address.ifindex == ifindex)
+    }
+
+    /// The interface of that name.
+    #[must_use]
+    pub fn link(&self, interface: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == interface)
+    }
+
+    /// Addresses that we set on any interface and that are not among `wanted` (interface, VIP).
+    #[must_use]
+    pub fn leftovers(&self, wanted: &BTreeSet<(String, IpAddr)>) -> Vec<Leftover> {
+        let ours = self.addresses.iter().filter(|address| address.ours);
+        let named = ours.filter_map(|address| {
+            let link = self.links.iter().find(|link| link.ifindex == address.ifindex)?;
+            Some((link.name.clone(), address.address))
+        });
+        let unwanted = named.filter(|pair| !wanted.contains(pair));
+        unwanted
+            .map(|(interface, address)| Leftover { interface, address })
+            .collect()
+    }
+
+    fn ifindex(&self, interface: &str, what: &str) -> Result<u32, AddressError> {
+        let link = self.link(interface);
+        link.map(|link| link.ifindex)
+            .ok_or_else(|| AddressError::NoInterface {
+                what: what.into(),
+                interface: interface.into(),
+            })
+    }
+
+    fn find(&self, ifindex: u32, vip: IpAddr) -> Option<&InterfaceAddress> {
+        let here = self.on(ifindex).filter(|found| found.address == vip);
+        // IPv4 allows the same address twice with different prefixes: ours counts first.
+        here.max_by_key(|found| found.ours)
+    }
+}
+
 impl Netlink {
+    /// Reads the book of addresses.
+    ///
+    /// # Errors
+    /// [`NetlinkError`].
+    pub async fn address_book(&self) -> Result<AddressBook, NetlinkError> {
+        let links = self.links().await?;
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let messages = self.dump(request, "list the addresses").await?;
+        let addresses = messages.iter().filter_map(|message| match message {
+            RouteNetlinkMessage::NewAddress(message) => interface_address(message),
+            _ => None,
+        });
+        Ok(AddressBook {
+            links,
+            addresses: addresses.collect(),
+        })
+    }
+
     /// Puts a VIP on an interface as /32 or /128, without duplicate address detection (its former holder may still be
     /// there, and it has to work at once) and without a route of its own.
     ///
     /// # Errors
-    /// [`AddressError`]; an address that is already there is none.
-    pub async fn add_address(&self, interface: &str, vip: IpAddr) -> Result<Added, AddressError> {
+    /// [`AddressError`]; an address that is already there, by the book, is none.
+    pub async fn add_address(
+        &self,
+        book: &AddressBook,
+        interface: &str,
+        vip: IpAddr,
+    ) -> Result<Added, AddressError> {
         let what = format!("add {vip} to {interface}");
-        let ifindex = self.ifindex(interface, &what).await?;
-        if let Some(present) = self.find_address(ifindex, vip).await? {
+        let ifindex = book.ifindex(interface, &what)?;
+        if let Some(present) = book.find(ifindex, vip) {
             return Ok(if present.ours {
                 Added::Already
             } else {
@@ -111,11 +192,16 @@ impl Netlink {
     /// Takes a VIP of ours off an interface.
     ///
     /// # Errors
-    /// [`AddressError`]; an address that is not there is none.
-    pub async fn remove_address(&self, interface: &str, vip: IpAddr) -> Result<Removed, AddressError> {
+    /// [`AddressError`]; an address that is not there, by the book, is none.
+    pub async fn remove_address(
+        &self,
+        book: &AddressBook,
+        interface: &str,
+        vip: IpAddr,
+    ) -> Result<Removed, AddressError> {
         let what = format!("remove {vip} from {interface}");
-        let ifindex = self.ifindex(interface, &what).await?;
-        match self.find_address(ifindex, vip).await? {
+        let ifindex = book.ifindex(interface, &what)?;
+        match book.find(ifindex, vip) {
             None => return Ok(Removed::Absent),
             Some(present) if !present.ours => return Ok(Removed::Foreign),
             Some(_) => {}
@@ -126,76 +212,6 @@ impl Netlink {
             Err(error) if error.errno() == Some(libc::EADDRNOTAVAIL) => Ok(Removed::Absent),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The addresses of an interface.
-    ///
-    /// # Errors
-    /// [`AddressError`].
-    pub async fn addresses(&self, interface: &str) -> Result<Vec<InterfaceAddress>, AddressError> {
-        let ifindex = self
-            .ifindex(interface, &format!("list the addresses of {interface}"))
-            .await?;
-        let mut addresses = self.all_addresses().await?;
-        addresses.retain(|address| address.ifindex == ifindex);
-        Ok(addresses)
-    }
-
-    /// Addresses that we set on any interface and that are not among `wanted` (interface, VIP).
-    ///
-    /// # Errors
-    /// [`NetlinkError`].
-    pub async fn leftovers(&self, wanted: &[(String, IpAddr)]) -> Result<Vec<Leftover>, NetlinkError> {
-        let links = self.links().await?;
-        let addresses = self.all_addresses().await?;
-        let ours = addresses.into_iter().filter(|address| address.ours);
-        Ok(ours
-            .filter_map(|address| {
-                let link = links.iter().find(|link| link.ifindex == address.ifindex)?;
-                Some(Leftover {
-                    interface: link.name.clone(),
-                    address: address.address,
-                })
-            })
-            .filter(|found| {
-                !wanted
-                    .iter()
-                    .any(|(interface, vip)| (interface, *vip) == (&found.interface, found.address))
-            })
-            .collect())
-    }
-
-    async fn ifindex(&self, interface: &str, what: &str) -> Result<u32, AddressError> {
-        let links = self.links().await?;
-        let link = links.into_iter().find(|link| link.name == interface);
-        link.map(|link| link.ifindex)
-            .ok_or_else(|| AddressError::NoInterface {
-                what: what.into(),
-                interface: interface.into(),
-            })
-    }
-
-    async fn all_addresses(&self) -> Result<Vec<InterfaceAddress>, NetlinkError> {
-        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        let messages = self.dump(request, "list the addresses").await?;
-        let addresses = messages.iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewAddress(message) => interface_address(message),
-            _ => None,
-        });
-        Ok(addresses.collect())
-    }
-
-    async fn find_address(
-        &self,
-        ifindex: u32,
-        vip: IpAddr,
-    ) -> Result<Option<InterfaceAddress>, NetlinkError> {
-        let addresses = self.all_addresses().await?;
-        let here = addresses
-            .into_iter()
-            .filter(|found| found.ifindex == ifindex && found.address == vip);
-        // IPv4 allows the same address twice with different prefixes: ours counts first.
-        Ok(here.max_by_key(|found| found.ours))
     }
 }
 

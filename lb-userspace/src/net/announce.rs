@@ -1,54 +1,28 @@
 //! Tells the link who holds an address now: gratuitous ARP and unsolicited neighbour advertisements.
 
-use std::{
-    io,
-    net::IpAddr,
-    os::fd::{AsRawFd, OwnedFd},
-};
+use std::{io, net::IpAddr};
 
-use nix::{
-    errno::Errno,
-    net::if_::if_nametoindex,
-    sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, send, socket},
+use super::{
+    frame,
+    packet::{PacketError, PacketSender},
 };
-
-use super::frame;
 use crate::core::neighbour::Mac;
 
 /// Why an address could not be announced.
 #[derive(Debug, thiserror::Error)]
-pub enum AnnounceError {
-    /// There is no such interface in this namespace.
-    #[error("cannot announce addresses on {interface}: there is no such interface")]
-    NoInterface {
-        /// Its name.
-        interface: String,
-    },
-    /// The socket was refused.
-    #[error(
-        "cannot announce addresses on {interface}: a packet socket needs the capability CAP_NET_RAW (run as root, or \
-         let the service manager grant it)"
-    )]
-    Permission {
-        /// The interface.
-        interface: String,
-    },
-    /// Another error from the kernel; a link that is down is among them.
-    #[error("cannot announce {what} on {interface}: {error}")]
-    Io {
-        /// The address, or "addresses".
-        what: String,
-        /// The interface.
-        interface: String,
-        /// What the kernel said.
-        error: io::Error,
-    },
+#[error("cannot announce {address} on {interface}: {error}")]
+pub struct AnnounceError {
+    address: IpAddr,
+    interface: String,
+    /// What the kernel said; that the link is down, for instance.
+    #[source]
+    error: io::Error,
 }
 
-/// A packet socket that sends on one interface and receives nothing.
+/// A packet socket that announces addresses on one interface.
 #[derive(Debug)]
 pub struct Announcer {
-    socket: OwnedFd,
+    sender: PacketSender,
     interface: String,
 }
 
@@ -57,26 +31,9 @@ impl Announcer {
     ///
     /// # Errors
     /// Without the interface or the capability.
-    pub fn open(interface: &str) -> Result<Self, AnnounceError> {
-        let failed = |errno: Errno| match errno {
-            Errno::EPERM | Errno::EACCES => AnnounceError::Permission {
-                interface: interface.into(),
-            },
-            Errno::ENODEV | Errno::ENXIO => AnnounceError::NoInterface {
-                interface: interface.into(),
-            },
-            errno => AnnounceError::Io {
-                what: "addresses".into(),
-                interface: interface.into(),
-                error: errno.into(),
-            },
-        };
-        let ifindex = if_nametoindex(interface).map_err(failed)?;
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None).map_err(failed)?;
-        bind(socket.as_raw_fd(), &link_address(ifindex)).map_err(failed)?;
+    pub fn open(interface: &str) -> Result<Self, PacketError> {
         Ok(Self {
-            socket,
+            sender: PacketSender::open(interface)?,
             interface: interface.into(),
         })
     }
@@ -86,35 +43,18 @@ impl Announcer {
     /// # Errors
     /// When the kernel does not take the frame, as on a link that is down.
     pub fn announce(&self, ip: IpAddr, mac: Mac) -> Result<(), AnnounceError> {
-        let sent = match ip {
-            IpAddr::V4(ip) => self.send(&frame::arp_announcement(mac, ip)),
-            IpAddr::V6(ip) => self.send(&frame::neighbour_advertisement(mac, ip)),
-        };
-        sent.map_err(|errno| AnnounceError::Io {
-            what: ip.to_string(),
+        announce(&self.sender, ip, mac).map_err(|error| AnnounceError {
+            address: ip,
             interface: self.interface.clone(),
-            error: errno.into(),
+            error,
         })
-    }
-
-    fn send(&self, frame: &[u8]) -> nix::Result<()> {
-        send(self.socket.as_raw_fd(), frame, MsgFlags::empty()).map(drop)
     }
 }
 
-/// An interface to bind to. Protocol 0: the socket gets no copies of packets.
-fn link_address(ifindex: u32) -> LinkAddr {
-    let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
-        sll_protocol: 0,
-        sll_ifindex: ifindex.cast_signed(),
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let length = size_of_val(&address) as libc::socklen_t;
-    // SAFETY: `address` is a whole sockaddr_ll of `length` bytes, and says so in its family.
-    let address = unsafe { LinkAddr::from_raw((&raw const address).cast(), Some(length)) };
-    address.expect("a sockaddr_ll with AF_PACKET is a LinkAddr")
+/// Sends one announcement.
+pub(super) fn announce(sender: &PacketSender, ip: IpAddr, mac: Mac) -> io::Result<()> {
+    match ip {
+        IpAddr::V4(ip) => sender.send(&frame::arp_announcement(mac, ip)),
+        IpAddr::V6(ip) => sender.send(&frame::neighbour_advertisement(mac, ip)),
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::{
     ffi::CStr,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
+
+use super::ifreq;
 
 const GET_DRIVER_INFO: u32 = 0x03;
 /// One-bit questions, answered in [`Value`].
@@ -84,22 +86,9 @@ impl Ethtool {
     /// # Safety
     /// `T` must be laid out as the struct that the command in its first field makes the kernel read and write.
     unsafe fn ask<T>(&self, interface: &str, request: &mut T) -> nix::Result<()> {
-        let mut name: [libc::c_char; libc::IFNAMSIZ] = [0; libc::IFNAMSIZ];
-        // The last byte stays the terminator.
-        if interface.len() >= name.len() {
-            return Err(Errno::ENODEV);
-        }
-        for (to, from) in name.iter_mut().zip(interface.bytes()) {
-            *to = from.cast_signed();
-        }
-        let data = libc::__c_anonymous_ifr_ifru {
-            ifru_data: (&raw mut *request).cast(),
-        };
-        let mut ifreq = libc::ifreq {
-            ifr_name: name,
-            ifr_ifru: data,
-        };
-        // SAFETY: the ifreq and what it points to live through the call; the layout is the caller's promise.
-        Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SIOCETHTOOL, &raw mut ifreq) }).map(drop)
+        let mut ifreq = ifreq::named(interface)?;
+        ifreq.ifr_ifru.ifru_data = (&raw mut *request).cast();
+        // SAFETY: what it points to lives through the call; the layout is the caller's promise.
+        unsafe { ifreq::ask(self.0.as_fd(), libc::SIOCETHTOOL, &mut ifreq) }
     }
 }

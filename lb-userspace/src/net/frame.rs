@@ -1,6 +1,12 @@
-//! The frames that announce an address. RFC 826, RFC 5227 (ARP); RFC 4861 (neighbour discovery); RFC 2464 (Ethernet).
+//! The frames that announce an address or a director. RFC 826, RFC 5227 (ARP); RFC 4861 (neighbour discovery); RFC 1112,
+//! RFC 2464 (multicast on Ethernet); RFC 791, RFC 8200 (IP).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+use lb_common::{
+    checksum::fold,
+    wire::vrrp::{Endpoints, HOP_LIMIT, PROTOCOL},
+};
 
 use crate::core::neighbour::Mac;
 
@@ -9,15 +15,19 @@ const BROADCAST: [u8; 6] = [0xff; 6];
 const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ETHERTYPE_ARP: u16 = 0x0806;
+const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// DSCP CS6: network control.
+const NETWORK_CONTROL: u8 = 0xc0;
 const ICMPV6: u8 = 58;
 /// The receiver replaces the address it has cached.
 const FLAG_OVERRIDE: u8 = 0x20;
 
+const ETHERNET_LEN: usize = 14;
 /// Length of [`arp_announcement`].
-pub(super) const ARP_LEN: usize = 14 + 28;
+pub(super) const ARP_LEN: usize = ETHERNET_LEN + 28;
 /// Length of [`neighbour_advertisement`].
-pub(super) const ADVERTISEMENT_LEN: usize = 14 + 40 + 24 + 8;
+pub(super) const ADVERTISEMENT_LEN: usize = ETHERNET_LEN + 40 + 24 + 8;
 
 /// An ARP announcement (RFC 5227, section 3): a broadcast request whose sender and target addresses are both `ip`.
 pub(super) fn arp_announcement(mac: Mac, ip: Ipv4Addr) -> [u8; ARP_LEN] {
@@ -52,6 +62,43 @@ pub(super) fn neighbour_advertisement(mac: Mac, ip: Ipv6Addr) -> [u8; ADVERTISEM
     let checksum = icmpv6_checksum(ip, ALL_NODES, body);
     body[2..4].copy_from_slice(&checksum.to_be_bytes());
     frame
+}
+
+/// A VRRP message in a packet to a multicast group. `identification` is the IPv4 packet's.
+pub(super) fn advertisement(mac: Mac, endpoints: &Endpoints, identification: u16, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; ETHERNET_LEN];
+    match *endpoints {
+        Endpoints::V4 { source, destination } => {
+            let [_, b, c, d] = destination.octets();
+            ethernet(&mut frame, [0x01, 0, 0x5e, b & 0x7f, c, d], mac, ETHERTYPE_IPV4);
+            frame.extend(ipv4_header(source, destination, identification, message.len()));
+        }
+        Endpoints::V6 { source, destination } => {
+            let [.., a, b, c, d] = destination.octets();
+            ethernet(&mut frame, [0x33, 0x33, a, b, c, d], mac, ETHERTYPE_IPV6);
+            frame.extend([0x60 | NETWORK_CONTROL >> 4, NETWORK_CONTROL << 4, 0, 0]);
+            frame.extend((message.len() as u16).to_be_bytes());
+            frame.extend([PROTOCOL, HOP_LIMIT]);
+            frame.extend(source.octets());
+            frame.extend(destination.octets());
+        }
+    }
+    frame.extend(message);
+    frame
+}
+
+fn ipv4_header(source: Ipv4Addr, destination: Ipv4Addr, identification: u16, length: usize) -> [u8; 20] {
+    let mut header = [0; 20];
+    header[..2].copy_from_slice(&[0x45, NETWORK_CONTROL]);
+    header[2..4].copy_from_slice(&(20 + length as u16).to_be_bytes());
+    header[4..6].copy_from_slice(&identification.to_be_bytes());
+    header[8..10].copy_from_slice(&[HOP_LIMIT, PROTOCOL]);
+    header[12..16].copy_from_slice(&source.octets());
+    header[16..20].copy_from_slice(&destination.octets());
+    let words = header.as_chunks().0.iter();
+    let sum = words.map(|&word| u64::from(u16::from_be_bytes(word))).sum();
+    header[10..12].copy_from_slice(&(!fold(sum)).to_be_bytes());
+    header
 }
 
 fn ethernet(frame: &mut [u8], destination: [u8; 6], source: Mac, ethertype: u16) {
@@ -94,6 +141,56 @@ mod tests {
             0, 0, 0, 0, 0, 0, 192, 0, 2, 10,
         ];
         assert_eq!(frame, expected);
+    }
+
+    fn message_in(frame: &[u8], group_mac: [u8; 6]) -> &[u8] {
+        let packet = SlicedPacket::from_ethernet(frame).expect("well-formed");
+        let Some(LinkSlice::Ethernet2(ethernet)) = &packet.link else {
+            panic!("not Ethernet")
+        };
+        assert_eq!(ethernet.destination(), group_mac);
+        let payload = match packet.net.expect("an IP packet") {
+            NetSlice::Ipv4(ipv4) => {
+                let header = ipv4.header();
+                assert_eq!(
+                    header.header_checksum(),
+                    header.to_header().calc_header_checksum()
+                );
+                assert_eq!((header.ttl(), header.dcp().value()), (255, 48));
+                assert_eq!(header.identification(), 7);
+                ipv4.payload().clone()
+            }
+            NetSlice::Ipv6(ipv6) => {
+                let header = ipv6.header();
+                assert_eq!((header.hop_limit(), header.traffic_class()), (255, 0xc0));
+                assert_eq!(header.flow_label().value(), 0);
+                ipv6.payload().clone()
+            }
+            NetSlice::Arp(_) => panic!("not IP"),
+        };
+        assert_eq!(payload.ip_number.0, 112);
+        payload.payload
+    }
+
+    #[test]
+    fn advertisements_go_to_the_groups() {
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let v4 = Endpoints::V4 {
+            source: Ipv4Addr::new(192, 0, 2, 2),
+            destination: lb_common::wire::vrrp::GROUP_V4,
+        };
+        let v6 = Endpoints::V6 {
+            source: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2),
+            destination: lb_common::wire::vrrp::GROUP_V6,
+        };
+        for (endpoints, group_mac) in [
+            (v4, [0x01, 0, 0x5e, 0, 0, 0x12]),
+            (v6, [0x33, 0x33, 0, 0, 0, 0x12]),
+        ] {
+            let frame = advertisement(mac, &endpoints, 7, b"message");
+            assert_eq!(message_in(&frame, group_mac), b"message");
+            assert_eq!(frame[6..12], mac.0);
+        }
     }
 
     proptest! {

@@ -4,14 +4,20 @@
 
 mod ethtool;
 mod frame;
+mod ifreq;
 mod netlink;
+mod subscription;
 mod tables;
 mod translate;
 
 pub mod address;
 pub mod announce;
+pub mod carrier;
 pub mod link;
 pub mod loopback;
 pub mod monitor;
+pub mod news;
+pub mod packet;
+pub mod vrrp;
 
 pub use self::netlink::{Netlink, NetlinkError};

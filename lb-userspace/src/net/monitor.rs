@@ -5,29 +5,25 @@
 
 use std::{io, net::IpAddr, time::Duration};
 
-use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::{
     MulticastGroup,
     packet_core::{NLM_F_CREATE, NetlinkBuffer, NetlinkMessage, NetlinkPayload},
     packet_route::RouteNetlinkMessage,
-    sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::unix::AsyncFd,
     sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
-use super::{Netlink, NetlinkError, translate};
+use super::{Netlink, NetlinkError, subscription::Subscription, translate};
 use crate::core::neighbour::{Egress, Input, Neighbour, Neighbours, Output, ProbeKind, Route, Timing};
 
 /// The tables are read anew this often, in case a message was lost without notice.
 const RESYNC: Duration = Duration::from_secs(60);
 /// Not more often than this, however many messages are lost.
 const RESYNC_PAUSE: Duration = Duration::from_secs(1);
-/// Asked of the kernel for messages that wait to be read, in bytes.
-const RECEIVE_BUFFER: usize = 4 << 20;
 /// Longer messages are cut, which counts as a loss. The kernel's multicast messages stay under a page or two.
 const LONGEST_MESSAGE: usize = 64 << 10;
 /// Messages read before what they caused is done: more than fit into the buffer, except for a kernel that never stops.
@@ -138,7 +134,7 @@ impl From<NetlinkError> for End {
 }
 
 struct Worker {
-    events: AsyncFd<Socket>,
+    events: AsyncFd<Subscription>,
     requests: Netlink,
     machine: Neighbours,
     targets: watch::Receiver<Vec<IpAddr>>,
@@ -161,7 +157,9 @@ impl Worker {
     ) -> Result<Self, MonitorError> {
         let start = Instant::now();
         Ok(Self {
-            events: subscribe().map_err(MonitorError::Socket)?,
+            events: Subscription::open(&GROUPS)
+                .and_then(Subscription::into_async)
+                .map_err(MonitorError::Socket)?,
             requests: Netlink::open()?,
             machine: Neighbours::new(timing),
             targets,
@@ -230,8 +228,7 @@ impl Worker {
         self.unread = true;
         for _ in 0..READ_BATCH {
             self.buffer.clear();
-            let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-            match self.events.get_ref().recv(&mut self.buffer, flags) {
+            match self.events.get_ref().receive(&mut self.buffer) {
                 Ok(length) if length > self.buffer.len() => self.lost("a message was too long"),
                 Ok(_) => self.decode(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -385,20 +382,4 @@ impl Worker {
             Err(error) => Err(error),
         }
     }
-}
-
-/// A non-blocking socket that hears of all [`GROUPS`].
-fn subscribe() -> io::Result<AsyncFd<Socket>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.set_non_blocking(true)?;
-    // The first needs CAP_NET_ADMIN and passes the system's limit; the second does what is allowed.
-    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-        setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-    }
-    socket.bind(&SocketAddr::new(0, 0))?;
-    for group in GROUPS {
-        socket.add_membership(group as u32)?;
-    }
-    // SAFETY: the Socket owns its descriptor, and nobody replaces or closes it inside of the AsyncFd.
-    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }

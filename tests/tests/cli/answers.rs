@@ -9,12 +9,14 @@ use serde_json::Value;
 use crate::canned::{PATIENCE, Said, Server, example, tandem};
 
 /// Each command that shows what the daemon tells, and the example of it.
-const OBJECTS: [(&str, &str); 5] = [
+const OBJECTS: [(&str, &str); 7] = [
     ("status", "status"),
     ("service", "services"),
     ("backend", "backends"),
     ("flow", "flows"),
     ("stats", "stats"),
+    ("order", "orders"),
+    ("ha", "ha"),
 ];
 
 #[test]

@@ -149,6 +149,9 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Services(to) => drop(to.send(view("services")?)),
                 Query::Backends(to) => drop(to.send(view("backends")?)),
                 Query::Stats(to) => drop(to.send(view("stats")?)),
+                Query::Orders(to) => drop(to.send(view("orders")?)),
+                Query::Order(_, _, to) => drop(to.send(Ok(view("order_drain")?))),
+                Query::Ha(to) => drop(to.send(view("ha")?)),
             }
         }
         Ok(())

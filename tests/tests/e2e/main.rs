@@ -4,6 +4,7 @@ mod cluster;
 mod config;
 mod continuity;
 mod direct_routing;
+mod drain;
 mod events;
 mod failures;
 mod icmp;

@@ -10,10 +10,11 @@ use lb_userspace::{
     core::neighbour::{Egress, Mac, Unresolved},
     net::{
         Netlink,
-        address::{Added, AddressError, Leftover, Removed},
-        announce::{AnnounceError, Announcer},
+        address::{Added, AddressBook, AddressError, InterfaceAddress, Leftover, Removed},
+        announce::Announcer,
         link::{LinkError, XdpMode},
         monitor::Monitor,
+        packet::PacketError,
     },
 };
 
@@ -229,21 +230,40 @@ fn what_was_lost_in_an_overrun_is_read_anew() {
     });
 }
 
+/// The book as it is now.
+async fn book(netlink: &Netlink) -> AddressBook {
+    netlink.address_book().await.expect("listed")
+}
+
+async fn add(netlink: &Netlink, vip: IpAddr) -> Added {
+    let book = book(netlink).await;
+    netlink.add_address(&book, "dir0", vip).await.expect("added")
+}
+
+async fn remove(netlink: &Netlink, vip: IpAddr) -> Removed {
+    let book = book(netlink).await;
+    netlink.remove_address(&book, "dir0", vip).await.expect("removed")
+}
+
+async fn leftovers(netlink: &Netlink, wanted: &[(String, IpAddr)]) -> Vec<Leftover> {
+    book(netlink).await.leftovers(&wanted.iter().cloned().collect())
+}
+
+async fn addresses(netlink: &Netlink) -> Vec<InterfaceAddress> {
+    let book = book(netlink).await;
+    let ifindex = book.link("dir0").expect("there").ifindex;
+    book.on(ifindex).cloned().collect()
+}
+
 #[test]
 fn vips_are_added_and_removed_once() {
     Lab::run(async |_lab| {
         let netlink = Netlink::open().expect("netlink");
         for vip in [V4_VIP, V6_VIP].map(address) {
-            assert_eq!(
-                netlink.remove_address("dir0", vip).await.expect("removed"),
-                Removed::Absent
-            );
-            assert_eq!(netlink.add_address("dir0", vip).await.expect("added"), Added::New);
-            assert_eq!(
-                netlink.add_address("dir0", vip).await.expect("added"),
-                Added::Already
-            );
-            let all = netlink.addresses("dir0").await.expect("listed");
+            assert_eq!(remove(&netlink, vip).await, Removed::Absent);
+            assert_eq!(add(&netlink, vip).await, Added::New);
+            assert_eq!(add(&netlink, vip).await, Added::Already);
+            let all = addresses(&netlink).await;
             let found: Vec<_> = all.iter().filter(|found| found.address == vip).collect();
             let [found] = found[..] else { panic!("{all:?}") };
             assert!(found.ours && !found.unusable, "{found:?}");
@@ -253,21 +273,12 @@ fn vips_are_added_and_removed_once() {
                 interface: "dir0".into(),
                 address: vip,
             };
-            assert_eq!(netlink.leftovers(&[]).await.expect("listed"), [leftover]);
-            assert_eq!(
-                netlink.leftovers(&[("dir0".into(), vip)]).await.expect("listed"),
-                []
-            );
+            assert_eq!(leftovers(&netlink, &[]).await, [leftover]);
+            assert_eq!(leftovers(&netlink, &[("dir0".into(), vip)]).await, []);
 
-            assert_eq!(
-                netlink.remove_address("dir0", vip).await.expect("removed"),
-                Removed::Gone
-            );
-            assert_eq!(
-                netlink.remove_address("dir0", vip).await.expect("removed"),
-                Removed::Absent
-            );
-            assert_eq!(netlink.leftovers(&[]).await.expect("listed"), []);
+            assert_eq!(remove(&netlink, vip).await, Removed::Gone);
+            assert_eq!(remove(&netlink, vip).await, Removed::Absent);
+            assert_eq!(leftovers(&netlink, &[]).await, []);
         }
     });
 }
@@ -279,18 +290,12 @@ fn what_the_administrator_set_stays() {
         ip(&format!("address add {V4_VIP}/32 dev dir0"));
         ip(&format!("address add {V6_VIP}/64 dev dir0 nodad"));
         for vip in [V4_VIP, V6_VIP].map(address) {
-            assert_eq!(
-                netlink.add_address("dir0", vip).await.expect("added"),
-                Added::Foreign
-            );
-            assert_eq!(
-                netlink.remove_address("dir0", vip).await.expect("removed"),
-                Removed::Foreign
-            );
-            let all = netlink.addresses("dir0").await.expect("listed");
+            assert_eq!(add(&netlink, vip).await, Added::Foreign);
+            assert_eq!(remove(&netlink, vip).await, Removed::Foreign);
+            let all = addresses(&netlink).await;
             assert!(all.iter().any(|found| found.address == vip && !found.ours));
         }
-        assert_eq!(netlink.leftovers(&[]).await.expect("listed"), []);
+        assert_eq!(leftovers(&netlink, &[]).await, []);
     });
 }
 
@@ -405,7 +410,7 @@ fn an_unknown_interface_is_named() {
     Lab::run(async |_lab| {
         let netlink = Netlink::open().expect("netlink");
         let error = netlink
-            .add_address("nil0", address(V4_VIP))
+            .add_address(&book(&netlink).await, "nil0", address(V4_VIP))
             .await
             .expect_err("no such interface");
         assert!(matches!(&error, AddressError::NoInterface { interface, .. } if interface == "nil0"));
@@ -417,7 +422,7 @@ fn an_unknown_interface_is_named() {
         let error = netlink.link_facts("nil0").await.expect_err("no such interface");
         assert!(matches!(error, LinkError::NoInterface { .. }));
         let error = Announcer::open("nil0").expect_err("no such interface");
-        assert!(matches!(error, AnnounceError::NoInterface { .. }));
+        assert!(matches!(error, PacketError::NoInterface { .. }));
     });
 }
 
@@ -429,7 +434,7 @@ fn missing_capabilities_are_named() {
         assert!(error.contains("CAP_NET_RAW"), "{error}");
         let netlink = Netlink::open().expect("netlink");
         let error = netlink
-            .add_address("dir0", address(V4_VIP))
+            .add_address(&book(&netlink).await, "dir0", address(V4_VIP))
             .await
             .expect_err("not allowed")
             .to_string();

@@ -18,6 +18,7 @@
 mod refusal;
 #[cfg(test)]
 mod tests;
+pub mod v2;
 
 use core::{
     error::Error,

@@ -14,6 +14,7 @@ refusals! {
     IntervalZero, "interval_zero", "The advertised interval is 0, with which a takeover would never end.";
     OtherRouter, "other_router", "No instance on this interface has this VRID.";
     OwnSource, "own_source", "The source is this director's own address: a loop in the network, or an address used twice.";
+    UnknownPeer, "unknown_peer", "The source is none of the instance's peers.";
     LocalOwner, "local_owner", "This director owns the addresses (priority 255) and yields to nobody.";
     NotRunning, "not_running", "The instance is stopped, or its interface is down.";
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod events;
 mod forward;
+mod instance;
 mod service;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -49,8 +50,10 @@ pub(super) fn validate(file: &file::File, source: &Source, host_name: &str) -> (
         cluster: file.cluster.as_ref().map(|table| validator.cluster(table)),
         limits: validator.limits(&file.limits),
         events: validator.events(&file.events),
+        instances: validator.instances(&file.instances),
         services: validator.services(&file.services),
     };
+    validator.fits_together(&config, file);
     validator.capacities(&config, &file.limits);
     (config, validator.diagnostics)
 }
@@ -127,12 +130,7 @@ impl Validator<'_> {
         for interface in given {
             let (name, span) = (interface.get_ref(), interface.span());
             if !is_interface_name(name) {
-                self.report(
-                    Diagnostic::error(format!("{} cannot be the name of an interface", quote(name))).at(
-                        span,
-                        "expected 1 to 15 bytes without blank, `/` or `:`; `ip link` lists them",
-                    ),
-                );
+                self.report(not_an_interface(interface));
             } else if self.once(&mut seen, name.clone(), &span, || {
                 Diagnostic::error(format!("interface {} is given twice", quote(name)))
                     .at(span.clone(), "once is enough")
@@ -255,6 +253,14 @@ fn over_limit(what: String, key: &str, given: Option<&Spanned<Size>>, needed: u6
 fn is_name(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
     (1..=MAX_NAME).contains(&name.len()) && !name.starts_with('-') && name.chars().all(good)
+}
+
+fn not_an_interface(name: &Spanned<String>) -> Diagnostic {
+    let what = quote(name.get_ref());
+    Diagnostic::error(format!("{what} cannot be the name of an interface")).at(
+        name.span(),
+        "expected 1 to 15 bytes without blank, `/` or `:`; `ip link` lists them",
+    )
 }
 
 /// As the kernel's `dev_valid_name` (net/core/dev.c) has it.

@@ -2,7 +2,8 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    ops::Range,
+    ops::{Range, RangeInclusive},
+    time::Duration,
 };
 
 use toml::Spanned;
@@ -16,7 +17,10 @@ use crate::{
     },
     core::{
         maglev,
-        model::{Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Frontend, MAX_WEIGHT, Scheduler, Service},
+        model::{
+            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Drain, Frontend, MAX_WEIGHT, Scheduler, Service,
+        },
+        order::AtDeadline,
         timeouts::Timeouts,
     },
 };
@@ -24,6 +28,9 @@ use crate::{
 /// Longest schedule of a service: the largest prime below 2^20. Longer ones spread no better and fall out of
 /// caches.
 const MAX_TABLE_SIZE: u32 = 1_048_573;
+
+/// How long a drain may take.
+const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
 /// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
 const SLOTS_PER_BACKEND: usize = 100;
@@ -53,6 +60,7 @@ impl Validator<'_> {
                 forward: self.forward(table),
                 timeouts: self.timeouts(table),
                 table_size: self.table_size(table),
+                drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });
         }
@@ -144,6 +152,14 @@ impl Validator<'_> {
         DEFAULT_TABLE_SIZE
     }
 
+    fn drain(&mut self, table: &file::Drain) -> Drain {
+        let longest = DRAIN_DEADLINE.end();
+        Drain {
+            deadline: self.time("deadline", Some(&table.deadline), *longest, &DRAIN_DEADLINE),
+            at_deadline: table.at_deadline.unwrap_or(AtDeadline::Reschedule),
+        }
+    }
+
     fn backends(&mut self, vips: &FirstSeen<IpAddr>, table: &file::Service) -> Vec<Backend> {
         let mut names = FirstSeen::new();
         let mut addresses = FirstSeen::new();
@@ -231,7 +247,7 @@ impl Validator<'_> {
     }
 
     /// Whether packets can be addressed to `address` from another machine, and to no more than one.
-    fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
+    pub(super) fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
         let kind = match address {
             IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
             IpAddr::V4(v4) if v4.is_loopback() => "a loopback address",

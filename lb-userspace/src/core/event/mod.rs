@@ -8,7 +8,9 @@
 
 mod director;
 mod filter;
+mod ha;
 mod log;
+mod order;
 mod pace;
 mod reach;
 mod settings;
@@ -22,6 +24,7 @@ pub use self::{
     director::Director,
     filter::{Filter, Pattern, PatternError},
     log::{Batch, Log},
+    order::Order,
     pace::{Backoff, Pace},
     reach::Reach,
     settings::{Hook, Mail, Receiver, Settings, Smtp, SmtpSecurity, Url, UrlError, Webhook},
@@ -165,6 +168,10 @@ pub enum What {
     Director(Director),
     /// To the way to a backend.
     Reach(Reach),
+    /// To an order of an operator's.
+    Order(Order),
+    /// To its part in the pair.
+    Ha(super::ha::Event),
 }
 
 impl What {
@@ -172,6 +179,8 @@ impl What {
         match self {
             Self::Director(event) => event,
             Self::Reach(event) => event,
+            Self::Order(event) => event,
+            Self::Ha(event) => event,
         }
     }
 }
@@ -188,9 +197,23 @@ impl From<Reach> for What {
     }
 }
 
+impl From<Order> for What {
+    fn from(event: Order) -> Self {
+        Self::Order(event)
+    }
+}
+
+impl From<super::ha::Event> for What {
+    fn from(event: super::ha::Event) -> Self {
+        Self::Ha(event)
+    }
+}
+
 /// Every kind there is, by family.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    [director::KINDS, reach::KINDS].into_iter().flatten()
+    [director::KINDS, reach::KINDS, order::KINDS, ha::KINDS]
+        .into_iter()
+        .flatten()
 }
 
 /// Something that happened.

@@ -23,7 +23,7 @@ impl Counters {
         self.refused[refusal as usize]
     }
 
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
+    pub(in crate::core) fn refuse(&mut self, refusal: Refusal) {
         self.refused[refusal as usize] += 1;
     }
 }

@@ -4,6 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use lb_common::wire::vrrp::{Addresses, Interval};
 
+use super::Cause;
+
+/// Advertisements of the Active that may be missed (RFC 9568 section 6.1).
+pub const DOWN_ADVERTS: u32 = 3;
+
 /// What the operator set for one virtual router of one director.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -15,9 +20,15 @@ pub struct Settings {
     pub interval: Interval,
     /// Whether to take over from an Active of lower priority.
     pub preempt: Preempt,
+    /// Advertisements of the Active that may be missed; the RFC's number is [`DOWN_ADVERTS`].
+    pub down_adverts: u32,
+    /// What a Backup does when the Active is gone.
+    pub takeover: Takeover,
     /// Source of our advertisements: the interface's primary IPv4 address or its link-local IPv6 address. Of two equal
     /// priorities the greater address wins.
     pub primary: IpAddr,
+    /// Who may advertise to us; where empty, anybody.
+    pub peers: Vec<IpAddr>,
     /// The addresses that are moved, of the family of `primary`.
     pub vips: Vips,
 }
@@ -33,7 +44,7 @@ impl Settings {
     /// interval is gone.
     #[must_use]
     pub fn active_down_interval(&self, interval: Interval) -> Duration {
-        3 * interval.duration() + self.skew(interval)
+        self.down_adverts * interval.duration() + self.skew(interval)
     }
 }
 
@@ -47,6 +58,21 @@ pub enum Vips {
 }
 
 impl Vips {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.addresses().count()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<IpAddr> {
+        match self {
+            Self::V4(vips) => vips.get(index).map(|&vip| vip.into()),
+            Self::V6(vips) => vips.get(index).map(|&vip| vip.into()),
+        }
+    }
+
     pub(super) fn addresses(&self) -> Addresses<'_> {
         match self {
             Self::V4(vips) => Addresses::V4(vips),
@@ -77,6 +103,25 @@ pub enum Preempt {
     After(Duration),
 }
 
+/// What a Backup does when its `Active_Down_Timer` fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takeover {
+    /// Becomes Active (RFC 9568 section 6.4.2).
+    AtOnce,
+    /// Waits for [`Event::Take`], ready ([`due`](super::VirtualRouter::due)): who sees more than one virtual router
+    /// decides.
+    OnOrder,
+}
+
+/// Who gives way where priorities do not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether the sender wins against an Active of the same priority. The RFC goes by the addresses.
+    pub wins_tie: bool,
+    /// Whether a sender of lower priority is preempted.
+    pub preempt: Preempt,
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -87,7 +132,14 @@ pub enum Event {
     /// [`next_deadline`](super::VirtualRouter::next_deadline) may have passed. Early ones do nothing.
     Tick,
     /// Another director advertised; all checks are done.
-    Advertisement(Heard),
+    Advertisement(Heard, Standing),
+    /// To a Backup: become Active now, for this reason.
+    Take(Cause),
+    /// To an Active: become Backup, and say so to the others.
+    Yield(Cause),
+    /// To an Active: it slept so long that others may have taken over. It becomes Backup, says so, and listens for one
+    /// advertisement of a successor rather than for the loss of several.
+    Lapse,
 }
 
 /// Why a virtual router takes no part.
@@ -97,6 +149,10 @@ pub enum StopCause {
     Shutdown,
     /// The interface is down: a director that clients cannot reach neither keeps nor takes a VIP.
     LinkDown,
+    /// The interface has no address of the family to send from.
+    NoAddress,
+    /// Another virtual router that moves together with this one cannot run.
+    Together,
 }
 
 /// What an advertisement said.

@@ -32,6 +32,8 @@
 //! - Such answers are given at most four times an interval, whatever is sent to provoke them.
 //! - Priority 0 shortens the wait for a takeover and never prolongs it, or else a stream of them would prevent it.
 //! - A Backup may wait before it preempts ([`Preempt::After`]).
+//! - Who joins several virtual routers decides for them: [`Takeover::OnOrder`], [`Event::Take`], [`Event::Yield`],
+//!   [`Standing`].
 //! - The IPv4 checksum is sent in the form last heard ([`Coverage`]).
 
 mod counters;
@@ -45,14 +47,14 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use lb_common::wire::vrrp::{Coverage, Endpoints, Interval, Refusal, Repr, Unsendable};
 
 use self::state::{Active, Backup, State};
 pub use self::{
     counters::Counters,
-    input::{Event, Heard, Preempt, Settings, StopCause, Vips},
+    input::{DOWN_ADVERTS, Event, Heard, Preempt, Settings, Standing, StopCause, Takeover, Vips},
     output::{Cause, Output, Role, Transition},
 };
 
@@ -94,7 +96,14 @@ impl VirtualRouter {
 
     /// Takes in a packet of protocol 112 that arrived on the interface, whoever sent it. `now` is monotonic, counted
     /// from any fixed point.
-    pub fn receive(&mut self, message: &[u8], endpoints: &Endpoints, hop_limit: u8, now: Duration) {
+    pub fn receive(
+        &mut self,
+        message: &[u8],
+        endpoints: &Endpoints,
+        hop_limit: u8,
+        standing: Standing,
+        now: Duration,
+    ) {
         let repr = match self.accept(message, endpoints, hop_limit) {
             Ok(repr) => repr,
             Err(refusal) => return self.counters.refuse(refusal),
@@ -111,7 +120,16 @@ impl VirtualRouter {
             priority: repr.priority,
             interval: repr.interval,
         };
-        self.handle(Event::Advertisement(heard), now);
+        self.handle(Event::Advertisement(heard, standing), now);
+    }
+
+    /// How a sender stands to this router where there is nothing to know of it but its address.
+    #[must_use]
+    pub fn standing(&self, source: IpAddr) -> Standing {
+        Standing {
+            wins_tie: source > self.settings.primary,
+            preempt: self.settings.preempt,
+        }
     }
 
     /// The checks of RFC 9568 section 7.1.
@@ -130,43 +148,58 @@ impl VirtualRouter {
         if source == primary {
             return Err(Refusal::OwnSource);
         }
+        if !self.settings.peers.is_empty() && !self.settings.peers.contains(&source) {
+            return Err(Refusal::UnknownPeer);
+        }
         Ok(repr)
     }
 
     /// Takes in one event. `now` is monotonic, counted from any fixed point.
     pub fn handle(&mut self, event: Event, now: Duration) {
         match (&self.state, event) {
-            (State::Initialize, Event::Start) if self.settings.priority == OWNER => {
-                self.become_active(Cause::Owner, now);
-            }
+            (State::Initialize, Event::Start) if self.settings.priority == OWNER => self.start_as_owner(now),
             (State::Initialize, Event::Start) => {
                 let interval = self.settings.interval;
                 self.become_backup(interval, Cause::NobodyHeard, Cause::Started, now);
             }
-            (State::Initialize, Event::Advertisement(_)) => self.counters.refuse(Refusal::NotRunning),
-            (State::Initialize, Event::Stop(_) | Event::Tick)
-            | (State::Backup(_) | State::Active(_), Event::Start) => {}
+            (State::Initialize, Event::Advertisement(..)) => self.counters.refuse(Refusal::NotRunning),
+            (
+                State::Initialize,
+                Event::Stop(_) | Event::Tick | Event::Take(_) | Event::Yield(_) | Event::Lapse,
+            )
+            | (State::Backup(_) | State::Active(_), Event::Start)
+            | (State::Backup(_), Event::Yield(_) | Event::Lapse)
+            | (State::Active(_), Event::Take(_)) => {}
 
             (State::Backup(_), Event::Stop(cause)) => {
                 self.enter(State::Initialize, Cause::Stopped(cause), now);
             }
-            (State::Backup(backup), Event::Tick) => {
-                if now >= backup.down_at {
-                    let cause = backup.when_down;
+            (State::Backup(_), Event::Tick) => {
+                if self.settings.takeover == Takeover::AtOnce
+                    && let Some(cause) = self.due(now)
+                {
                     self.become_active(cause, now);
                 }
             }
-            (State::Backup(backup), Event::Advertisement(heard)) => {
-                let backup = backup.hears(heard, &self.settings, now);
+            (State::Backup(_), Event::Take(cause)) => self.become_active(cause, now),
+            (State::Backup(backup), Event::Advertisement(heard, standing)) => {
+                let backup = backup.hears(heard, standing.preempt, &self.settings, now);
                 self.note(heard, now);
                 self.state = State::Backup(backup);
             }
 
             (State::Active(_), Event::Stop(cause)) => {
-                // First the address goes, then the word of it: two holders are worse than none.
-                self.outputs.push_back(Output::Release);
-                self.advertise(YIELD);
+                self.give_up();
                 self.enter(State::Initialize, Cause::Stopped(cause), now);
+            }
+            (State::Active(_), Event::Yield(cause)) => {
+                self.give_up();
+                self.become_backup(self.settings.interval, Cause::NotTaken, cause, now);
+            }
+            (State::Active(_), Event::Lapse) => {
+                self.give_up();
+                let backup = Backup::after_lapse(&self.settings, now);
+                self.enter(State::Backup(backup), Cause::Lapsed, now);
             }
             (State::Active(active), Event::Tick) => {
                 if now >= active.advertise_at {
@@ -175,13 +208,13 @@ impl VirtualRouter {
                     self.advertise(self.settings.priority);
                 }
             }
-            (State::Active(_), Event::Advertisement(_)) if self.settings.priority == OWNER => {
+            (State::Active(_), Event::Advertisement(..)) if self.settings.priority == OWNER => {
                 self.counters.refuse(Refusal::LocalOwner);
             }
-            (State::Active(active), Event::Advertisement(heard)) => {
+            (State::Active(active), Event::Advertisement(heard, standing)) => {
                 let active = *active;
                 self.note(heard, now);
-                self.active_hears(active, heard, now);
+                self.active_hears(active, heard, standing, now);
             }
         }
     }
@@ -191,7 +224,17 @@ impl VirtualRouter {
         self.outputs.pop_front()
     }
 
-    /// When to hand in an [`Event::Tick`]; `None` while nothing runs.
+    /// Why to take over, if the `Active_Down_Timer` has fired.
+    #[must_use]
+    pub fn due(&self, now: Duration) -> Option<Cause> {
+        match &self.state {
+            State::Backup(backup) => (now >= backup.down_at).then_some(backup.when_down),
+            State::Initialize | State::Active(_) => None,
+        }
+    }
+
+    /// When to hand in an [`Event::Tick`]; `None` while nothing runs. With [`Takeover::OnOrder`] it stays in the past from
+    /// when the router is [due](Self::due).
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         match &self.state {
@@ -221,7 +264,15 @@ impl VirtualRouter {
         repr.emit(endpoints, buffer)
     }
 
-    /// What it was made with.
+    /// Goes on with other settings. An Active says so at its next [`Event::Tick`].
+    pub fn reconfigure(&mut self, settings: Settings, now: Duration) {
+        self.settings = settings;
+        if let State::Active(active) = &mut self.state {
+            active.advertise_at = now;
+        }
+    }
+
+    /// What it works with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -251,14 +302,28 @@ impl VirtualRouter {
         &self.counters
     }
 
-    fn active_hears(&mut self, active: Active, heard: Heard, now: Duration) {
-        let Settings {
-            priority, primary, ..
-        } = self.settings;
+    fn start_as_owner(&mut self, now: Duration) {
+        match self.settings.takeover {
+            Takeover::AtOnce => self.become_active(Cause::Owner, now),
+            Takeover::OnOrder => {
+                let backup = Backup::of_owner(&self.settings, now);
+                self.enter(State::Backup(backup), Cause::Started, now);
+            }
+        }
+    }
+
+    /// First the address goes, then the word of it: two holders are worse than none.
+    fn give_up(&mut self) {
+        self.outputs.push_back(Output::Release);
+        self.advertise(YIELD);
+    }
+
+    fn active_hears(&mut self, active: Active, heard: Heard, standing: Standing, now: Duration) {
+        let priority = self.settings.priority;
         let cause = if heard.priority > priority {
             Some(Cause::Greater(heard))
-        } else if heard.priority == priority && heard.source > primary {
-            Some(Cause::GreaterAddress(heard))
+        } else if heard.priority == priority && standing.wins_tie {
+            Some(Cause::WinsTie(heard))
         } else {
             None
         };

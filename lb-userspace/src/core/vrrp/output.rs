@@ -69,6 +69,12 @@ pub enum Cause {
     Owner,
     /// To Active: no director was heard since the start.
     NobodyHeard,
+    /// To Active: nobody took the VIPs that this director gave up.
+    NotTaken,
+    /// To Active: ordered.
+    Ordered,
+    /// To Active or Backup, with another virtual router that moves together with this one.
+    Together,
     /// To Active: this one was heard, and then no more.
     Silent(Heard),
     /// To Active: this one gave the VIPs up.
@@ -77,10 +83,25 @@ pub enum Cause {
     Preempted(Heard),
     /// To Backup: this one has the higher priority.
     Greater(Heard),
-    /// To Backup: this one has the same priority and the greater address.
-    GreaterAddress(Heard),
+    /// To Backup: this one has the same priority and the greater address, or else stands above us.
+    WinsTie(Heard),
+    /// To Backup: gave the VIPs up as ordered.
+    GaveUp,
+    /// To Backup: the director slept so long that others may have taken over.
+    Lapsed,
     /// To Initialize.
     Stopped(StopCause),
+}
+
+impl Display for StopCause {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shutdown => "the daemon stops",
+            Self::LinkDown => "the interface is down",
+            Self::NoAddress => "the interface has no address to send from",
+            Self::Together => "another instance of its group cannot run",
+        })
+    }
 }
 
 impl Display for Cause {
@@ -89,6 +110,9 @@ impl Display for Cause {
             Self::Started => f.write_str("started; listens first"),
             Self::Owner => f.write_str("started as owner of the addresses (priority 255)"),
             Self::NobodyHeard => f.write_str("no other director was heard"),
+            Self::NotTaken => f.write_str("nobody took the addresses that this director gave up"),
+            Self::Ordered => f.write_str("as ordered"),
+            Self::Together => f.write_str("together with the others of its group"),
             Self::Silent(heard) => write!(f, "{} fell silent", heard.source),
             Self::Yielded(heard) => write!(f, "{} gave up the addresses", heard.source),
             Self::Preempted(heard) => {
@@ -97,15 +121,12 @@ impl Display for Cause {
             Self::Greater(heard) => {
                 write!(f, "{} has the higher priority, {}", heard.source, heard.priority)
             }
-            Self::GreaterAddress(heard) => {
-                write!(
-                    f,
-                    "{} has the same priority and the greater address",
-                    heard.source
-                )
+            Self::WinsTie(heard) => {
+                write!(f, "{} has the same priority and takes precedence", heard.source)
             }
-            Self::Stopped(StopCause::Shutdown) => f.write_str("the daemon stops"),
-            Self::Stopped(StopCause::LinkDown) => f.write_str("the interface is down"),
+            Self::GaveUp => f.write_str("gave the addresses up as ordered"),
+            Self::Lapsed => f.write_str("the daemon slept so long that another director may have taken over"),
+            Self::Stopped(cause) => cause.fmt(f),
         }
     }
 }

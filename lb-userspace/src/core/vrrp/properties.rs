@@ -11,16 +11,22 @@ fn interval() -> impl Strategy<Value = Interval> {
     (1..=4095_u16).prop_filter_map("in range", Interval::from_centiseconds)
 }
 
-fn settings() -> impl Strategy<Value = Settings> {
-    let preempt = prop_oneof![
+fn preempt() -> impl Strategy<Value = Preempt> {
+    prop_oneof![
         Just(Preempt::Never),
         (0..20_000_u64).prop_map(|ms| Preempt::After(Duration::from_millis(ms))),
-    ];
-    (1..=255_u8, interval(), preempt).prop_map(|(priority, interval, preempt)| Settings {
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (1..=255_u8, interval(), preempt()).prop_map(|(priority, interval, preempt)| Settings {
         vrid: 7,
         priority,
         interval,
         preempt,
+        down_adverts: DOWN_ADVERTS,
+        takeover: Takeover::AtOnce,
+        peers: Vec::new(),
         primary: IpAddr::from([10, 0, 0, 2]),
         vips: Vips::V4(vec![[10, 0, 0, 100]]),
     })
@@ -31,10 +37,18 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Start),
         1 => prop::sample::select(vec![StopCause::Shutdown, StopCause::LinkDown]).prop_map(Event::Stop),
         6 => Just(Event::Tick),
-        6 => (1..5_u8, any::<u8>(), interval()).prop_map(|(host, priority, interval)| {
-            let source = IpAddr::from([10, 0, 0, host]);
-            Event::Advertisement(Heard { source, priority, interval })
-        }),
+        1 => prop::sample::select(vec![
+            Event::Take(Cause::Ordered),
+            Event::Yield(Cause::GaveUp),
+            Event::Lapse,
+        ]),
+        6 => (1..5_u8, any::<u8>(), interval(), any::<bool>(), preempt()).prop_map(
+            |(host, priority, interval, wins_tie, preempt)| {
+                let source = IpAddr::from([10, 0, 0, host]);
+                let heard = Heard { source, priority, interval };
+                Event::Advertisement(heard, Standing { wins_tie, preempt })
+            }
+        ),
     ]
 }
 
@@ -119,7 +133,8 @@ proptest! {
         let mut router = VirtualRouter::new(settings);
         router.handle(Event::Start, Duration::ZERO);
         let before = router.state;
-        router.receive(&message, &endpoints, HOP_LIMIT, Duration::ZERO);
+        let standing = router.standing(endpoints.source());
+        router.receive(&message, &endpoints, HOP_LIMIT, standing, Duration::ZERO);
         let refused: u64 = Refusal::ALL.iter().map(|refusal| router.counters().refused(*refusal)).sum();
         prop_assert_eq!(refused + router.counters().received, 1);
         prop_assert!(refused == 0 || router.state == before);

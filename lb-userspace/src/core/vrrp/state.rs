@@ -45,8 +45,25 @@ impl Backup {
         }
     }
 
+    /// Of who was Active and is not sure to be it still.
+    pub(super) fn after_lapse(settings: &Settings, now: Duration) -> Self {
+        let interval = settings.interval;
+        Self {
+            down_at: now + interval.duration() + settings.skew(interval),
+            ..Self::new(settings, interval, Cause::NotTaken, now)
+        }
+    }
+
+    /// Of who owns the addresses, and waits for nothing but the order.
+    pub(super) fn of_owner(settings: &Settings, now: Duration) -> Self {
+        Self {
+            down_at: now,
+            ..Self::new(settings, settings.interval, Cause::Owner, now)
+        }
+    }
+
     /// After an advertisement (RFC 9568 section 6.4.2).
-    pub(super) fn hears(self, heard: Heard, settings: &Settings, now: Duration) -> Self {
+    pub(super) fn hears(self, heard: Heard, preempt: Preempt, settings: &Settings, now: Duration) -> Self {
         if heard.priority == YIELD {
             let sooner = now + settings.skew(self.interval);
             return Self {
@@ -56,7 +73,7 @@ impl Backup {
             };
         }
         let obeyed = Self::new(settings, heard.interval, Cause::Silent(heard), now);
-        match settings.preempt {
+        match preempt {
             Preempt::After(delay) if heard.priority < settings.priority => {
                 let since = self.lesser_since.unwrap_or(now);
                 let backup = if now.saturating_sub(since) < delay {

@@ -18,6 +18,9 @@ fn settings(priority: u8) -> Settings {
         priority,
         interval: SECOND,
         preempt: Preempt::After(Duration::ZERO),
+        down_adverts: DOWN_ADVERTS,
+        takeover: Takeover::AtOnce,
+        peers: Vec::new(),
         primary: IpAddr::V4(address(2)),
         vips: Vips::V4(vec![[10, 0, 0, 100]]),
     }
@@ -31,8 +34,24 @@ fn heard(host: u8, priority: u8) -> Heard {
     }
 }
 
+/// An advertisement to a router with [`settings`].
+fn advertisement(host: u8, priority: u8) -> Event {
+    let heard = heard(host, priority);
+    Event::Advertisement(heard, VirtualRouter::new(settings(128)).standing(heard.source))
+}
+
+fn hear(router: &mut VirtualRouter, heard: Heard, now: Duration) {
+    let standing = router.standing(heard.source);
+    router.handle(Event::Advertisement(heard, standing), now);
+}
+
 fn outputs(router: &mut VirtualRouter) -> Vec<Output> {
     std::iter::from_fn(|| router.poll_output()).collect()
+}
+
+fn receive(router: &mut VirtualRouter, message: &[u8], endpoints: &Endpoints, hop_limit: u8) {
+    let standing = router.standing(endpoints.source());
+    router.receive(message, endpoints, hop_limit, standing, START);
 }
 
 /// A router in this role at [`START`], its outputs taken.
@@ -84,12 +103,22 @@ fn the_whole_table() {
         (Initialize, Event::Tick, ms(9000), vec![], Initialize, None),
         (
             Initialize,
-            Event::Advertisement(heard(3, 200)),
+            Event::Take(Cause::Ordered),
             ms(0),
             vec![],
             Initialize,
             None,
         ),
+        (
+            Initialize,
+            Event::Yield(Cause::GaveUp),
+            ms(0),
+            vec![],
+            Initialize,
+            None,
+        ),
+        (Initialize, Event::Lapse, ms(0), vec![], Initialize, None),
+        (Initialize, advertisement(3, 200), ms(0), vec![], Initialize, None),
         (Backup, Event::Start, ms(0), vec![], Backup, Some(down)),
         (
             Backup,
@@ -107,6 +136,27 @@ fn the_whole_table() {
         (Backup, Event::Tick, ms(3499), vec![], Backup, Some(down)),
         (
             Backup,
+            Event::Yield(Cause::GaveUp),
+            ms(9),
+            vec![],
+            Backup,
+            Some(down),
+        ),
+        (Backup, Event::Lapse, ms(9), vec![], Backup, Some(down)),
+        (
+            Backup,
+            Event::Take(Cause::Ordered),
+            ms(9),
+            vec![
+                advertise(128),
+                Output::Acquire,
+                changed(Backup, Active, Cause::Ordered, START + ms(9)),
+            ],
+            Active,
+            Some(ms(1009)),
+        ),
+        (
+            Backup,
             Event::Tick,
             down,
             vec![
@@ -119,23 +169,16 @@ fn the_whole_table() {
         ),
         (
             Backup,
-            Event::Advertisement(heard(3, 0)),
+            advertisement(3, 0),
             ms(100),
             vec![],
             Backup,
             Some(ms(100) + skew),
         ),
+        (Backup, advertisement(3, 0), ms(3400), vec![], Backup, Some(down)),
         (
             Backup,
-            Event::Advertisement(heard(3, 0)),
-            ms(3400),
-            vec![],
-            Backup,
-            Some(down),
-        ),
-        (
-            Backup,
-            Event::Advertisement(heard(3, 200)),
+            advertisement(3, 200),
             ms(700),
             vec![],
             Backup,
@@ -143,21 +186,47 @@ fn the_whole_table() {
         ),
         (
             Backup,
-            Event::Advertisement(heard(1, 128)),
+            advertisement(1, 128),
             ms(700),
             vec![],
             Backup,
             Some(ms(700) + down),
         ),
-        (
-            Backup,
-            Event::Advertisement(heard(3, 127)),
-            ms(700),
-            vec![],
-            Backup,
-            Some(down),
-        ),
+        (Backup, advertisement(3, 127), ms(700), vec![], Backup, Some(down)),
         (Active, Event::Start, ms(0), vec![], Active, Some(ms(1000))),
+        (
+            Active,
+            Event::Take(Cause::Ordered),
+            ms(0),
+            vec![],
+            Active,
+            Some(ms(1000)),
+        ),
+        (
+            Active,
+            Event::Yield(Cause::GaveUp),
+            ms(9),
+            vec![
+                Output::Release,
+                advertise(YIELD),
+                changed(Active, Backup, Cause::GaveUp, START + ms(9)),
+            ],
+            Backup,
+            Some(ms(9) + down),
+        ),
+        (
+            Active,
+            Event::Lapse,
+            ms(9000),
+            vec![
+                Output::Release,
+                advertise(YIELD),
+                changed(Active, Backup, Cause::Lapsed, START + ms(9000)),
+            ],
+            Backup,
+            // One interval and the skew, not three.
+            Some(ms(9000) + ms(1500)),
+        ),
         (
             Active,
             Event::Stop(StopCause::Shutdown),
@@ -189,7 +258,7 @@ fn the_whole_table() {
         ),
         (
             Active,
-            Event::Advertisement(heard(3, 0)),
+            advertisement(3, 0),
             ms(300),
             vec![advertise(128), Output::Announce],
             Active,
@@ -197,7 +266,7 @@ fn the_whole_table() {
         ),
         (
             Active,
-            Event::Advertisement(heard(3, 127)),
+            advertisement(3, 127),
             ms(300),
             vec![advertise(128), Output::Announce],
             Active,
@@ -205,7 +274,7 @@ fn the_whole_table() {
         ),
         (
             Active,
-            Event::Advertisement(heard(1, 128)),
+            advertisement(1, 128),
             ms(300),
             vec![advertise(128), Output::Announce],
             Active,
@@ -213,23 +282,18 @@ fn the_whole_table() {
         ),
         (
             Active,
-            Event::Advertisement(heard(3, 128)),
+            advertisement(3, 128),
             ms(300),
             vec![
                 Output::Release,
-                changed(
-                    Active,
-                    Backup,
-                    Cause::GreaterAddress(heard(3, 128)),
-                    START + ms(300),
-                ),
+                changed(Active, Backup, Cause::WinsTie(heard(3, 128)), START + ms(300)),
             ],
             Backup,
             Some(ms(300) + down),
         ),
         (
             Active,
-            Event::Advertisement(heard(1, 129)),
+            advertisement(1, 129),
             ms(300),
             vec![
                 Output::Release,
@@ -282,10 +346,46 @@ fn the_owner_is_active_at_once_and_yields_to_nobody() {
         changed(Role::Initialize, Role::Active, Cause::Owner, START),
     ];
     assert_eq!(outputs(&mut router), expected);
-    router.handle(Event::Advertisement(heard(9, OWNER)), START);
+    hear(&mut router, heard(9, OWNER), START);
     assert_eq!(outputs(&mut router), []);
     assert_eq!(router.role(), Role::Active);
     assert_eq!(router.counters().refused(Refusal::LocalOwner), 1);
+}
+
+/// Who decides for several routers is told when one would take over, and is obeyed.
+#[test]
+fn on_order_a_backup_waits_and_an_owner_does_so_too() {
+    for (priority, down, cause) in [
+        (128, Duration::from_millis(3500), Cause::NobodyHeard),
+        (OWNER, Duration::ZERO, Cause::Owner),
+    ] {
+        let mut router = VirtualRouter::new(Settings {
+            takeover: Takeover::OnOrder,
+            ..settings(priority)
+        });
+        router.handle(Event::Start, START);
+        assert_eq!(router.role(), Role::Backup);
+        let due = START + down;
+        assert_eq!(router.next_deadline(), Some(due));
+        assert_eq!(router.due(due.saturating_sub(Duration::from_nanos(1))), None);
+        router.handle(Event::Tick, due);
+        assert_eq!((router.role(), router.due(due)), (Role::Backup, Some(cause)));
+        router.handle(Event::Take(cause), due);
+        assert_eq!((router.role(), router.due(due)), (Role::Active, None));
+    }
+}
+
+#[test]
+fn other_settings_are_advertised_at_once() {
+    let mut router = in_role(Role::Active, settings(128));
+    let now = START + Duration::from_millis(10);
+    router.reconfigure(settings(90), now);
+    assert_eq!(
+        (outputs(&mut router), router.next_deadline()),
+        (vec![], Some(now))
+    );
+    router.handle(Event::Tick, now);
+    assert_eq!(outputs(&mut router), [Output::Advertise { priority: 90 }]);
 }
 
 #[test]
@@ -295,10 +395,10 @@ fn a_backup_learns_the_interval_of_the_active() {
         interval: TENTH,
         ..heard(3, 200)
     };
-    router.handle(Event::Advertisement(fast), START);
+    hear(&mut router, fast, START);
     assert_eq!(router.next_deadline(), Some(START + Duration::from_millis(350)));
     // The skew after priority 0 is that of the learned interval, too.
-    router.handle(Event::Advertisement(heard(3, 0)), START);
+    hear(&mut router, heard(3, 0), START);
     let at = START + Duration::from_millis(50);
     assert_eq!(router.next_deadline(), Some(at));
     router.handle(Event::Tick, at);
@@ -328,7 +428,7 @@ fn preemption_is_at_once_later_or_never() {
         );
         let taken = (0..60).find(|second| {
             let now = START + Duration::from_secs(*second);
-            router.handle(Event::Advertisement(lesser), now);
+            hear(&mut router, lesser, now);
             router.handle(Event::Tick, now);
             router.role() == Role::Active
         });
@@ -352,7 +452,7 @@ fn a_delay_begins_anew_when_a_greater_one_was_heard_in_between() {
     );
     for (second, host, priority) in [(0, 3, 50), (1, 4, 200), (6, 3, 50)] {
         let now = START + Duration::from_secs(second);
-        router.handle(Event::Advertisement(heard(host, priority)), now);
+        hear(&mut router, heard(host, priority), now);
     }
     let down = Duration::from_millis(3500);
     assert_eq!(
@@ -368,7 +468,7 @@ fn a_flood_of_lesser_adverts_is_answered_four_times_an_interval() {
     for millisecond in 0..10_000 {
         let now = START + Duration::from_millis(millisecond);
         for priority in [0, 1, 127] {
-            router.handle(Event::Advertisement(heard(3, priority)), now);
+            hear(&mut router, heard(3, priority), now);
         }
         router.handle(Event::Tick, now);
         let advertise = Output::Advertise { priority: 128 };
@@ -386,7 +486,7 @@ fn a_stream_of_priority_zero_does_not_put_off_the_takeover() {
     let mut router = in_role(Role::Backup, settings(128));
     let taken = (0..).find(|millisecond| {
         let now = START + Duration::from_millis(*millisecond);
-        router.handle(Event::Advertisement(heard(3, 0)), now);
+        hear(&mut router, heard(3, 0), now);
         router.handle(Event::Tick, now);
         router.role() == Role::Active
     });
@@ -423,7 +523,7 @@ fn what_is_not_for_us_is_counted_and_not_obeyed() {
         for role in [Role::Backup, Role::Active] {
             let mut router = in_role(role, settings(128));
             let before = router.clone();
-            router.receive(message, &endpoints(host), hop_limit, START);
+            receive(&mut router, message, &endpoints(host), hop_limit);
             assert_eq!(router.counters().refused(refusal), 1, "{refusal:?}");
             assert_eq!(router.state, before.state, "{refusal:?}");
             assert_eq!(outputs(&mut router), []);
@@ -431,7 +531,7 @@ fn what_is_not_for_us_is_counted_and_not_obeyed() {
         }
     }
     let mut router = in_role(Role::Active, settings(128));
-    router.receive(&good, &endpoints(3), HOP_LIMIT, START);
+    receive(&mut router, &good, &endpoints(3), HOP_LIMIT);
     assert_eq!(router.role(), Role::Backup);
 }
 
@@ -451,7 +551,7 @@ fn the_other_family_is_another_router() {
     let mut buffer = [0; MAX_LENGTH];
     let message = repr.emit(&endpoints, &mut buffer).unwrap();
     let mut router = in_role(Role::Active, settings(128));
-    router.receive(message, &endpoints, HOP_LIMIT, START);
+    receive(&mut router, message, &endpoints, HOP_LIMIT);
     assert_eq!(router.counters().refused(Refusal::OtherRouter), 1);
     assert_eq!(router.role(), Role::Active);
 }
@@ -474,7 +574,7 @@ fn a_neighbour_is_answered_with_the_checksum_that_it_uses() {
             addresses: Addresses::V4(&vips),
         };
         let message = repr.emit(&endpoints, &mut buffer).unwrap();
-        router.receive(message, &endpoints, HOP_LIMIT, START);
+        receive(&mut router, message, &endpoints, HOP_LIMIT);
         let written = router.write(128, &endpoints, &mut buffer).unwrap();
         assert_eq!(
             Repr::parse(written, &endpoints, HOP_LIMIT).map(|repr| repr.coverage),
@@ -502,7 +602,7 @@ fn configurations_that_differ_are_seen() {
             ..settings(200)
         });
         let message = sender.write(200, &endpoints, &mut buffer).unwrap();
-        router.receive(message, &endpoints, HOP_LIMIT, START);
+        receive(&mut router, message, &endpoints, HOP_LIMIT);
         assert_eq!(router.counters().differing_addresses, addresses);
         assert_eq!(router.counters().differing_interval, intervals);
     }

@@ -99,8 +99,9 @@ impl Director {
             Life::Runs => {
                 let destination = GROUP_V4;
                 let endpoints = Endpoints::V4 { source, destination };
+                let standing = self.router.standing(source.into());
                 self.router
-                    .receive(&message, &endpoints, HOP_LIMIT, self.clock.read(now));
+                    .receive(&message, &endpoints, HOP_LIMIT, standing, self.clock.read(now));
                 self.act()
             }
             Life::Sleeps => {

@@ -11,7 +11,7 @@ use lb_common::wire::vrrp::Interval;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::director::{Clock, Deed, Director, Life};
-use crate::core::vrrp::{Event, OWNER, Preempt, Role, Settings, StopCause, Vips};
+use crate::core::vrrp::{DOWN_ADVERTS, Event, OWNER, Preempt, Role, Settings, StopCause, Takeover, Vips};
 
 /// A message is never longer on its way when the link is well.
 const USUAL_DELAY: Duration = Duration::from_millis(2);
@@ -79,6 +79,9 @@ impl World {
                     } else {
                         Preempt::Never
                     },
+                    down_adverts: DOWN_ADVERTS,
+                    takeover: Takeover::AtOnce,
+                    peers: Vec::new(),
                     primary: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1 + index as u8)),
                     vips: Vips::V4(vec![[10, 0, 0, 100]]),
                 };

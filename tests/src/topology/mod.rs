@@ -1,5 +1,7 @@
 //! Ready-made labs.
 
+mod pair;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::LabError;
@@ -7,6 +9,8 @@ use crate::host::Host;
 use crate::lab::Lab;
 use crate::server::{Nginx, ServerError};
 use crate::switch::Switch;
+
+pub use self::pair::Pair;
 
 /// The virtual address of the ready-made labs, IPv4.
 pub const VIP4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -71,7 +75,7 @@ impl OneDirector {
     /// # Errors
     /// What [`Lab::host`] says.
     pub fn add_client(&mut self) -> Result<Host, LabError> {
-        let client = self.add_host("client", self.clients.len() + 1, 120, 'c')?;
+        let client = add_client(&self.lab, &self.switch, self.clients.len() + 1)?;
         self.clients.push(client.clone());
         Ok(client)
     }
@@ -81,8 +85,7 @@ impl OneDirector {
     /// # Errors
     /// What [`Lab::host`] says.
     pub fn add_backend(&mut self) -> Result<Host, LabError> {
-        let backend = self.add_host("backend", self.backends.len() + 1, 20, 'b')?;
-        backend.accept_vips(&[VIP4.into(), VIP6.into()])?;
+        let backend = add_backend(&self.lab, &self.switch, self.backends.len() + 1)?;
         self.backends.push(backend.clone());
         Ok(backend)
     }
@@ -92,7 +95,7 @@ impl OneDirector {
     /// # Errors
     /// What [`Nginx::start`] says.
     pub fn serve_http(&self, backend: &Host) -> Result<Nginx, ServerError> {
-        Nginx::start(backend, &Self::listen(backend, 80), None)
+        serve_http(backend)
     }
 
     /// Starts nginx on every backend; see [`Self::serve_http`].
@@ -115,14 +118,35 @@ impl OneDirector {
             .map(|ip| SocketAddr::new(ip, port))
             .collect()
     }
+}
 
-    fn add_host(&self, role: &str, number: usize, base: usize, group: char) -> Result<Host, LabError> {
-        let host = self.lab.host(&format!("{role}{number}"))?;
-        let (v4, v6) = (
-            format!("192.0.2.{}/24", base + number),
-            format!("2001:db8::{group}:{number:x}/64"),
-        );
-        host.connect(&self.switch, &[&v4, &v6])?;
-        Ok(host)
-    }
+fn add_client(lab: &Lab, switch: &Switch, number: usize) -> Result<Host, LabError> {
+    add_host(lab, switch, "client", number, 120, 'c')
+}
+
+fn add_backend(lab: &Lab, switch: &Switch, number: usize) -> Result<Host, LabError> {
+    let backend = add_host(lab, switch, "backend", number, 20, 'b')?;
+    backend.accept_vips(&[VIP4.into(), VIP6.into()])?;
+    Ok(backend)
+}
+
+fn add_host(
+    lab: &Lab,
+    switch: &Switch,
+    role: &str,
+    number: usize,
+    base: usize,
+    group: char,
+) -> Result<Host, LabError> {
+    let host = lab.host(&format!("{role}{number}"))?;
+    let (v4, v6) = (
+        format!("192.0.2.{}/24", base + number),
+        format!("2001:db8::{group}:{number:x}/64"),
+    );
+    host.connect(switch, &[&v4, &v6])?;
+    Ok(host)
+}
+
+fn serve_http(backend: &Host) -> Result<Nginx, ServerError> {
+    Nginx::start(backend, &OneDirector::listen(backend, 80), None)
 }

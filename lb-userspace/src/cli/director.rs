@@ -1,0 +1,43 @@
+//! `tandem director`
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use super::{CliError, Exit, Show, order, status};
+use crate::api::{Client, orders::Verb as Order};
+
+#[derive(Debug, Args)]
+#[command(infer_subcommands = true, disable_help_subcommand = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows the director.
+    #[command(visible_alias = "show")]
+    List,
+    /// No new flows through this director; those there are go on.
+    Drain(order::Drain),
+    /// All backends out of service.
+    Offline(order::Drain),
+    /// Lifts every order there is.
+    Ready,
+}
+
+pub(super) async fn run<W: Write>(
+    arguments: &Arguments,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    let about = order::About::default();
+    match &arguments.verb {
+        None | Some(Verb::List) => status::run(client, show).await,
+        Some(Verb::Drain(drain)) => order::drain(Order::Drain, &about, drain, client, show).await,
+        Some(Verb::Offline(drain)) => order::drain(Order::Offline, &about, drain, client, show).await,
+        Some(Verb::Ready) => order::simple(Order::Ready, &about, None, client, show).await,
+    }
+}

@@ -1,0 +1,60 @@
+//! `[[instance]]`
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{texts, unplaced};
+use crate::{config::duration::Time, core::model};
+
+/// `[[instance]]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Instance {
+    pub(in crate::config) name: Spanned<String>,
+    pub(in crate::config) vrid: Spanned<i64>,
+    pub(in crate::config) interface: Spanned<String>,
+    pub(in crate::config) vips: Spanned<Vec<Spanned<String>>>,
+    pub(in crate::config) priority: Option<Spanned<i64>>,
+    pub(in crate::config) advert_interval: Option<Spanned<Time>>,
+    pub(in crate::config) failback: Option<model::Failback>,
+    pub(in crate::config) failback_delay: Option<Spanned<Time>>,
+    pub(in crate::config) group: Option<Spanned<String>>,
+    pub(in crate::config) peers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(in crate::config) announce: Option<Announce>,
+}
+
+/// `announce` of an `[[instance]]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Announce {
+    pub(in crate::config) repeat: Option<Spanned<i64>>,
+    pub(in crate::config) interval: Option<Spanned<Time>>,
+    pub(in crate::config) rate: Option<Spanned<i64>>,
+    pub(in crate::config) refresh: Option<Spanned<Time>>,
+}
+
+impl From<&model::Instance> for Instance {
+    fn from(instance: &model::Instance) -> Self {
+        let time = |duration| Some(unplaced(Time(duration)));
+        let number = |number: i64| Some(unplaced(number));
+        let announce = &instance.announce;
+        Self {
+            name: unplaced(instance.name.clone()),
+            vrid: unplaced(instance.vrid.into()),
+            interface: unplaced(instance.interface.clone()),
+            vips: texts(&instance.vips),
+            priority: number(instance.priority.into()),
+            advert_interval: time(instance.advert_interval),
+            failback: Some(instance.failback),
+            failback_delay: time(instance.failback_delay),
+            group: instance.group.clone().map(unplaced),
+            peers: Some(texts(&instance.peers)),
+            announce: Some(Announce {
+                repeat: number(announce.repeat.into()),
+                interval: time(announce.interval),
+                rate: number(announce.rate.into()),
+                refresh: time(announce.refresh),
+            }),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Any instances there may be.
+
+use std::{net::IpAddr, time::Duration};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{address, ip, name};
+use crate::core::model::{Announce, Failback, Instance};
+
+fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
+    (0..=most).prop_map(Duration::from_millis)
+}
+
+prop_compose! {
+    fn instance()(
+        name in name(),
+        vrid in 1..=255_u8,
+        interface in "[a-z][a-z0-9]{0,14}",
+        (priority, centiseconds) in (1..=255_u8, 1..=4095_u64),
+        failback in prop::sample::select(vec![Failback::Never, Failback::AfterSync, Failback::Immediate]),
+        failback_delay in milliseconds(86_400_000),
+        group in proptest::option::of("[a-z]{1,9}"),
+        has_peers: bool,
+        announce in (1..=255_u8, milliseconds(86_400_000), 1..=1_000_000_u32, milliseconds(86_400_000)),
+    ) -> Instance {
+        Instance {
+            name,
+            vrid,
+            interface,
+            priority,
+            vips: Vec::new(),
+            advert_interval: Duration::from_millis(centiseconds * 10),
+            failback,
+            failback_delay,
+            group,
+            peers: if has_peers { vec![ip("10.0.0.9"), ip("fe80::9")] } else { Vec::new() },
+            announce: Announce {
+                repeat: announce.0,
+                interval: announce.1,
+                rate: announce.2,
+                refresh: announce.3,
+            },
+        }
+    }
+}
+
+/// Valid by construction: all that must be unique is numbered, and groups have one member.
+pub(super) fn instances() -> impl Strategy<Value = Vec<Instance>> {
+    vec(
+        (instance(), proptest::collection::btree_set(address(173), 1..5)),
+        0..4,
+    )
+    .prop_map(|list| {
+        let numbered = list.into_iter().enumerate();
+        let instances = numbered.map(|(index, (instance, vips))| Instance {
+            name: format!("i{index}"),
+            vrid: index as u8 + 1,
+            group: instance.group.map(|group| format!("g{index}{group}")),
+            vips: vips.into_iter().map(|vip| distinct(vip, index)).collect(),
+            ..instance
+        });
+        instances.collect()
+    })
+}
+
+/// An address that is different for each `index`.
+fn distinct(address: IpAddr, index: usize) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, _, c, d] = address.octets();
+            IpAddr::from([a, index as u8, c, d])
+        }
+        IpAddr::V6(address) => {
+            let mut segments = address.segments();
+            segments[5] = index as u16;
+            IpAddr::from(segments)
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Virtual routers.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
+
+use toml::Spanned;
+
+use super::{FirstSeen, Validator};
+use crate::{
+    config::{
+        diagnostic::{Diagnostic, quote},
+        duration::Time,
+        file::{self, instance as table},
+    },
+    core::model::{Announce, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance},
+};
+
+/// Steps of the advertisement interval, and the shortest (RFC 9568 section 5.2.7).
+const CENTISECOND: Duration = Duration::from_millis(10);
+/// The longest advertisement interval: 4095 of them.
+const MAX_INTERVAL: Duration = Duration::from_millis(40_950);
+/// Most IPv4 VIPs that one advertisement names.
+const MAX_VIPS_V4: usize = lb_common::wire::vrrp::MAX_ADDRESSES;
+/// Most IPv6 VIPs of which the advertisement fits into a packet of 1500 bytes.
+const MAX_VIPS_V6: usize = 90;
+/// Most unicast peers: a pair has two to eight directors.
+const MAX_PEERS: usize = 16;
+/// Delays of a failback, and times of announcements.
+const TIMES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
+/// Most announcements a second.
+const MAX_RATE: u32 = 1_000_000;
+
+/// What no two instances may share.
+#[derive(Default)]
+struct Seen {
+    names: FirstSeen<String>,
+    /// VRIDs by interface.
+    routers: FirstSeen<(String, u8)>,
+    vips: FirstSeen<IpAddr>,
+}
+
+impl Validator<'_> {
+    pub(super) fn instances(&mut self, tables: &[table::Instance]) -> Vec<Instance> {
+        let mut seen = Seen::default();
+        let instances: Vec<_> = tables
+            .iter()
+            .filter_map(|table| self.instance(&mut seen, table))
+            .collect();
+        self.groups(&instances, tables);
+        instances
+    }
+
+    fn instance(&mut self, seen: &mut Seen, table: &table::Instance) -> Option<Instance> {
+        let (name, span) = (table.name.get_ref(), table.name.span());
+        self.name("instance", &table.name);
+        self.once(&mut seen.names, name.clone(), &span, || {
+            Diagnostic::error(format!("two instances are called {}", quote(name)))
+                .at(span.clone(), "expected another name")
+        });
+        let interface = self.interface(&table.interface);
+        let vrid = self.small_number("vrid", &table.vrid);
+        if let (Some(interface), Some(vrid)) = (&interface, vrid) {
+            let span = table.vrid.span();
+            self.once(&mut seen.routers, (interface.clone(), vrid), &span, || {
+                Diagnostic::error(format!("two instances on {interface} have the vrid {vrid}"))
+                    .at(span.clone(), "expected a number that is not in use on this link")
+            });
+        }
+        let vips = self.instance_vips(&mut seen.vips, table);
+        let priority = table.priority.as_ref();
+        let priority = priority.map_or(Some(DEFAULT_PRIORITY), |given| {
+            self.small_number("priority", given)
+        });
+        if let Some(group) = &table.group {
+            self.name("group", group);
+        }
+        Some(Instance {
+            name: name.clone(),
+            vrid: vrid?,
+            interface: interface?,
+            priority: priority?,
+            vips,
+            advert_interval: self.advert_interval(table.advert_interval.as_ref()),
+            failback: table.failback.unwrap_or(Failback::AfterSync),
+            failback_delay: self.time(
+                "failback_delay",
+                table.failback_delay.as_ref(),
+                Duration::ZERO,
+                &TIMES,
+            ),
+            group: table.group.as_ref().map(|group| group.get_ref().clone()),
+            peers: self.peers(table),
+            announce: self.announce(table.announce.as_ref()),
+        })
+    }
+
+    fn interface(&mut self, given: &Spanned<String>) -> Option<String> {
+        if super::is_interface_name(given.get_ref()) {
+            return Some(given.get_ref().clone());
+        }
+        self.report(super::not_an_interface(given));
+        None
+    }
+
+    /// From 1 to 255.
+    fn small_number(&mut self, key: &str, given: &Spanned<i64>) -> Option<u8> {
+        let number = u8::try_from(*given.get_ref()).ok().filter(|number| *number > 0);
+        if number.is_none() {
+            self.report(
+                Diagnostic::error(format!("`{key}` is out of range")).at(given.span(), "expected 1 to 255"),
+            );
+        }
+        number
+    }
+
+    fn instance_vips(&mut self, seen: &mut FirstSeen<IpAddr>, table: &table::Instance) -> Vec<IpAddr> {
+        let (list, name) = (&table.vips, quote(table.name.get_ref()));
+        if list.get_ref().is_empty() {
+            self.report(Diagnostic::error(format!("instance {name} has no VIP")).at(
+                list.span(),
+                "expected at least one address, such as \"192.0.2.10\"",
+            ));
+        }
+        let mut vips = Vec::new();
+        for vip in list.get_ref() {
+            let (text, span) = (vip.get_ref(), vip.span());
+            let Some(vip) = self.address("VIP", text, &span) else {
+                continue;
+            };
+            let is_new = self.once(seen, vip, &span, || {
+                Diagnostic::error(format!("{vip} is given twice"))
+                    .at(span.clone(), "expected an address that no instance has yet")
+            });
+            if is_new {
+                vips.push(vip);
+            }
+        }
+        for (family, count, most) in [
+            (
+                "IPv4",
+                vips.iter().filter(|vip| vip.is_ipv4()).count(),
+                MAX_VIPS_V4,
+            ),
+            (
+                "IPv6",
+                vips.iter().filter(|vip| vip.is_ipv6()).count(),
+                MAX_VIPS_V6,
+            ),
+        ] {
+            if count > most {
+                self.report(
+                    Diagnostic::error(format!("instance {name} has {count} {family} VIPs"))
+                        .at(list.span(), format!("expected {most} at most: one advertisement names no more"))
+                        .note("divide them among several instances, with one `group` if they are to move together"),
+                );
+            }
+        }
+        vips
+    }
+
+    /// An address of a host, which may be link-local here.
+    fn address(&mut self, role: &str, text: &str, span: &Range<usize>) -> Option<IpAddr> {
+        let Ok(address) = text.parse::<IpAddr>() else {
+            self.report(
+                Diagnostic::error(format!("{} is no address, and cannot be a {role}", quote(text))).at(
+                    span.clone(),
+                    "expected an address alone, such as 192.0.2.10 or 2001:db8::10",
+                ),
+            );
+            return None;
+        };
+        let is_link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        (is_link_local || self.host_address(role, address, span)).then_some(address)
+    }
+
+    fn advert_interval(&mut self, given: Option<&Spanned<Time>>) -> Duration {
+        let Some(given) = given else {
+            return DEFAULT_ADVERT_INTERVAL;
+        };
+        let interval = given.get_ref().0;
+        let is_whole = interval.as_millis().is_multiple_of(CENTISECOND.as_millis());
+        if is_whole && (CENTISECOND..=MAX_INTERVAL).contains(&interval) {
+            return interval;
+        }
+        self.report(Diagnostic::error("`advert_interval` is out of range").at(
+            given.span(),
+            "expected \"10ms\" to \"40950ms\", in steps of 10 ms (RFC 9568, section 5.2.7)",
+        ));
+        DEFAULT_ADVERT_INTERVAL
+    }
+
+    fn peers(&mut self, table: &table::Instance) -> Vec<IpAddr> {
+        let Some(list) = &table.peers else {
+            return Vec::new();
+        };
+        let mut seen = FirstSeen::new();
+        let mut peers = Vec::new();
+        for peer in list.get_ref() {
+            let (text, span) = (peer.get_ref(), peer.span());
+            let Some(peer) = self.address("director", text, &span) else {
+                continue;
+            };
+            let is_new = self.once(&mut seen, peer, &span, || {
+                Diagnostic::error(format!("{peer} is given twice")).at(span.clone(), "once is enough")
+            });
+            if is_new {
+                peers.push(peer);
+            }
+        }
+        if peers.len() > MAX_PEERS {
+            self.report(
+                Diagnostic::error(format!("there are {} peers", peers.len()))
+                    .at(list.span(), format!("expected {MAX_PEERS} at most")),
+            );
+        }
+        let families =
+            |addresses: &[IpAddr]| [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| addresses.iter().any(is));
+        let vips: Vec<IpAddr> = table
+            .vips
+            .get_ref()
+            .iter()
+            .filter_map(|vip| vip.get_ref().parse().ok())
+            .collect();
+        for (family, (has_vips, has_peers)) in ["IPv4", "IPv6"]
+            .iter()
+            .zip(families(&vips).into_iter().zip(families(&peers)))
+        {
+            if !peers.is_empty() && has_vips && !has_peers {
+                self.report(
+                    Diagnostic::error(format!("there are {family} VIPs, and no {family} peer to tell")).at(
+                        list.span(),
+                        format!("expected the peers' {family} addresses, too"),
+                    ),
+                );
+            }
+        }
+        peers
+    }
+
+    fn announce(&mut self, given: Option<&table::Announce>) -> Announce {
+        let default = Announce::default();
+        let Some(given) = given else { return default };
+        Announce {
+            repeat: self.number("repeat", given.repeat.as_ref(), default.repeat.into(), &(1..=255)) as u8,
+            interval: self.time("interval", given.interval.as_ref(), default.interval, &TIMES),
+            rate: self.number("rate", given.rate.as_ref(), default.rate, &(1..=MAX_RATE)),
+            refresh: self.time("refresh", given.refresh.as_ref(), default.refresh, &TIMES),
+        }
+    }
+
+    /// Instances that move together must want to move at the same time.
+    fn groups(&mut self, instances: &[Instance], tables: &[table::Instance]) {
+        let mut first: BTreeMap<&str, &Instance> = BTreeMap::new();
+        for instance in instances {
+            let name = instance.group_name();
+            let Some(other) = first.get(name) else {
+                first.insert(name, instance);
+                continue;
+            };
+            let key = if instance.group != other.group {
+                Some("name")
+            } else if instance.priority != other.priority {
+                Some("priority")
+            } else if instance.failback != other.failback {
+                Some("failback")
+            } else if instance.failback_delay != other.failback_delay {
+                Some("failback_delay")
+            } else {
+                None
+            };
+            let table = tables.iter().find(|table| *table.name.get_ref() == instance.name);
+            if let (Some(key), Some(table)) = (key, table) {
+                let (ours, theirs) = (quote(&instance.name), quote(&other.name));
+                let error = match key {
+                    "name" => {
+                        Diagnostic::error(format!("the group {} is called like an instance", quote(name)))
+                            .at(table.name.span(), "expected another name for one of them")
+                    }
+                    key => Diagnostic::error(format!(
+                        "instances {ours} and {theirs} are in the group {}, and differ in `{key}`",
+                        quote(name)
+                    ))
+                    .at(
+                        table.name.span(),
+                        format!("expected the same `{key}`: they move together"),
+                    ),
+                };
+                self.report(error);
+            }
+        }
+    }
+
+    /// What instances have to do with the rest of the configuration.
+    pub(super) fn fits_together(&mut self, config: &Config, tables: &file::File) {
+        let Config {
+            director,
+            instances,
+            services,
+            ..
+        } = config;
+        if instances.is_empty() {
+            return;
+        }
+        for (instance, table) in instances.iter().zip(&tables.instances) {
+            if !director.interfaces.contains(&instance.interface) {
+                self.report(
+                    Diagnostic::warning(format!(
+                        "{} is not among the [director]'s interfaces",
+                        quote(&instance.interface)
+                    ))
+                    .at(
+                        table.interface.span(),
+                        "packets for these VIPs are not balanced where they come in",
+                    ),
+                );
+            }
+        }
+        let held = |vip: &IpAddr| instances.iter().any(|instance| instance.vips.contains(vip));
+        for (service, table) in services.iter().zip(&tables.services) {
+            let vips = service.frontends.iter().map(|frontend| &frontend.vip);
+            if let Some(vip) = vips.into_iter().find(|vip| !held(vip)) {
+                self.report(
+                    Diagnostic::warning(format!(
+                        "{vip} of service {} belongs to no instance",
+                        quote(&service.name)
+                    ))
+                    .at(
+                        table.listen.span(),
+                        "where there are instances, nobody holds the other VIPs",
+                    )
+                    .note("add it to the `vips` of an [[instance]]"),
+                );
+            }
+        }
+    }
+}

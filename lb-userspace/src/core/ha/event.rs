@@ -1,0 +1,182 @@
+//! What this director tells of its part in the pair.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::vrrp::{Cause, Role};
+
+/// Something that people, scripts or the log have to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The role of a group of instances is another one.
+    Changed(Change),
+    /// The daemon slept while it was Active.
+    Stalled {
+        /// What it was Active in.
+        group: String,
+        /// For how long it did nothing.
+        duration: Duration,
+    },
+    /// A neighbour speaks VRRPv2, which takes no part in the election.
+    Version2 {
+        /// Where it was heard.
+        interface: String,
+        /// Who it is.
+        source: IpAddr,
+        /// The virtual router that it speaks of.
+        vrid: u8,
+    },
+    /// Another director's idea of an instance is not ours.
+    Differs {
+        /// The instance.
+        instance: String,
+        /// Who it is.
+        source: IpAddr,
+        /// What differs.
+        what: Difference,
+    },
+}
+
+/// How the configurations of two directors differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// The VIPs.
+    Addresses,
+    /// The time between advertisements.
+    Interval,
+}
+
+/// A change of role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Name of the group, or of the instance that is one by itself.
+    pub group: String,
+    /// What it was.
+    pub from: Role,
+    /// What it is since.
+    pub to: Role,
+    /// Why.
+    pub why: Why,
+    /// When, on the caller's clock.
+    pub at: Duration,
+}
+
+/// Why a role changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// VRRP says so.
+    Vrrp {
+        /// The instance that it was heard of, or missed in.
+        instance: String,
+        /// What was heard.
+        cause: Cause,
+    },
+    /// This director cannot hold the VIPs.
+    Unfit(Vec<Unfit>),
+}
+
+/// Why this director cannot hold VIPs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unfit {
+    /// The daemon ends.
+    Stopping,
+    /// It is no longer configured.
+    Removed,
+    /// Clients do not reach it there.
+    LinkDown {
+        /// The interface.
+        interface: String,
+    },
+    /// It cannot advertise there.
+    NoAddress {
+        /// The interface.
+        interface: String,
+        /// The family of the VIPs.
+        family: Family,
+    },
+}
+
+/// A family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    pub(super) const fn unspecified(self) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Self::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+}
+
+impl Display for Family {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+impl Display for Unfit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopping => f.write_str("the daemon stops"),
+            Self::Removed => f.write_str("the configuration no longer has it"),
+            Self::LinkDown { interface } => write!(f, "{interface} is down or has no carrier"),
+            Self::NoAddress {
+                interface,
+                family: Family::V4,
+            } => {
+                write!(f, "{interface} has no IPv4 address of its own to advertise from")
+            }
+            Self::NoAddress {
+                interface,
+                family: Family::V6,
+            } => {
+                write!(
+                    f,
+                    "{interface} has no usable IPv6 link-local address to advertise from"
+                )
+            }
+        }
+    }
+}
+
+impl Display for Why {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vrrp { cause, .. } => cause.fmt(f),
+            Self::Unfit(reasons) => {
+                for (number, reason) in reasons.iter().enumerate() {
+                    let comma = if number > 0 { "; " } else { "" };
+                    write!(f, "{comma}{reason}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

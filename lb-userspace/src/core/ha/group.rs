@@ -1,0 +1,366 @@
+//! Instances that move together, as one: all their virtual routers are in one role.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
+
+use super::{
+    Interface, Output, Packet, WireId,
+    decision::{Action, Own, Paths, Service, decide},
+    event::{Change, Difference, Event, Unfit, Why},
+    wire::Wire,
+};
+use crate::core::{
+    model::Instance,
+    vrrp::{Cause, Event as Vrrp, Output as RouterOutput, Role, Standing, StopCause, YIELD},
+};
+
+/// The lease of an Active ends this many of its advertisement intervals after the last advertisement: before any Backup's
+/// `Active_Down_Interval` does.
+const LEASE_INTERVALS: u32 = 3;
+
+/// Differences to other directors that are remembered as told.
+const MOST_TOLD: usize = 64;
+
+/// Groups live in a list, which gives them their number.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) instances: Vec<Instance>,
+    pub(super) wires: Vec<Wire>,
+    pub(super) role: Role,
+    pub(super) last_change: Option<Change>,
+    /// Why it takes no part; empty while it does.
+    pub(super) unfit: Vec<Unfit>,
+    /// Until when the VIPs may be answered for; `None` unless Active.
+    pub(super) lease: Option<Duration>,
+    /// It is no longer configured, and goes when it has said goodbye.
+    pub(super) is_leaving: bool,
+    told: BTreeSet<(usize, IpAddr, Difference)>,
+}
+
+/// What a group sees of the rest.
+pub(super) struct Surroundings<'a> {
+    pub(super) interfaces: &'a BTreeMap<String, Interface>,
+    pub(super) stopping: bool,
+}
+
+/// Where a group's outputs go.
+pub(super) struct Outputs<'a> {
+    pub(super) group: u16,
+    pub(super) queue: &'a mut VecDeque<Output>,
+}
+
+impl Outputs<'_> {
+    fn wire(&self, wire: usize) -> WireId {
+        WireId {
+            group: self.group,
+            wire: wire as u16,
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        self.queue.push_back(Output::Report(event));
+    }
+}
+
+impl Group {
+    pub(super) fn new(name: String, instances: Vec<Instance>) -> Self {
+        let wires = instances.iter().enumerate();
+        Self {
+            name,
+            wires: wires
+                .flat_map(|(number, instance)| Wire::all_of(number, instance))
+                .collect(),
+            instances,
+            role: Role::Initialize,
+            last_change: None,
+            unfit: Vec::new(),
+            lease: None,
+            is_leaving: false,
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Goes on with other settings; `false`, and nothing changed, where the virtual routers are not the same.
+    pub(super) fn reconfigure(&mut self, instances: &[Instance], now: Duration) -> bool {
+        let fresh = Self::new(self.name.clone(), instances.to_vec());
+        let same = |(ours, theirs): (&Wire, &Wire)| {
+            let (before, after) = (&self.instances[ours.instance], &fresh.instances[theirs.instance]);
+            ours.instance == theirs.instance
+                && ours.family == theirs.family
+                && (&before.name, before.vrid, &before.interface)
+                    == (&after.name, after.vrid, &after.interface)
+        };
+        let same = self.wires.len() == fresh.wires.len() && self.wires.iter().zip(&fresh.wires).all(same);
+        if same {
+            for wire in &mut self.wires {
+                wire.reconfigure(&instances[wire.instance], now);
+            }
+            self.instances = fresh.instances;
+        }
+        same
+    }
+
+    pub(super) fn next_deadline(&self, now: Duration) -> Option<Duration> {
+        self.wires.iter().filter_map(|wire| wire.next_deadline(now)).min()
+    }
+
+    /// Comes before anything else that is done: an Active that slept is not Active.
+    pub(super) fn wake(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
+        let Some(lease) = self.lease.filter(|lease| now >= *lease) else {
+            return;
+        };
+        outputs.report(Event::Stalled {
+            group: self.name.clone(),
+            duration: now.saturating_sub(lease.saturating_sub(self.lease_length())),
+        });
+        for wire in &mut self.wires {
+            wire.router.handle(Vrrp::Lapse, now);
+        }
+        self.follow(None, now, outputs);
+    }
+
+    /// Takes in a packet for one of its virtual routers.
+    pub(super) fn receive(
+        &mut self,
+        wire: usize,
+        packet: &Packet<'_>,
+        now: Duration,
+        outputs: &mut Outputs<'_>,
+    ) {
+        let source = packet.endpoints.source();
+        let standing = self.standing(wire, source, now);
+        let instance = &self.instances[self.wires[wire].instance];
+        let router = &mut self.wires[wire].router;
+        let before = *router.counters();
+        router.receive(packet.message, &packet.endpoints, packet.hop_limit, standing, now);
+        let after = *router.counters();
+        if after.received > before.received {
+            let name = instance.name.clone();
+            let addresses = after.differing_addresses > before.differing_addresses;
+            let interval = after.differing_interval > before.differing_interval;
+            for (what, differs) in [
+                (Difference::Addresses, addresses),
+                (Difference::Interval, interval),
+            ] {
+                self.compare((wire, source, what), differs, &name, outputs);
+            }
+        }
+        self.follow(None, now, outputs);
+    }
+
+    /// Who gives way to whom at equal priority. Of several virtual routers the first decides, or else two directors that
+    /// compare by addresses of both families might both give way.
+    fn standing(&self, wire: usize, source: IpAddr, now: Duration) -> Standing {
+        let standing = self.wires[wire].router.standing(source);
+        let first = &self.wires[0].router;
+        let first_has_rival = first.last_heard().is_some_and(|(heard, at)| {
+            heard.priority == first.settings().priority
+                && now < at + first.settings().active_down_interval(heard.interval)
+        });
+        Standing {
+            wins_tie: standing.wins_tie && (wire == 0 || !first_has_rival),
+            ..standing
+        }
+    }
+
+    /// Tells of a difference when it appears.
+    fn compare(
+        &mut self,
+        key: (usize, IpAddr, Difference),
+        differs: bool,
+        instance: &str,
+        outputs: &mut Outputs<'_>,
+    ) {
+        if !differs {
+            self.told.remove(&key);
+        } else if self.told.len() < MOST_TOLD && self.told.insert(key) {
+            outputs.report(Event::Differs {
+                instance: instance.to_owned(),
+                source: key.1,
+                what: key.2,
+            });
+        }
+    }
+
+    /// Looks at the clock and at everything around.
+    pub(super) fn tick(&mut self, around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
+        let unfit = self.unfit_in(around);
+        if unfit.is_empty() {
+            self.start(around, now, outputs);
+        } else {
+            self.stop(&unfit, around, now, outputs);
+        }
+        self.unfit = unfit;
+        for wire in &mut self.wires {
+            wire.router.handle(Vrrp::Tick, now);
+        }
+        self.follow(None, now, outputs);
+    }
+
+    /// Decides whether to take over.
+    pub(super) fn judge(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
+        match decide(self.own(), self.service(now), Paths::None) {
+            Action::Wait | Action::Anomaly => {}
+            Action::TakeOver | Action::Elect => self.take(now, outputs),
+        }
+    }
+
+    fn own(&self) -> Own {
+        if self.unfit.is_empty() {
+            Own::Fit
+        } else {
+            Own::Unfit
+        }
+    }
+
+    fn unfit_in(&self, around: &Surroundings<'_>) -> Vec<Unfit> {
+        let stopping = around.stopping.then_some(Unfit::Stopping);
+        let leaving = self.is_leaving.then_some(Unfit::Removed);
+        let wires = self.wires.iter().filter_map(|wire| {
+            let name = &self.instances[wire.instance].interface;
+            wire.unfit(name, around.interfaces.get(name).unwrap_or(&Interface::ABSENT))
+        });
+        let reasons: BTreeSet<_> = stopping.into_iter().chain(leaving).chain(wires).collect();
+        reasons.into_iter().collect()
+    }
+
+    fn start(&mut self, around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
+        for wire in &mut self.wires {
+            let interface = around.interfaces.get(&self.instances[wire.instance].interface);
+            if let Some(primary) = interface.and_then(|interface| interface.primary(wire.family)) {
+                wire.send_from(primary, now);
+            }
+            wire.router.handle(Vrrp::Start, now);
+        }
+        self.follow(None, now, outputs);
+    }
+
+    fn stop(&mut self, unfit: &[Unfit], around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
+        for wire in &mut self.wires {
+            let name = &self.instances[wire.instance].interface;
+            let interface = around.interfaces.get(name).unwrap_or(&Interface::ABSENT);
+            let cause = match wire.unfit(name, interface) {
+                Some(Unfit::LinkDown { .. }) => StopCause::LinkDown,
+                Some(Unfit::NoAddress { .. }) => StopCause::NoAddress,
+                Some(Unfit::Stopping | Unfit::Removed) | None if around.stopping || self.is_leaving => {
+                    StopCause::Shutdown
+                }
+                Some(Unfit::Stopping | Unfit::Removed) | None => StopCause::Together,
+            };
+            wire.router.handle(Vrrp::Stop(cause), now);
+        }
+        self.follow(Some(Why::Unfit(unfit.to_vec())), now, outputs);
+    }
+
+    /// What VRRP says, over all virtual routers: silent are only all together.
+    fn service(&self, now: Duration) -> Service {
+        let mut service = Service::Silent;
+        for wire in &self.wires {
+            match wire.router.due(now) {
+                None => return Service::Heard,
+                Some(Cause::Preempted(_)) => service = Service::Preemptable,
+                Some(_) => {}
+            }
+        }
+        service
+    }
+
+    fn take(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
+        for wire in &mut self.wires {
+            let cause = wire.router.due(now).unwrap_or(Cause::Together);
+            wire.router.handle(Vrrp::Take(cause), now);
+        }
+        self.follow(None, now, outputs);
+    }
+
+    /// Passes on what the virtual routers want, and has those follow that did not move by themselves.
+    fn follow(&mut self, why: Option<Why>, now: Duration, outputs: &mut Outputs<'_>) {
+        let mut why = why;
+        loop {
+            self.pass_on(&mut why, now, outputs);
+            let active = |wire: &Wire| wire.router.role() == Role::Active;
+            if self.wires.iter().all(active) || !self.wires.iter().any(active) {
+                break;
+            }
+            for wire in &mut self.wires {
+                wire.router.handle(Vrrp::Yield(Cause::Together), now);
+            }
+        }
+        let to = self.wires[0].router.role();
+        let from = std::mem::replace(&mut self.role, to);
+        if from == to {
+            return;
+        }
+        if to != Role::Active {
+            self.lease = None;
+        }
+        let Some(why) = why else { return };
+        let change = Change {
+            group: self.name.clone(),
+            from,
+            to,
+            why,
+            at: now,
+        };
+        self.last_change = Some(change.clone());
+        outputs.report(Event::Changed(change));
+    }
+
+    fn pass_on(&mut self, why: &mut Option<Why>, now: Duration, outputs: &mut Outputs<'_>) {
+        let lease = now + self.lease_length();
+        for (number, wire) in self.wires.iter_mut().enumerate() {
+            let id = outputs.wire(number);
+            while let Some(output) = wire.router.poll_output() {
+                match output {
+                    RouterOutput::Advertise { priority } => {
+                        if priority != YIELD {
+                            self.lease = Some(lease);
+                        }
+                        outputs.queue.push_back(Output::Advertise { wire: id, priority });
+                    }
+                    RouterOutput::Acquire => {
+                        wire.announcements.start(now);
+                        outputs.queue.push_back(Output::Hold);
+                    }
+                    RouterOutput::Release => {
+                        wire.announcements.stop();
+                        outputs.queue.push_back(Output::Hold);
+                    }
+                    RouterOutput::Announce => wire.announcements.again(now),
+                    RouterOutput::Changed(transition) => {
+                        if transition.cause != Cause::Together {
+                            why.get_or_insert_with(|| Why::Vrrp {
+                                instance: self.instances[wire.instance].name.clone(),
+                                cause: transition.cause,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Announces the VIPs that are due.
+    pub(super) fn announce(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
+        for (number, wire) in self.wires.iter_mut().enumerate() {
+            let count = wire.router.settings().vips.count();
+            let vips = wire.announcements.due(count, now);
+            if !vips.is_empty() {
+                let wire = outputs.wire(number);
+                outputs.queue.push_back(Output::Announce { wire, vips });
+            }
+        }
+    }
+
+    fn lease_length(&self) -> Duration {
+        let intervals = self
+            .wires
+            .iter()
+            .map(|wire| wire.router.settings().interval.duration());
+        LEASE_INTERVALS * intervals.min().unwrap_or_default()
+    }
+}

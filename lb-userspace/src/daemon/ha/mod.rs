@@ -1,0 +1,202 @@
+//! The pair: a thread of its own for the heartbeat, and another one beside it for what may have to wait.
+//!
+//! | thread | does | never |
+//! |---|---|---|
+//! | `tandem-ha` | VRRP, decisions, announcements; at real-time priority | waits for a lock, a disk or another thread |
+//! | `tandem-mover` | addresses, interfaces, sockets | |
+//!
+//! The daemon's loop talks to the first through bounded channels.
+
+mod clock;
+mod mover;
+mod port;
+mod post;
+mod realtime;
+mod view;
+mod worker;
+
+use std::{
+    future::pending,
+    io,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tracing::{error, warn};
+
+use self::{
+    mover::Mover,
+    post::Post,
+    worker::{Order, Worker},
+};
+use crate::{
+    api::types::HaView,
+    core::model::Config,
+    net::{
+        NetlinkError,
+        carrier::Carrier,
+        vrrp::{self, VrrpError},
+    },
+    notify::Sink,
+};
+
+/// Orders that wait for the mover.
+const ORDERS: usize = 64;
+/// The HA thread answers at once; what takes longer than this is not coming.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// For VIPs to be given up and removed at the end.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why there is no HA, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum HaError {
+    /// VRRP cannot be spoken.
+    #[error(transparent)]
+    Vrrp(#[from] VrrpError),
+    /// The kernel's tables cannot be followed.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// Something else that the system refused.
+    #[error("cannot set up the HA thread: {0}")]
+    Setup(#[from] io::Error),
+    /// The HA thread has ended by itself.
+    #[error("the HA thread has ended; its VIPs were given up. This is a fault of ours: please report it")]
+    Died,
+    /// It does not take orders.
+    #[error("the HA thread does not answer: is the machine overloaded?")]
+    Busy,
+}
+
+/// The running threads; dropping it gives all VIPs up.
+#[derive(Debug)]
+pub(super) struct Ha {
+    orders: Post<Order>,
+    ends: oneshot::Receiver<()>,
+    threads: Vec<JoinHandle<()>>,
+    manages_vips: bool,
+}
+
+impl Ha {
+    /// Starts the threads, in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`HaError`].
+    pub(super) fn start(config: &Config, events: Sink) -> Result<Self, HaError> {
+        let (orders, inbox) = post::post()?;
+        let (to_mover, mover_orders) = mpsc::channel(ORDERS);
+        let (life, ends) = oneshot::channel();
+        let mut worker = Worker::new(Carrier::open()?, inbox, to_mover, events);
+        let manages_vips = config.director.manage_vips;
+        let to_worker = orders.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        // Its sockets belong to the runtime.
+        let mover = {
+            let _inside = runtime.enter();
+            Mover::open(manages_vips, mover_orders, to_worker)?
+        };
+        let mover = thread::Builder::new()
+            .name("tandem-mover".into())
+            .spawn(move || runtime.block_on(mover.run()))?;
+        let worker = thread::Builder::new().name("tandem-ha".into()).spawn(move || {
+            for lacking in realtime::prepare() {
+                warn!("{lacking}");
+            }
+            if let Err(error) = worker.run() {
+                error!(%error, "the HA thread cannot go on");
+            }
+            drop(life);
+        })?;
+        let ha = Self {
+            orders,
+            ends,
+            threads: vec![worker, mover],
+            manages_vips,
+        };
+        ha.configure(config)?;
+        Ok(ha)
+    }
+
+    /// Whether the threads can go on under this configuration, or others have to be started.
+    pub(super) fn suits(&self, config: &Config) -> bool {
+        !config.instances.is_empty() && config.director.manage_vips == self.manages_vips
+    }
+
+    /// Has the configuration's instances from now on.
+    ///
+    /// # Errors
+    /// [`HaError::Busy`].
+    pub(super) fn configure(&self, config: &Config) -> Result<(), HaError> {
+        self.order(Order::Configure {
+            name: config.director.name.clone(),
+            instances: config.instances.clone(),
+        })
+    }
+
+    /// How things are.
+    ///
+    /// # Errors
+    /// [`HaError::Busy`], [`HaError::Died`].
+    pub(super) async fn view(&self) -> Result<HaView, HaError> {
+        let (sender, answer) = oneshot::channel();
+        self.order(Order::View(sender))?;
+        match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|_| HaError::Died),
+            Err(_) => Err(HaError::Busy),
+        }
+    }
+
+    /// Gives all VIPs up, and waits until they are gone.
+    pub(super) async fn stop(mut self) {
+        // One that has ended needs no telling.
+        let _ = self.order(Order::Stop);
+        let threads = std::mem::take(&mut self.threads);
+        let ended = spawn_blocking(move || {
+            for thread in threads {
+                // One that panicked has said so.
+                let _ = thread.join();
+            }
+        });
+        if timeout(FAREWELL, ended).await.is_err() {
+            warn!(
+                "the VIPs could not be removed in time: the kernel's network configuration is locked by somebody else"
+            );
+        }
+    }
+
+    fn order(&self, order: Order) -> Result<(), HaError> {
+        self.orders.try_send(order).map_err(|_| HaError::Busy)
+    }
+}
+
+impl Drop for Ha {
+    fn drop(&mut self) {
+        let _ = self.order(Order::Stop);
+    }
+}
+
+/// Whether VRRP may be spoken.
+///
+/// # Errors
+/// [`HaError::Vrrp`].
+pub(super) fn ensure_allowed() -> Result<(), HaError> {
+    Ok(vrrp::ensure_allowed()?)
+}
+
+/// Waits until the HA thread ends by itself, which it should not. Cancelling loses nothing.
+pub(super) async fn ended(ha: &mut Option<Ha>) -> HaError {
+    match ha {
+        Some(ha) => {
+            // Nobody sends anything: it ends when the thread does.
+            let _ = (&mut ha.ends).await;
+            HaError::Died
+        }
+        None => pending().await,
+    }
+}

@@ -1,0 +1,221 @@
+//! The slow half of the HA thread: whatever may have to wait for the kernel's network configuration lock.
+//!
+//! It adds and removes VIPs, watches interfaces and their addresses, and opens and closes sockets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+
+use super::{
+    super::holder::{Holder, Place},
+    post::Post,
+    worker,
+};
+use crate::{
+    core::{
+        ha::Interface,
+        neighbour::{Link, Mac},
+    },
+    net::{
+        NetlinkError,
+        address::{AddressBook, InterfaceAddress},
+        news::News,
+        vrrp::VrrpSockets,
+    },
+};
+
+/// Between two looks at everything, in case word of a change was lost.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the HA thread wants of it.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Make the interfaces hold exactly these VIPs.
+    Hold(Arc<BTreeSet<Place>>),
+    /// Tell about exactly these interfaces.
+    Watch(BTreeSet<String>),
+    /// Close these.
+    Close(VrrpSockets),
+}
+
+/// What the HA thread was told of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    /// Index and MAC address; `None` if there is no such interface.
+    identity: Option<(u32, Mac)>,
+    state: Interface,
+}
+
+impl Known {
+    const ABSENT: Self = Self {
+        identity: None,
+        state: Interface::ABSENT,
+    };
+}
+
+pub(super) struct Mover {
+    holder: Holder,
+    /// Whether VIPs are ours to put on interfaces.
+    manages_vips: bool,
+    watched: BTreeMap<String, Known>,
+    news: News,
+    orders: mpsc::Receiver<Order>,
+    ha: Post<worker::Order>,
+    /// What was last said of sockets that cannot be opened.
+    complaints: BTreeMap<String, String>,
+}
+
+impl Mover {
+    /// # Errors
+    /// When the kernel gives no sockets.
+    pub(super) fn open(
+        manages_vips: bool,
+        orders: mpsc::Receiver<Order>,
+        ha: Post<worker::Order>,
+    ) -> Result<Self, NetlinkError> {
+        Ok(Self {
+            holder: Holder::open()?,
+            manages_vips,
+            watched: BTreeMap::new(),
+            news: News::open().map_err(NetlinkError::Socket)?,
+            orders,
+            ha,
+            complaints: BTreeMap::new(),
+        })
+    }
+
+    /// Works until the HA thread is gone, and then holds what it wanted last.
+    pub(super) async fn run(mut self) {
+        // What an earlier life left behind.
+        self.hold(&BTreeSet::new()).await;
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => self.obey(order).await,
+                    None => return,
+                },
+                changed = self.news.changed() => match changed {
+                    Ok(()) => self.look().await,
+                    // Looking at everything now and then has to do.
+                    Err(error) => {
+                        warn!(%error, "cannot hear of changes of interfaces; looking at them every second");
+                        ticks.tick().await;
+                    }
+                },
+                _ = ticks.tick() => {
+                    if self.manages_vips {
+                        self.holder.keep().await;
+                    }
+                    self.look().await;
+                }
+            }
+        }
+    }
+
+    /// Obeys, but of several lists of VIPs only the last.
+    async fn obey(&mut self, order: Order) {
+        let mut holdings = None;
+        let mut next = Some(order);
+        while let Some(order) = next {
+            match order {
+                Order::Hold(wanted) => holdings = Some(wanted),
+                Order::Watch(interfaces) => {
+                    self.watched.retain(|name, _| interfaces.contains(name));
+                    for name in interfaces {
+                        self.watched.entry(name).or_insert(Known::ABSENT);
+                    }
+                    self.look().await;
+                }
+                Order::Close(sockets) => drop(sockets),
+            }
+            next = self.orders.try_recv().ok();
+        }
+        if let Some(wanted) = holdings {
+            self.hold(&wanted).await;
+        }
+    }
+
+    async fn hold(&mut self, wanted: &BTreeSet<Place>) {
+        if self.manages_vips {
+            for (interface, vip) in self.holder.hold(wanted.clone()).await {
+                info!(%vip, interface, "holding the VIP");
+            }
+        }
+    }
+
+    /// Tells the HA thread what is new.
+    async fn look(&mut self) {
+        if self.watched.is_empty() {
+            return;
+        }
+        // What cannot be seen now will be seen the next time.
+        let Ok(book) = self.holder.netlink.address_book().await else {
+            return;
+        };
+        for (name, known) in &mut self.watched {
+            let link = book.link(name);
+            let now = link.map_or(Known::ABSENT, |link| see(link, &book));
+            if now == *known {
+                continue;
+            }
+            let mut sockets = None;
+            if let (Some(link), Some((_, mac))) = (link, now.identity)
+                && now.identity != known.identity
+            {
+                match VrrpSockets::open(link, mac) {
+                    Ok(opened) => sockets = Some(opened),
+                    Err(error) => {
+                        let error = error.to_string();
+                        if self.complaints.get(name) != Some(&error) {
+                            warn!("{error}");
+                            self.complaints.insert(name.clone(), error);
+                        }
+                        // Tried again at the next look.
+                        continue;
+                    }
+                }
+            }
+            self.complaints.remove(name);
+            *known = now;
+            self.ha.send(worker::Order::Interface {
+                name: name.clone(),
+                state: now.state,
+                sockets,
+                is_there: now.identity.is_some(),
+            });
+        }
+    }
+}
+
+fn see(link: &Link, book: &AddressBook) -> Known {
+    let own = |address: &&InterfaceAddress| !address.ours && !address.unusable;
+    let addresses: Vec<_> = book.on(link.ifindex).filter(own).collect();
+    let mut addresses = addresses.iter().map(|address| address.address);
+    let v4 = addresses.clone().find_map(|address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    let v6 = addresses.find_map(|address| match address {
+        IpAddr::V6(address) if address.is_unicast_link_local() => Some(address),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    });
+    Known {
+        identity: link.mac.map(|mac| (link.ifindex, mac)),
+        state: Interface {
+            up: link.up && link.mac.is_some(),
+            v4,
+            v6,
+        },
+    }
+}

@@ -1,0 +1,333 @@
+//! The HA thread: a loop around [`Member`] that does nothing else, and waits for nobody.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    ops::Range,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{super::holder::Place, clock, mover, port::Ports, post::Inbox, view};
+use crate::{
+    api::types::HaView,
+    core::{
+        ha::{Family, Input, Interface, Member, Output, Packet, WireId, WireView},
+        model::Instance,
+    },
+    net::{
+        carrier::Carrier,
+        vrrp::{ReceiveBuffer, Received, VrrpSockets},
+    },
+    notify::Sink,
+};
+use lb_common::wire::vrrp::{Endpoints, GROUP_V4, GROUP_V6, MAX_LENGTH};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::time::TimeSpec,
+};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
+
+/// Packets of one socket that are read before the clock is looked at.
+const BATCH: usize = 1024;
+/// Carriers are looked at this often, in case word of a change was lost.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the thread is told by others.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// This is the configuration from now on.
+    Configure {
+        /// This director's name.
+        name: String,
+        /// The instances.
+        instances: Vec<Instance>,
+    },
+    /// An interface is like this now.
+    Interface {
+        /// Its name.
+        name: String,
+        /// How it is.
+        state: Interface,
+        /// New sockets, where the old ones do not serve any more.
+        sockets: Option<VrrpSockets>,
+        /// Whether there is one.
+        is_there: bool,
+    },
+    /// Somebody asks.
+    View(oneshot::Sender<HaView>),
+    /// Give everything up, and end.
+    Stop,
+}
+
+pub(super) struct Worker {
+    /// This director's name.
+    pub(super) name: String,
+    pub(super) member: Member,
+    pub(super) ports: Ports,
+    carrier: Carrier,
+    inbox: Inbox<Order>,
+    mover: mpsc::Sender<mover::Order>,
+    /// What the mover was not told yet.
+    unsent_holdings: Option<Arc<BTreeSet<Place>>>,
+    unsent_watch: Option<BTreeSet<String>>,
+    events: Sink,
+    buffer: ReceiveBuffer,
+}
+
+impl Worker {
+    pub(super) fn new(
+        carrier: Carrier,
+        inbox: Inbox<Order>,
+        mover: mpsc::Sender<mover::Order>,
+        events: Sink,
+    ) -> Self {
+        Self {
+            name: String::new(),
+            member: Member::new(),
+            ports: Ports::default(),
+            carrier,
+            inbox,
+            mover,
+            unsent_holdings: None,
+            unsent_watch: None,
+            events,
+            buffer: ReceiveBuffer::default(),
+        }
+    }
+
+    /// Works until it is stopped.
+    ///
+    /// # Errors
+    /// When the system fails it.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        let mut look_at = Duration::ZERO;
+        let mut is_drained = true;
+        loop {
+            self.wait(is_drained, look_at)?;
+            self.inbox.silence();
+            while let Some(order) = self.inbox.next() {
+                if !self.obey(order) {
+                    return Ok(());
+                }
+            }
+            if self.carrier.changed() || clock::now() >= look_at {
+                look_at = clock::now() + LOOK;
+                self.look_at_carriers();
+            }
+            is_drained = self.receive();
+            self.handle(Input::Tick { is_drained });
+            self.tell_mover();
+        }
+    }
+
+    /// Sleeps until something happens or is due.
+    fn wait(&self, is_drained: bool, look_at: Duration) -> io::Result<()> {
+        let now = clock::now();
+        let due = self
+            .member
+            .next_deadline(now)
+            .map_or(look_at, |at| at.min(look_at));
+        let patience = if is_drained {
+            due.saturating_sub(now)
+        } else {
+            Duration::ZERO
+        };
+        let descriptors = [self.inbox.as_fd(), self.carrier.descriptor()];
+        let all = descriptors.into_iter().chain(self.ports.descriptors());
+        let mut polled: Vec<_> = all.map(readable).collect();
+        match ppoll(&mut polled, Some(TimeSpec::from_duration(patience)), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether to go on.
+    fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Configure { name, instances } => {
+                self.name = name;
+                self.handle(Input::Configured(&instances));
+                let interfaces = self.member.interfaces();
+                let watched: BTreeSet<String> = interfaces.into_iter().map(str::to_owned).collect();
+                let closed = self.ports.retain(&watched);
+                self.close(closed);
+                self.unsent_watch = Some(watched);
+            }
+            Order::Interface {
+                name,
+                state,
+                sockets,
+                is_there,
+            } => {
+                let closed = self.ports.set(&name, state, sockets, is_there);
+                self.close(closed);
+                self.look_at(&name);
+            }
+            // Who asked may have lost patience.
+            Order::View(to) => drop(to.send(view::view(self, clock::now()))),
+            Order::Stop => {
+                self.handle(Input::Stop);
+                self.tell_mover();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn look_at_carriers(&mut self) {
+        for name in self.ports.names() {
+            self.look_at(&name);
+        }
+    }
+
+    /// Has the member know how an interface is, if that has changed.
+    fn look_at(&mut self, name: &str) {
+        if let Some(state) = self.ports.look(name, self.carrier.is_up(name)) {
+            self.handle(Input::Interface { name, state });
+        }
+    }
+
+    /// Reads what has arrived; whether all of it.
+    fn receive(&mut self) -> bool {
+        let mut is_drained = true;
+        for name in self.ports.names() {
+            for family in Family::ALL {
+                is_drained &= self.receive_from(&name, family);
+            }
+        }
+        is_drained
+    }
+
+    fn receive_from(&mut self, name: &str, family: Family) -> bool {
+        for _ in 0..BATCH {
+            let Some(port) = self.ports.get_mut(name) else {
+                return true;
+            };
+            let Some(Received {
+                message,
+                endpoints,
+                hop_limit,
+            }) = port.next(family, &mut self.buffer)
+            else {
+                return true;
+            };
+            let packet = Packet {
+                message,
+                endpoints,
+                hop_limit,
+            };
+            let input = Input::Packet {
+                interface: name,
+                packet,
+            };
+            self.member.handle(input, clock::now());
+            self.perform();
+        }
+        false
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.member.handle(input, clock::now());
+        self.perform();
+    }
+
+    /// Does what the member wants.
+    fn perform(&mut self) {
+        while let Some(output) = self.member.poll_output() {
+            match output {
+                Output::Advertise { wire, priority } => self.advertise(wire, priority),
+                Output::Announce { wire, vips } => self.announce(wire, vips),
+                Output::Hold => {
+                    self.unsent_holdings = Some(Arc::new(self.member.holdings()));
+                    self.tell_mover();
+                }
+                Output::Report(event) => self.events.tell(event),
+            }
+        }
+    }
+
+    fn advertise(&mut self, id: WireId, priority: u8) {
+        let Some(wire) = self.member.wire(id) else { return };
+        let Some(port) = self.ports.get_mut(&wire.instance.interface) else {
+            return;
+        };
+        let mut buffer = [0; MAX_LENGTH];
+        for destination in destinations(&wire) {
+            let Some(endpoints) = endpoints(wire.primary, destination) else {
+                continue;
+            };
+            // The configuration allows nothing that does not fit.
+            let Ok(message) = self.member.advertisement(id, priority, &endpoints, &mut buffer) else {
+                continue;
+            };
+            port.send(|sockets| match destination.is_multicast() {
+                true => sockets.send_to_group(&endpoints, message),
+                false => sockets.send_to_peer(&endpoints, message),
+            });
+        }
+    }
+
+    fn announce(&mut self, id: WireId, vips: Range<usize>) {
+        let Some(wire) = self.member.wire(id) else { return };
+        let Some(port) = self.ports.get_mut(&wire.instance.interface) else {
+            return;
+        };
+        for vip in vips.filter_map(|index| wire.vips.get(index)) {
+            port.send(|sockets| sockets.announce(vip));
+        }
+    }
+
+    /// Tells the mover what is new for it; if it has no time, again the next time.
+    fn tell_mover(&mut self) {
+        if let Some(holdings) = self.unsent_holdings.take()
+            && let Err(TrySendError::Full(mover::Order::Hold(holdings))) =
+                self.mover.try_send(mover::Order::Hold(holdings))
+        {
+            self.unsent_holdings = Some(holdings);
+        }
+        if let Some(watched) = self.unsent_watch.take()
+            && let Err(TrySendError::Full(mover::Order::Watch(watched))) =
+                self.mover.try_send(mover::Order::Watch(watched))
+        {
+            self.unsent_watch = Some(watched);
+        }
+    }
+
+    fn close(&self, sockets: impl IntoIterator<Item = VrrpSockets>) {
+        for sockets in sockets {
+            // Where the mover has no time, they are closed here after all.
+            let _ = self.mover.try_send(mover::Order::Close(sockets));
+        }
+    }
+}
+
+/// Where advertisements go.
+fn destinations(wire: &WireView<'_>) -> Vec<IpAddr> {
+    let peers: Vec<_> = wire.peers().collect();
+    if !peers.is_empty() {
+        return peers;
+    }
+    vec![match wire.family {
+        Family::V4 => GROUP_V4.into(),
+        Family::V6 => GROUP_V6.into(),
+    }]
+}
+
+fn endpoints(source: IpAddr, destination: IpAddr) -> Option<Endpoints> {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => Some(Endpoints::V4 { source, destination }),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => Some(Endpoints::V6 { source, destination }),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
+    }
+}
+
+fn readable(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::new(descriptor, PollFlags::POLLIN)
+}

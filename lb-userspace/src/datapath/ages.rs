@@ -1,0 +1,120 @@
+//! How old the flows of certain backends are.
+
+use std::collections::BTreeMap;
+
+use lb_common::{
+    flow_state::Worth,
+    flow_table::{Bucket, Clock, Entry},
+};
+
+/// Upper bounds of the classes of age, in seconds; the last class has none.
+pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
+
+/// Silence, in seconds, after which a flow that is being closed, or never came to be, is over for whoever waits for it. Its
+/// entry stays longer, for packets that come late.
+const OVER: u64 = 10;
+
+/// Open flows of one backend by their age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ages {
+    /// Flows by class of age: younger than each of [`AGES`], and the rest.
+    pub classes: [u64; AGES.len() + 1],
+    /// Age of the oldest, in seconds.
+    pub oldest: u64,
+}
+
+impl Ages {
+    /// All of them.
+    #[must_use]
+    pub fn flows(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+}
+
+/// Takes note of the ages of the open flows of `watched` backends, whose numbers are its keys. `hz` is jiffies per second.
+pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: &mut BTreeMap<u32, Ages>) {
+    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
+        let control = entry.state();
+        if !control.is_live() {
+            continue;
+        }
+        let Some(ages) = control.backend().and_then(|backend| watched.get_mut(&backend)) else {
+            continue;
+        };
+        let Some(flow) = entry.snapshot() else { continue };
+        let over = match clock.worth(entry, control).0 {
+            Worth::Expired => true,
+            Worth::HalfOpen | Worth::Closing => u64::from(clock.idle(flow.last_seen)) > OVER * u64::from(hz),
+            Worth::IdleDatagram | Worth::Active => false,
+        };
+        if over {
+            continue;
+        }
+        let age = clock.now.saturating_sub(u64::from(flow.created) << 8) / u64::from(hz.max(1));
+        let class = AGES.iter().position(|bound| age < *bound).unwrap_or(AGES.len());
+        ages.classes[class] += 1;
+        ages.oldest = ages.oldest.max(age);
+    }
+}
+
+/// Removes the flows of this backend, and says how many: the next packet of each is scheduled like a first one.
+pub fn release<E: Entry>(table: &[Bucket<E>], backend: u32) -> u64 {
+    let mut released = 0;
+    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
+        let control = entry.state();
+        if control.is_live() && control.backend() == Some(backend) {
+            released += u64::from(entry.remove(control));
+        }
+    }
+    released
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_common::{
+        abi::TimeoutTable,
+        flow_state::FlowState,
+        flow_table::{Entry4, NewFlow, Target, insert},
+        packet::FlowKey4,
+    };
+
+    use super::*;
+
+    #[test]
+    fn flows_are_told_apart_by_age_and_backend_and_can_be_released() {
+        let table: Vec<Bucket<Entry4>> = (0..64).map(|_| Bucket::default()).collect();
+        let timeouts = TimeoutTable::default();
+        timeouts.set_class(0, &[u32::MAX / 2; FlowState::LIMIT]);
+        let hz = 100;
+        let now: u64 = 10_000_000;
+        let at = |now| Clock {
+            now,
+            timeouts: &timeouts,
+        };
+        for (n, age) in (0_u32..).zip([10_u64, 30, 300, 7200, 90_000]) {
+            for backend in [3, 4] {
+                for state in [FlowState::Established, FlowState::FinWait] {
+                    let port = n << 16 | backend << 4 | u32::from(state as u8);
+                    let flow = NewFlow {
+                        key: FlowKey4::new(n, 1, port, 6),
+                        hash: u64::from(port) << 32 | u64::from(port.wrapping_mul(7)),
+                        target: Target::Backend(backend),
+                        state,
+                        class: 0,
+                    };
+                    insert(&*table, &flow, &at(now - age * u64::from(hz)));
+                }
+            }
+        }
+        let mut watched = BTreeMap::from([(3, Ages::default())]);
+        ages(&table, &at(now), hz, &mut watched);
+        assert_eq!(watched[&3].classes, [3, 1, 0, 1, 1]);
+        // One that is being closed counts while it is not silent yet.
+        assert_eq!(watched[&3].flows(), 6);
+        // In the units of the entry, in which the beginning of a flow is coarse.
+        assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
+        assert_eq!(release(&table, 3), 10);
+        assert_eq!(release(&table, 3), 0);
+        assert_eq!(release(&table, 4), 10);
+    }
+}

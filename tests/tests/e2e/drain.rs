@@ -1,0 +1,293 @@
+//! Backends that operators drain: nothing breaks, nothing new comes, and the order outlives the daemon.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::{
+    Tandem,
+    client::{Crowd, Dial, Greeting, Load, Rate},
+    topology::{OneDirector, VIP4, VIP6},
+    wait_for,
+};
+use serde_json::Value;
+
+use crate::config;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn backend(tandem: &Tandem, name: &str) -> Result<Value> {
+    Ok(tandem.ask(&["backend", "list", name])?[0].clone())
+}
+
+/// Exit code and what was said.
+fn run(tandem: &Tandem, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = tandem.tandem(arguments)?.output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Five thousand long-lived connections over three backends, clients that keep coming, and a daemon that is killed in the
+/// middle.
+#[test]
+fn a_drained_backend_loses_no_connection_and_gets_no_new_one() -> Result<()> {
+    let lab = OneDirector::build("e2e-drain", 1, 3)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100, 100]))?;
+    let mut held = Crowd::open(
+        &lab.clients[0],
+        &Dial::new((VIP4, 80).into(), Greeting::Http),
+        5000,
+    )?;
+    ensure!(held.len() == 5000, "{:?}", held.failures());
+    let before = held.by_backend();
+    let rate = Rate {
+        per_second: 200,
+        hold: Duration::from_secs(2),
+        ask_every: Duration::from_millis(500),
+        most: 2000,
+    };
+    let load = Load::start(
+        &lab.clients[0],
+        &Dial::new((VIP6, 80).into(), Greeting::Http),
+        &rate,
+    )?;
+    wait_for(PATIENCE, "clients to come", || load.tally().opened > 100)?;
+
+    let order = [
+        "backend",
+        "drain",
+        "backend1",
+        "--reason",
+        "kernel update",
+        "--deadline",
+        "30m",
+    ];
+    let answer = tandem.ask(&order)?;
+    ensure!(answer["covers"][0]["backend"] == "backend1", "{answer}");
+    ensure!(answer["remarks"] == serde_json::json!([]), "{answer}");
+    // Connections that were being opened may still arrive.
+    let opened = load.tally().opened;
+    wait_for(PATIENCE, "those under way", || load.tally().opened > opened + 20)?;
+    let at_order = load.tally().by_backend.get("backend1").copied();
+
+    wait_for(PATIENCE, "a census of the drain", || {
+        backend(&tandem, "backend1").is_ok_and(|view| view["drain"]["flows"] == before["backend1"])
+    })?;
+    let view = backend(&tandem, "backend1")?;
+    ensure!(view["state"] == "draining" && view["share"] == 0.0, "{view}");
+    ensure!(
+        view["order"]["why"] == "kernel update" && view["order"]["who"] == "root",
+        "{view}"
+    );
+    ensure!(view["drain"]["new_flows_per_second"] == 0.0, "{view}");
+    ensure!(
+        view["drain"]["deadline_seconds"]
+            .as_u64()
+            .is_some_and(|left| (1700..=1800).contains(&left)),
+        "{view}"
+    );
+
+    tandem.process().kill()?;
+    let opened = load.tally().opened;
+    wait_for(PATIENCE, "clients without a daemon", || {
+        load.tally().opened > opened + 100
+    })?;
+    let tandem = Tandem::start_again(&lab.director)?;
+    let opened = load.tally().opened;
+    wait_for(PATIENCE, "clients with the next daemon", || {
+        load.tally().opened > opened + 100
+    })?;
+    let view = backend(&tandem, "backend1")?;
+    ensure!(
+        view["state"] == "draining" && view["order"]["why"] == "kernel update",
+        "{view}"
+    );
+
+    let answers = held.ask();
+    ensure!(
+        (answers.kept, answers.moved, answers.broken()) == (5000, 0, 0),
+        "{answers:?}"
+    );
+    let tally = load.stop()?;
+    ensure!(
+        tally.failed.is_empty() && tally.broken.is_empty() && tally.moved == 0,
+        "{tally:?}"
+    );
+    ensure!(
+        tally.by_backend.get("backend1").copied() == at_order,
+        "{tally:?}, {at_order:?} at the order"
+    );
+    ensure!(
+        run(
+            &tandem,
+            &[
+                "backend", "wait", "backend1", "--until", "drained", "--within", "100ms"
+            ]
+        )?
+        .0 == Some(5)
+    );
+
+    // The clients leave: progress falls to nothing, and whoever waits learns of it.
+    drop(held);
+    let (code, said) = run(
+        &tandem,
+        &[
+            "backend", "wait", "backend1", "--until", "drained", "--within", "60s",
+        ],
+    )?;
+    ensure!(code == Some(0), "{said}");
+    let view = backend(&tandem, "backend1")?;
+    ensure!(
+        view["drain"]["flows"] == 0 && view["drain"]["drained"] == true,
+        "{view}"
+    );
+    let drained = tandem.ask(&["events", "--kind", "order.drained"])?;
+    ensure!(drained[0]["backend"] == "backend1", "{drained}");
+
+    tandem.ask(&["backend", "ready", "backend1"])?;
+    let (code, said) = run(
+        &tandem,
+        &[
+            "backend", "wait", "backend1", "--until", "healthy", "--within", "10s",
+        ],
+    )?;
+    ensure!(code == Some(0), "{said}");
+    let crowd = Crowd::open(
+        &lab.clients[0],
+        &Dial::new((VIP4, 80).into(), Greeting::Http),
+        100,
+    )?;
+    ensure!(
+        crowd.by_backend().contains_key("backend1"),
+        "{:?}",
+        crowd.by_backend()
+    );
+    Ok(())
+}
+
+#[test]
+fn what_would_do_harm_is_refused_unless_it_is_forced() -> Result<()> {
+    let lab = OneDirector::build("e2e-orders", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100]))?;
+    let dial = Dial::new((VIP4, 80).into(), Greeting::Http);
+    let mut crowd = Crowd::open(&lab.clients[0], &dial, 100)?;
+    let address = lab.backends[0].ipv4().context("an address")?.to_string();
+
+    let refused = |arguments: &[&str], words: &str| -> Result<()> {
+        let (code, said) = run(&tandem, arguments)?;
+        ensure!(
+            code == Some(1) && said.contains(words),
+            "{arguments:?}: {code:?} {said}"
+        );
+        Ok(())
+    };
+    refused(
+        &["backend", "drain", "backend9"],
+        "no backend is called `backend9`; there are `backend1`, `backend2`",
+    )?;
+    refused(&["service", "drain", "mail"], "no service is called `mail`")?;
+    refused(
+        &["service", "drain", "web"],
+        "no backend of service `web` would be left",
+    )?;
+    refused(&["director", "drain"], "say --force")?;
+    wait_for(PATIENCE, "a census", || {
+        backend(&tandem, "backend1").is_ok_and(|view| view["flows"].as_u64() > Some(0))
+    })?;
+    refused(
+        &["backend", "remove", "backend1"],
+        "flows are left: web/backend1 has",
+    )?;
+
+    // By its address as well; and of the two that are left one is the last.
+    tandem.ask(&["backend", "drain", &address])?;
+    refused(&["backend", "drain", "backend2"], "would be left")?;
+    refused(&["backend", "weight", "backend2", "0"], "would be left")?;
+    tandem.ask(&[
+        "backend",
+        "offline",
+        "backend2",
+        "--at-deadline",
+        "keep",
+        "--force",
+    ])?;
+    let nobody = Crowd::open(
+        &lab.clients[0],
+        &Dial {
+            timeout: Duration::from_millis(300),
+            ..dial.clone()
+        },
+        3,
+    )?;
+    ensure!(nobody.is_empty(), "{:?}", nobody.by_backend());
+    ensure!(crowd.ask().kept == 100, "those there are go on");
+    let orders = tandem.ask(&["order"])?;
+    ensure!(orders.as_array().map(Vec::len) == Some(2), "{orders}");
+
+    tandem.ask(&["director", "ready"])?;
+    ensure!(tandem.ask(&["order"])? == serde_json::json!([]));
+    tandem.ask(&["backend", "weight", "backend1", "300", "--for", "1s"])?;
+    let weight = |expected: u64| {
+        wait_for(PATIENCE, format!("a weight of {expected}"), || {
+            backend(&tandem, "backend1").is_ok_and(|view| view["effective_weight"] == expected)
+        })
+    };
+    weight(300)?;
+    weight(100)?;
+    Ok(())
+}
+
+/// At the deadline the flows that are left are scheduled anew: for TCP that ends them, since the next backend knows nothing
+/// of the connection.
+#[test]
+fn the_deadline_ends_what_is_left() -> Result<()> {
+    let lab = OneDirector::build("e2e-deadline", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100]))?;
+    let dial = Dial::new((VIP4, 80).into(), Greeting::Http);
+    let mut crowd = Crowd::open(&lab.clients[0], &dial, 200)?;
+    let mine = crowd.by_backend()["backend1"];
+    wait_for(PATIENCE, "a census", || {
+        backend(&tandem, "backend1").is_ok_and(|view| view["flows"] == mine)
+    })?;
+    tandem.ask(&[
+        "backend",
+        "drain",
+        "backend1",
+        "--deadline",
+        "2s",
+        "--at-deadline",
+        "reschedule",
+    ])?;
+    let (code, said) = run(
+        &tandem,
+        &[
+            "backend", "wait", "backend1", "--until", "drained", "--within", "20s",
+        ],
+    )?;
+    ensure!(code == Some(0), "{said}");
+    let answers = crowd.ask();
+    ensure!(
+        answers.kept as u64 == 200 - mine && answers.broken() == mine,
+        "{answers:?}, {mine} on backend1"
+    );
+    let events = tandem.ask(&["events", "--kind", "order.*"])?;
+    let kinds: Vec<_> = events
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|event| event["kind"].as_str())
+        .collect();
+    ensure!(
+        kinds
+            == [
+                "order.placed",
+                "order.deadline",
+                "order.flows_ended",
+                "order.drained"
+            ],
+        "{events}"
+    );
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! Directors that stand in for each other: real daemons, real keepalived, real clients.
+
+mod interop;
+mod pair;
+mod roles;
+mod wire;

@@ -1,0 +1,33 @@
+//! Who is what.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::Result;
+use lb_tests::{Host, Tandem, wait_for};
+
+/// For what ought to happen within a second.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the director is in its first instance.
+pub(crate) fn role(tandem: &Tandem) -> Option<String> {
+    let view = tandem.ask(&["ha"]).ok()?;
+    Some(view["instances"][0]["role"].as_str()?.to_owned())
+}
+
+/// Waits until the director is this.
+pub(crate) fn expect_role(tandem: &Tandem, expected: &str) -> Result<()> {
+    wait_for(PATIENCE, format!("the director to be {expected}"), || {
+        role(tandem).as_deref() == Some(expected)
+    })?;
+    Ok(())
+}
+
+/// Waits until the host has this address, or has it no more.
+pub(crate) fn expect_holds(host: &Host, vip: impl Into<IpAddr>, expected: bool) -> Result<()> {
+    let vip: IpAddr = vip.into();
+    let what = if expected { "hold" } else { "give up" };
+    wait_for(PATIENCE, format!("{} to {what} {vip}", host.name()), || {
+        host.has_address(vip).is_ok_and(|has| has == expected)
+    })?;
+    Ok(())
+}
