@@ -41,9 +41,9 @@ pub(crate) fn put4<const N: usize>(packet: &Packet, network: usize, mtu: u16) ->
         ];
         let mut own = 0;
         let at = header.cast::<u32>();
-        for n in 0..5 {
-            own += u64::from(words[n]);
-            at.add(n).write_volatile(words[n]);
+        for (n, word) in words.into_iter().enumerate() {
+            own += u64::from(word);
+            at.add(n).write_volatile(word);
         }
         header.add(10).cast::<u16>().write_volatile(!fold(own));
         let kind = u32::from_be(0x0304_0000);

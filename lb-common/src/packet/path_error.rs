@@ -179,3 +179,198 @@ impl PathError {
 const fn has_ports(kind: u8) -> bool {
     matches!(kind, protocol::TCP | protocol::UDP)
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::{vec, vec::Vec};
+
+    use etherparse::PacketBuilder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::{FlowKey, address_words};
+
+    const OWN4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+    const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xd, 2);
+    const BACKEND4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+    const BACKEND6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xb, 9);
+
+    fn own4() -> u32 {
+        u32::from_ne_bytes(OWN4.octets())
+    }
+
+    /// The client's packet, of either family.
+    fn inner(v4: bool) -> (Vec<u8>, FlowKey) {
+        let mut packet = Vec::new();
+        let (source, destination): (IpAddr, IpAddr) = if v4 {
+            ([203, 0, 113, 7].into(), [192, 0, 2, 10].into())
+        } else {
+            (
+                "2001:db8:c::7".parse().unwrap(),
+                "2001:db8:f::10".parse().unwrap(),
+            )
+        };
+        let builder = match (source, destination) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => PacketBuilder::ipv4(a.octets(), b.octets(), 63),
+            (IpAddr::V6(a), IpAddr::V6(b)) => PacketBuilder::ipv6(a.octets(), b.octets(), 63),
+            _ => unreachable!("they are of one family"),
+        };
+        builder
+            .tcp(40_000, 80, 1, 1024)
+            .write(&mut packet, b"data")
+            .unwrap();
+        let key = FlowKey {
+            source,
+            destination,
+            source_port: 40_000,
+            destination_port: 80,
+            protocol: protocol::TCP,
+        };
+        (packet, key)
+    }
+
+    /// What the method has between the outer header and the packet: number of its protocol, bytes.
+    fn between(method: u8, v4: bool) -> (u8, Vec<u8>) {
+        let kind: u16 = if v4 { 0x0800 } else { 0x86DD };
+        let [a, b] = kind.to_be_bytes();
+        let inside = if v4 { protocol::IPV4 } else { protocol::IPV6 };
+        match method {
+            0 => (inside, vec![]),
+            1 => (protocol::GRE, vec![0, 0, a, b]),
+            2 => (protocol::GRE, vec![0x80, 0, a, b, 1, 2, 0, 0]),
+            _ => (
+                protocol::UDP,
+                vec![0xC1, 2, 0x17, 0xC0, 0, 100, 0, 0, 0, inside, 0, 0],
+            ),
+        }
+    }
+
+    /// The message about that, and how long the tunnel's headers are.
+    fn message(outer4: bool, method: u8, v4: bool) -> (Vec<u8>, usize) {
+        let (number, between) = between(method, v4);
+        let inside = [between.clone(), inner(v4).0].concat();
+        let mut message = if outer4 {
+            vec![3, 4, 0, 0, 0, 0, 0x05, 0x78]
+        } else {
+            vec![2, 0, 0, 0, 0, 0, 0x05, 0x78]
+        };
+        if outer4 {
+            etherparse::Ipv4Header::new(
+                inside.len() as u16,
+                64,
+                number.into(),
+                OWN4.octets(),
+                BACKEND4.octets(),
+            )
+            .unwrap()
+            .write(&mut message)
+            .unwrap();
+        } else {
+            etherparse::Ipv6Header {
+                payload_length: inside.len() as u16,
+                next_header: number.into(),
+                hop_limit: 64,
+                source: OWN6.octets(),
+                destination: BACKEND6.octets(),
+                ..Default::default()
+            }
+            .write(&mut message)
+            .unwrap();
+        }
+        message.extend(inside);
+        (message, if outer4 { 20 } else { 40 } + between.len())
+    }
+
+    fn read(outer4: bool, message: &[u8]) -> Option<PathError> {
+        if outer4 {
+            path_error4(message, own4(), 0, message.len())
+        } else {
+            path_error6(message, address_words(OWN6), 0, message.len())
+        }
+    }
+
+    #[test]
+    fn each_tunnel_is_seen_through() {
+        for (outer4, v4) in [(true, true), (true, false), (false, true), (false, false)] {
+            for method in 0..4 {
+                let (message, overhead) = message(outer4, method, v4);
+                let error = read(outer4, &message).expect("it is about a tunnel");
+                let backend = if outer4 { BACKEND4.to_ipv6_mapped() } else { BACKEND6 };
+                assert_eq!((error.mtu, error.overhead), (1400, overhead));
+                assert_eq!(error.backend, address_words(backend));
+                assert_eq!(error.length, inner(v4).0.len());
+                assert_eq!(
+                    error.port,
+                    if method == 3 { 6080_u16.to_be() } else { 0 },
+                    "GUE's port"
+                );
+                let key = inner(v4).1;
+                if v4 {
+                    assert_eq!(error.flow4(&message[..]), key.to_v4());
+                } else {
+                    assert_eq!(error.flow6(&message[..]), key.to_v6());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn with_eight_bytes_of_the_inner_transport_the_flow_is_known_and_with_less_it_is_not() {
+        for (outer4, v4) in [(true, true), (false, false)] {
+            let (message, overhead) = message(outer4, 0, v4);
+            let least = 8 + overhead + if v4 { 28 } else { 48 };
+            let flow = |length: usize| {
+                let error = read(outer4, &message[..length])?;
+                if v4 {
+                    error.flow4(&message[..length]).map(|_| ())
+                } else {
+                    error.flow6(&message[..length]).map(|_| ())
+                }
+            };
+            assert_eq!(flow(least), Some(()));
+            assert_eq!(flow(least - 1), None);
+        }
+    }
+
+    #[test]
+    fn only_errors_about_packets_of_our_own_count() {
+        for outer4 in [true, false] {
+            let (good, _) = message(outer4, 1, true);
+            assert!(read(outer4, &good).is_some());
+            for (at, what) in [
+                (0, "another kind of error"),
+                (1, "another code"),
+                (8, "another version"),
+                (if outer4 { 20 } else { 16 }, "another source"),
+            ] {
+                let mut bad = good.clone();
+                bad[at] ^= 0x70;
+                assert_eq!(read(outer4, &bad), None, "{what}");
+            }
+        }
+    }
+
+    proptest! {
+        /// What comes out lies within the message, whatever its bytes.
+        #[test]
+        fn nothing_is_read_behind_the_message(
+            bytes in proptest::collection::vec(any::<u8>(), 0..160),
+            outer4: bool,
+            method in 0..4_u8,
+            flips in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..6),
+            made_up: bool,
+        ) {
+            let mut message = if made_up { bytes } else { message(outer4, method, true).0 };
+            for (at, value) in flips {
+                if let Some(length) = core::num::NonZeroUsize::new(message.len()) {
+                    message[at % length] = value;
+                }
+            }
+            if let Some(error) = read(outer4, &message) {
+                prop_assert!(error.offset + error.length == message.len());
+                let _ = (error.flow4(&message[..]), error.flow6(&message[..]));
+            }
+        }
+    }
+}

@@ -75,8 +75,8 @@ pub(super) fn put4(
     // SAFETY: the header is there, and the checksum is the upper half of its third word.
     unsafe {
         let at = header.cast::<u32>();
-        for n in 0..5 {
-            at.add(n).write_volatile(words[n]);
+        for (n, word) in words.into_iter().enumerate() {
+            at.add(n).write_volatile(word);
         }
         header.add(10).cast::<u16>().write_volatile(!fold(sum));
         put_between(header.add(20), outer, entry, method, addresses);

@@ -104,7 +104,7 @@ impl Case {
     }
 
     /// The packet comes out as this.
-    pub(crate) fn as_packet(mut self, packet: Vec<u8>) -> Self {
+    pub(crate) fn with_packet(mut self, packet: Vec<u8>) -> Self {
         self.expected.packet = packet;
         self
     }

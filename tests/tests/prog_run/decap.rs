@@ -108,7 +108,7 @@ fn outer6(class: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A packet without its link header.
-fn bare(packet: Vec<u8>) -> Vec<u8> {
+fn bare(packet: &[u8]) -> Vec<u8> {
     packet[IP..].to_vec()
 }
 
@@ -120,7 +120,7 @@ fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn what_is_no_tunnels_packet_reaches_the_kernel_as_it_is() {
     let mut backend = Backend::new(&[], GUE_PORT);
-    let inner = bare(tcp4(80, SYN, &[]));
+    let inner = bare(&tcp4(80, SYN, &[]));
     let elsewhere = |packet: Vec<u8>| with_ip(packet, 19, &[77]);
     for (what, packet) in [
         ("ARP", frame(0x0806, &[0; 46])),
@@ -145,7 +145,7 @@ fn what_is_no_tunnels_packet_reaches_the_kernel_as_it_is() {
     for packet in [
         with_ip(outer4(0, 4, &inner), 6, &[0x20, 0]),
         with_ip(outer4(0, 17, &udp(GUE_PORT, &inner)), 6, &[0, 9]),
-        with_extensions(outer6(0, 41, &bare(tcp6(80, SYN, &[]))), &[fragment(0, true)]),
+        with_extensions(outer6(0, 41, &bare(&tcp6(80, SYN, &[]))), &[fragment(0, true)]),
     ] {
         let (action, outcome, out) = backend.takes(&packet);
         assert_eq!((action, outcome), (Action::Pass, Outcome::Fragment));
@@ -157,8 +157,8 @@ fn what_is_no_tunnels_packet_reaches_the_kernel_as_it_is() {
 fn nonsense_and_nests_are_dropped() {
     use Outcome::{BadChecksum, Malformed, Nested};
     let mut backend = Backend::new(&[], GUE_PORT);
-    let inner4 = || bare(tcp4(80, SYN, &[]));
-    let inner6 = || bare(tcp6(80, SYN, &[]));
+    let inner4 = || bare(&tcp4(80, SYN, &[]));
+    let inner6 = || bare(&tcp6(80, SYN, &[]));
     let gue = |bytes: &[u8]| udp(GUE_PORT, bytes);
     let gre = |flags: u8, rest: &[u8]| [&[flags, 0, 8, 0][..], rest].concat();
     let in_gue = |kind, packet: Vec<u8>| gue(&[&[0, kind, 0, 0][..], &packet].concat());
@@ -203,22 +203,22 @@ fn nonsense_and_nests_are_dropped() {
         ),
         (
             "IPIP in IPIP",
-            outer4(0, 4, &bare(outer4(0, 4, &inner4()))),
+            outer4(0, 4, &bare(&outer4(0, 4, &inner4()))),
             Nested,
         ),
         (
             "GRE in IPIP",
-            outer4(0, 4, &bare(outer4(0, 47, &gre(0, &inner4())))),
+            outer4(0, 4, &bare(&outer4(0, 47, &gre(0, &inner4())))),
             Nested,
         ),
         (
             "GUE in GRE",
-            outer4(0, 47, &gre(0, &bare(outer4(0, 17, &in_gue(4, inner4()))))),
+            outer4(0, 47, &gre(0, &bare(&outer4(0, 17, &in_gue(4, inner4()))))),
             Nested,
         ),
         (
             "IPv6 in IPv6 in IPv6",
-            outer6(0, 41, &bare(outer6(0, 41, &inner6()))),
+            outer6(0, 41, &bare(&outer6(0, 41, &inner6()))),
             Nested,
         ),
         (
@@ -251,7 +251,7 @@ fn only_those_who_may_get_packets_in() {
         ],
         GUE_PORT,
     );
-    let inner = bare(tcp4(80, SYN, &[]));
+    let inner = bare(&tcp4(80, SYN, &[]));
     for packet in [
         outer4(0, 4, &inner),
         outer4(0, 17, &udp(GUE_PORT, &inner)),

@@ -19,6 +19,9 @@ const MTU: u16 = 1400;
 /// Addresses of the host that the program runs on; the clients are behind a gateway.
 const GATEWAY_MAC: &str = "02:00:00:00:aa:99";
 
+/// Reasons that only the tests of this file meet.
+pub(crate) const REASONS: [&str; 1] = ["error_lost"];
+
 /// A host with a route to the clients, and a program with tunnels on it.
 fn on_a_host(work: impl FnOnce(&mut World, u32) + Send) -> Result<()> {
     let lab = Lab::new("prog-path-errors")?;

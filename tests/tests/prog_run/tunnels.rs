@@ -495,7 +495,7 @@ pub(crate) fn cases() -> Vec<Case> {
             tcp4(port, ACK, &[]),
         )
         .after([tcp4(port, SYN, &[])])
-        .as_packet(with_ip(tcp4(port, ACK, &[]), 8, &[60]))
+        .with_packet(with_ip(tcp4(port, ACK, &[]), 8, &[60]))
         .behind(META),
         Case::drops(
             "IPv4 with a TTL for the way to the director alone",

@@ -50,8 +50,8 @@ fn strip(packet: &Packet, network: usize, inside: &Inside) -> Result<(), Outcome
     let new = packet.bytes_mut::<LINK>(0).ok_or(Outcome::Malformed)?;
     // SAFETY: 22 bytes are there. What is no tag must not overwrite the packet.
     unsafe {
-        for n in 0..3 {
-            new.add(n * 4).cast::<u32>().write_volatile(words[n]);
+        for (n, word) in words.into_iter().take(3).enumerate() {
+            new.add(n * 4).cast::<u32>().write_volatile(word);
         }
         for tag in 0..2 {
             if network >= 18 + tag * 4 {

@@ -565,6 +565,9 @@ impl Planner {
             }
             keep
         });
+        if self.tunnel_sources.is_some() {
+            self.follow_tunnels(&mut steps);
+        }
         steps
     }
 }
