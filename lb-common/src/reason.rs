@@ -79,11 +79,12 @@ reasons! {
     MapMissing = 20, Drop, "map_missing", "A map entry that must exist does not: a fault of the daemon.";
     IcmpUnrelated = 21, Pass, "icmp_unrelated", "An ICMP error to a VIP quotes no packet that a backend sent for it.";
     BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
-    TooBigAnswered = 23, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
-    TooBigUnanswered = 24, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
-    Loop = 25, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
-    NoHeadroom = 26, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
-    ErrorLost = 27, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
+    NoLease = 23, Drop, "no_lease", "Somebody asked for the MAC address of a VIP that this director does not hold at the moment.";
+    TooBigAnswered = 24, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
+    TooBigUnanswered = 25, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
+    Loop = 26, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
+    NoHeadroom = 27, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
+    ErrorLost = 28, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
 }
 
 impl Reason {
@@ -118,6 +119,7 @@ impl Reason {
             | Self::BackendUnresolved
             | Self::BackendGone
             | Self::MapMissing
+            | Self::NoLease
             | Self::TooBigAnswered
             | Self::TooBigUnanswered
             | Self::Loop

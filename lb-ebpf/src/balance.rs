@@ -14,7 +14,7 @@ use crate::{
     family::{V4, V6},
     flow,
     forward::{self, Shape},
-    icmp,
+    icmp, neighbour,
     outcome::Refusal,
     settings::settings,
     stranger,
@@ -27,6 +27,7 @@ use crate::{
 pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
     let ethernet = Ethernet::parse(packet)?;
     match ethernet.ether_type {
+        EtherType::Arp => Err(neighbour::arp(packet, ethernet.end)),
         EtherType::Ipv4 => {
             let ip = Ipv4::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
@@ -40,6 +41,9 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             let ip = Ipv6::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
             let destination = ip.destination();
+            if ip.next_header() == protocol::ICMPV6 {
+                neighbour::discovery(packet, ethernet.end)?;
+            }
             if !vip::may_be6(destination)? {
                 return stranger::pass6(packet, ethernet.end, &ip);
             }

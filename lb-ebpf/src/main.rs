@@ -21,6 +21,7 @@ mod icmp;
 mod icmp_error;
 mod link;
 mod maps;
+mod neighbour;
 mod outcome;
 mod pace;
 mod path_error;

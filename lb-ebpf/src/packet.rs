@@ -62,6 +62,14 @@ impl Packet {
     pub fn bytes_mut<const N: usize>(&self, offset: usize) -> Option<*mut u8> {
         within::<N>(opaque(self.start) + offset, self.end)
     }
+
+    /// A window that is proved to lie in the frame apart from others, for the same reason.
+    #[inline(always)]
+    #[must_use]
+    pub fn window_apart<const N: usize>(&self, offset: usize) -> Option<Window<'_, N>> {
+        // SAFETY: the verifier proves that the N bytes lie before the frame's end.
+        Some(unsafe { Window::new(self.bytes_mut::<N>(offset)?) })
+    }
 }
 
 /// The address, if `N` bytes from it on are before the end.

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use lb_common::{
     abi::{BackendEntry, Event, Method},
     flow_table,
-    packet::{EtherType, Icmp, Ipv4, Ipv6, PathError, path_error4, path_error6, protocol},
+    packet::{Icmp, IpVersion, Ipv4, Ipv6, PathError, path_error4, path_error6, protocol},
     reason::Reason,
 };
 use lb_ebpf::packet::{Context, Packet};
@@ -79,14 +79,14 @@ fn read6(packet: &Packet, network: usize) -> Option<PathError> {
 /// The interface by which the translated error leaves.
 #[inline(always)]
 fn translate(packet: &Packet, network: usize, error: &PathError) -> Result<u32, Refusal> {
-    let route = match error.ether_type {
-        EtherType::Ipv4 => {
+    let route = match error.version {
+        IpVersion::V4 => {
             let key = error.flow4(packet).ok_or(Reason::NotVip)?;
             is_ours::<V4>(&key, error)?;
             let [client, vip] = [key.words[0] as u32, (key.words[0] >> 32) as u32];
             route::find4(packet.context(), vip, client)
         }
-        EtherType::Ipv6 => {
+        IpVersion::V6 => {
             let key = error.flow6(packet).ok_or(Reason::NotVip)?;
             is_ours::<V6>(&key, error)?;
             let [_, a, b, c, d] = key.words;
@@ -136,9 +136,9 @@ fn is_its_tunnel(entry: &BackendEntry, error: &PathError) -> bool {
 /// Puts the client's own packet, as far as it is quoted, behind a header of ours.
 #[inline(always)]
 fn rebuild(packet: &Packet, network: usize, error: &PathError, route: &Route, mtu: u16) -> Option<()> {
-    let (least, header, ether_type) = match error.ether_type {
-        EtherType::Ipv4 => (IPV4 + 8, IPV4 + ICMP, 0x0800),
-        EtherType::Ipv6 => (IPV6 + 8, IPV6 + ICMP, 0x86DD),
+    let (least, header, ether_type) = match error.version {
+        IpVersion::V4 => (IPV4 + 8, IPV4 + ICMP, 0x0800),
+        IpVersion::V6 => (IPV6 + 8, IPV6 + ICMP, 0x86DD),
     };
     let quote = if error.length >= 512 {
         512
@@ -165,12 +165,12 @@ fn rebuild(packet: &Packet, network: usize, error: &PathError, route: &Route, mt
     }
     let packet = Packet::new(context);
     link.put(&packet, network, ether_type)?;
-    match (error.ether_type, quote) {
-        (EtherType::Ipv4, 512) => icmp_error::put4::<512>(&packet, network, mtu),
-        (EtherType::Ipv4, 128) => icmp_error::put4::<128>(&packet, network, mtu),
-        (EtherType::Ipv4, _) => icmp_error::put4::<{ IPV4 + 8 }>(&packet, network, mtu),
-        (EtherType::Ipv6, 512) => icmp_error::put6::<512>(&packet, network, mtu),
-        (EtherType::Ipv6, 128) => icmp_error::put6::<128>(&packet, network, mtu),
-        (EtherType::Ipv6, _) => icmp_error::put6::<{ IPV6 + 8 }>(&packet, network, mtu),
+    match (error.version, quote) {
+        (IpVersion::V4, 512) => icmp_error::put4::<512>(&packet, network, mtu),
+        (IpVersion::V4, 128) => icmp_error::put4::<128>(&packet, network, mtu),
+        (IpVersion::V4, _) => icmp_error::put4::<{ IPV4 + 8 }>(&packet, network, mtu),
+        (IpVersion::V6, 512) => icmp_error::put6::<512>(&packet, network, mtu),
+        (IpVersion::V6, 128) => icmp_error::put6::<128>(&packet, network, mtu),
+        (IpVersion::V6, _) => icmp_error::put6::<{ IPV6 + 8 }>(&packet, network, mtu),
     }
 }

@@ -29,6 +29,7 @@ mod ip;
 pub mod keepalived;
 mod lab;
 mod limits;
+pub mod neighbour;
 mod netns;
 mod packet_socket;
 mod process;

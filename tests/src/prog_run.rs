@@ -287,5 +287,6 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
         egress: addresses
             .map(|(n, address)| (address, on_link(address, backend_mac(n), ifindex)))
             .collect(),
+        leases: BTreeMap::new(),
     }
 }

@@ -20,13 +20,15 @@ pub enum Event {
     EvictedActive = 5,
     /// A packet was forwarded without an entry, since other CPUs took each place first.
     FlowContended = 6,
+    /// Another machine said that a VIP which this director holds is at its own MAC address.
+    VipClaimed = 7,
     /// An error from the way to a backend was sent on to the client.
-    ErrorTranslated = 7,
+    ErrorTranslated = 8,
 }
 
 impl Event {
     /// Every event, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::FlowCreated,
         Self::EvictedExpired,
         Self::EvictedHalfOpen,
@@ -34,6 +36,7 @@ impl Event {
         Self::EvictedIdleDatagram,
         Self::EvictedActive,
         Self::FlowContended,
+        Self::VipClaimed,
         Self::ErrorTranslated,
     ];
 
@@ -48,6 +51,7 @@ impl Event {
             Self::EvictedIdleDatagram => "evicted_idle_datagram",
             Self::EvictedActive => "evicted_active",
             Self::FlowContended => "flow_contended",
+            Self::VipClaimed => "vip_claimed",
             Self::ErrorTranslated => "error_translated",
         }
     }
@@ -65,6 +69,7 @@ impl Event {
             Self::FlowContended => {
                 "A packet was forwarded without an entry: other CPUs took each place first."
             }
+            Self::VipClaimed => "Another machine claimed a VIP that this director holds.",
             Self::ErrorTranslated => "An error from the way to a backend was sent on to the client.",
         }
     }

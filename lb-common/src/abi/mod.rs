@@ -7,6 +7,7 @@ mod address_set;
 mod backend;
 mod counters;
 mod frontend;
+mod lease;
 mod schedule;
 mod service;
 mod service_name;
@@ -24,6 +25,7 @@ pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
+pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
 pub use service::{Policy, ServiceEntry};
 pub use service_name::ServiceName;

@@ -30,13 +30,17 @@ pub const BACKENDS: &str = "BACKENDS";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// Array of IPv6 flow table [`Bucket`](crate::flow_table::Bucket)s.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Array of one [`LeaseTable`](super::LeaseTable).
+pub const LEASES: &str = "LEASES";
+/// Array of one [`ClaimTable`](super::ClaimTable).
+pub const CLAIMS: &str = "CLAIMS";
 /// Per-CPU array of one [`Counters`](super::Counters).
 pub const COUNTERS: &str = "COUNTERS";
 /// Per-CPU array of [`BackendCounters`](super::BackendCounters), indexed by the backend's number.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 14] = [
+pub const MAPS: [&str; 16] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -49,6 +53,8 @@ pub const MAPS: [&str; 14] = [
     BACKENDS,
     FLOWS_V4,
     FLOWS_V6,
+    LEASES,
+    CLAIMS,
     COUNTERS,
     BACKEND_COUNTERS,
 ];

@@ -9,6 +9,7 @@ pub const MAX_VLAN_TAGS: usize = 2;
 const HEADER: usize = 14;
 const TAG: usize = 4;
 const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_IPV6: u16 = 0x86DD;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88A8;
@@ -20,6 +21,8 @@ pub enum EtherType {
     Ipv4,
     /// IPv6.
     Ipv6,
+    /// ARP.
+    Arp,
 }
 
 /// The link header.
@@ -54,6 +57,7 @@ impl Ethernet {
         let ether_type = match kind {
             ETHERTYPE_IPV4 => EtherType::Ipv4,
             ETHERTYPE_IPV6 => EtherType::Ipv6,
+            ETHERTYPE_ARP => EtherType::Arp,
             _ => return Err(Reason::NotIp),
         };
         let end = forget::<31>(end, header.raw32::<8>());
@@ -93,6 +97,8 @@ mod tests {
         for (types, ether_type, end) in [
             (&[0x0800][..], EtherType::Ipv4, 14),
             (&[0x86DD], EtherType::Ipv6, 14),
+            (&[0x0806], EtherType::Arp, 14),
+            (&[0x8100, 0x0806], EtherType::Arp, 18),
             (&[0x8100, 0x0800], EtherType::Ipv4, 18),
             (&[0x88A8, 0x86DD], EtherType::Ipv6, 18),
             (&[0x88A8, 0x8100, 0x0800], EtherType::Ipv4, 22),
@@ -110,10 +116,9 @@ mod tests {
     #[test]
     fn what_is_no_ip_is_told_from_what_is_cut_off() {
         for types in [
-            &[0x0806][..],
-            &[0x9100],
+            &[0x9100][..],
             &[46],
-            &[0x8100, 0x0806],
+            &[0x8100, 0x88CC],
             &[0x8100, 0x8100, 0x8100, 0x0800],
         ] {
             assert_eq!(parse(&frame(TO, types)), Err(Reason::NotIp), "{types:04x?}");

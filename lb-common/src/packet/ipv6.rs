@@ -51,7 +51,7 @@ impl<'a> Ipv6<'a> {
         [self.fixed.raw64::<24>(), self.fixed.raw64::<32>()]
     }
 
-    /// What follows the fixed header.
+    /// Protocol of what follows the fixed header.
     #[inline(always)]
     #[must_use]
     pub fn next_header(&self) -> u8 {

@@ -10,6 +10,7 @@ mod icmp;
 mod ipv4;
 mod ipv6;
 mod key;
+mod neighbour;
 mod parse;
 mod path_error;
 mod quote;
@@ -23,6 +24,7 @@ pub use icmp::{ECHO_REQUEST_V4, ECHO_REQUEST_V6, Icmp};
 pub use ipv4::Ipv4;
 pub use ipv6::{Ipv6, MAX_EXTENSIONS, Payload};
 pub use key::{FlowKey, FlowKey4, FlowKey6, address_words};
+pub use neighbour::{Arp, Discovery};
 pub use parse::{Parsed, parse};
 pub use path_error::{PathError, path_error4, path_error6};
 pub use quote::{quoted_flow4, quoted_flow6};
@@ -30,6 +32,15 @@ pub use sum::{inner_sum4, inner_sum6};
 pub use transport::{TcpFlags, Transport};
 pub use tunnel::{Inside, NotInside, inside};
 pub use window::{Frame, Window};
+
+/// Version of the Internet protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpVersion {
+    /// RFC 791.
+    V4,
+    /// RFC 8200.
+    V6,
+}
 
 /// IANA protocol numbers that the pipeline knows.
 pub mod protocol {

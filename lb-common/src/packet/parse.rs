@@ -43,6 +43,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, is_vip: impl Fn(IpAddr) -> bool) -> R
         }
     };
     match ethernet.ether_type {
+        EtherType::Arp => Err(Reason::NotIp),
         EtherType::Ipv4 => {
             let ip = Ipv4::at(frame, ethernet.end)?;
             vip(IpAddr::V4(Ipv4Addr::from(ip.destination().to_ne_bytes())))?;

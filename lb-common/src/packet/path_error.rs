@@ -1,7 +1,7 @@
 //! Errors from the way to a backend, about packets that were put into a tunnel: the packet inside the quoted packet tells
 //! whose it was.
 
-use super::{EtherType, FlowKey4, FlowKey6, Frame, icmp, protocol, transport};
+use super::{FlowKey4, FlowKey6, Frame, IpVersion, icmp, protocol, transport};
 
 const IPV4: usize = 20;
 const IPV6: usize = 40;
@@ -20,8 +20,8 @@ pub struct PathError {
     pub port: u16,
     /// Bytes that the tunnel added.
     pub overhead: usize,
-    /// What is inside.
-    pub ether_type: EtherType,
+    /// Version of what is inside.
+    pub version: IpVersion,
     /// Where that begins in the frame.
     pub offset: usize,
     /// Bytes of it that are quoted.
@@ -96,22 +96,22 @@ impl Quote {
     /// Looks behind the tunnel's headers, which are as we write them.
     #[inline(always)]
     fn inside<F: Frame + ?Sized>(&self, frame: &F) -> Option<PathError> {
-        let (ether_type, port, skipped) = match self.kind {
-            protocol::IPV4 => (EtherType::Ipv4, 0, 0),
-            protocol::IPV6 => (EtherType::Ipv6, 0, 0),
+        let (version, port, skipped) = match self.kind {
+            protocol::IPV4 => (IpVersion::V4, 0, 0),
+            protocol::IPV6 => (IpVersion::V6, 0, 0),
             protocol::GRE => {
                 let header = frame.window::<4>(self.payload)?;
                 let skipped = if header.byte::<0>() & 0x80 == 0 { 4 } else { 8 };
-                (ether_type(header.be16::<2>())?, 0, skipped)
+                (version(header.be16::<2>())?, 0, skipped)
             }
             protocol::UDP => {
                 let header = frame.window::<12>(self.payload)?;
-                let ether_type = match header.byte::<9>() {
-                    protocol::IPV4 => EtherType::Ipv4,
-                    protocol::IPV6 => EtherType::Ipv6,
+                let version = match header.byte::<9>() {
+                    protocol::IPV4 => IpVersion::V4,
+                    protocol::IPV6 => IpVersion::V6,
                     _ => return None,
                 };
-                (ether_type, header.raw16::<2>(), 12)
+                (version, header.raw16::<2>(), 12)
             }
             _ => return None,
         };
@@ -123,7 +123,7 @@ impl Quote {
             protocol: self.kind,
             port,
             overhead: offset - self.start,
-            ether_type,
+            version,
             offset,
             length,
         })
@@ -131,10 +131,10 @@ impl Quote {
 }
 
 #[inline(always)]
-const fn ether_type(number: u16) -> Option<EtherType> {
+const fn version(number: u16) -> Option<IpVersion> {
     match number {
-        0x0800 => Some(EtherType::Ipv4),
-        0x86DD => Some(EtherType::Ipv6),
+        0x0800 => Some(IpVersion::V4),
+        0x86DD => Some(IpVersion::V6),
         _ => None,
     }
 }

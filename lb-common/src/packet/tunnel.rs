@@ -1,6 +1,6 @@
 //! Packets inside packets: IP in IP, GUE and GRE.
 
-use super::{EtherType, Frame, protocol};
+use super::{Frame, IpVersion, protocol};
 use crate::checksum::fold;
 
 const UDP_HEADER: usize = 8;
@@ -10,8 +10,8 @@ const GRE_HEADER: usize = 4;
 /// A packet in the payload of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inside {
-    /// What it is.
-    pub ether_type: EtherType,
+    /// Of which version it is.
+    pub version: IpVersion,
     /// Offset in the frame, in bytes.
     pub offset: usize,
     /// Bytes that are left for it.
@@ -45,17 +45,17 @@ pub fn inside<F: Frame + ?Sized>(
     gue_port: u16,
 ) -> Result<Inside, NotInside> {
     match kind {
-        protocol::IPV4 => Ok(plain(EtherType::Ipv4, offset, length)),
-        protocol::IPV6 => Ok(plain(EtherType::Ipv6, offset, length)),
+        protocol::IPV4 => Ok(plain(IpVersion::V4, offset, length)),
+        protocol::IPV6 => Ok(plain(IpVersion::V6, offset, length)),
         protocol::GRE => gre(frame, offset, length),
         protocol::UDP => gue(frame, offset, length, gue_port),
         _ => Err(NotInside::NoTunnel),
     }
 }
 
-const fn plain(ether_type: EtherType, offset: usize, length: usize) -> Inside {
+const fn plain(version: IpVersion, offset: usize, length: usize) -> Inside {
     Inside {
-        ether_type,
+        version,
         offset,
         length,
         sum: None,
@@ -69,9 +69,9 @@ fn gre<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<Ins
     const CHECKSUM: u16 = 0x8000;
     let header = frame.window::<GRE_HEADER>(offset).ok_or(NotInside::Malformed)?;
     let flags = header.be16::<0>();
-    let ether_type = match header.be16::<2>() {
-        0x0800 => EtherType::Ipv4,
-        0x86DD => EtherType::Ipv6,
+    let version = match header.be16::<2>() {
+        0x0800 => IpVersion::V4,
+        0x86DD => IpVersion::V6,
         _ => return Err(NotInside::NoTunnel),
     };
     if flags & !CHECKSUM != 0 {
@@ -92,7 +92,7 @@ fn gre<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<Ins
         length,
         Inside {
             sum,
-            ..plain(ether_type, 0, 0)
+            ..plain(version, 0, 0)
         },
     )
 }
@@ -116,11 +116,11 @@ fn gue<F: Frame + ?Sized>(
     if datagram < HEADER || datagram > length {
         return Err(NotInside::Malformed);
     }
-    let (skipped, ether_type, gue) = match (header.byte::<8>(), header.byte::<9>(), header.raw16::<10>()) {
-        (0, protocol::IPV4, 0) => (HEADER, EtherType::Ipv4, header.raw32::<8>()),
-        (0, protocol::IPV6, 0) => (HEADER, EtherType::Ipv6, header.raw32::<8>()),
-        (0x40..=0x4F, ..) => (UDP_HEADER, EtherType::Ipv4, 0),
-        (0x60..=0x6F, ..) => (UDP_HEADER, EtherType::Ipv6, 0),
+    let (skipped, version, gue) = match (header.byte::<8>(), header.byte::<9>(), header.raw16::<10>()) {
+        (0, protocol::IPV4, 0) => (HEADER, IpVersion::V4, header.raw32::<8>()),
+        (0, protocol::IPV6, 0) => (HEADER, IpVersion::V6, header.raw32::<8>()),
+        (0x40..=0x4F, ..) => (UDP_HEADER, IpVersion::V4, 0),
+        (0x60..=0x6F, ..) => (UDP_HEADER, IpVersion::V6, 0),
         _ => return Err(NotInside::Malformed),
     };
     let sum = (udp.raw16::<6>() != 0).then(|| {
@@ -131,7 +131,7 @@ fn gue<F: Frame + ?Sized>(
     let found = Inside {
         sum,
         covers_addresses: true,
-        ..plain(ether_type, 0, 0)
+        ..plain(version, 0, 0)
     };
     behind(skipped, offset, datagram, found)
 }
@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn every_form_is_taken_apart() {
         let found =
-            |kind, payload: &[u8]| look(kind, payload).map(|i| (i.ether_type, i.offset - OFFSET, i.length));
-        let (v4, v6) = (EtherType::Ipv4, EtherType::Ipv6);
+            |kind, payload: &[u8]| look(kind, payload).map(|i| (i.version, i.offset - OFFSET, i.length));
+        let (v4, v6) = (IpVersion::V4, IpVersion::V6);
         assert_eq!(found(4, &[0x45; 20]), Ok((v4, 0, 20)));
         assert_eq!(found(41, &[0x60; 40]), Ok((v6, 0, 40)));
         assert_eq!(found(47, &[0, 0, 8, 0, 0x45]), Ok((v4, 4, 1)));

@@ -1,10 +1,13 @@
 //! How a command ends.
 
-use std::{io, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use hyper::StatusCode;
 
-use crate::{api::ClientError, config::KeyFileError};
+use crate::{
+    api::ClientError,
+    config::{KeyFileError, import::ImportError},
+};
 
 /// Exit codes; part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,17 @@ pub enum CliError {
     /// A key needs random bytes.
     #[error("the kernel gives no random bytes, and a key cannot be made of others")]
     NoRandomness,
+    /// A configuration of another program could not be understood.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Standard output takes no more.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -84,7 +98,14 @@ impl CliError {
             // Whoever read the output has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             Self::Key(KeyFileError::PermissionDenied { .. }) => Exit::Permission,
+            Self::File { source, .. } | Self::Import(ImportError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Exit::Permission
+            }
             Self::Output(_)
+            | Self::File { .. }
+            | Self::Import(_)
             | Self::NotFound { .. }
             | Self::Key(_)
             | Self::NoRandomness

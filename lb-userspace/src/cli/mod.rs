@@ -11,6 +11,7 @@ mod events;
 mod exit;
 mod flow;
 mod ha;
+mod import;
 mod key;
 mod order;
 mod prefix;
@@ -85,6 +86,8 @@ enum Object {
     Events(events::Arguments),
     /// Keys of a cluster: makes them, and tells them apart.
     Key(key::Arguments),
+    /// Makes a configuration of one for LVS, and says what became of each statement.
+    Import(import::Arguments),
     /// Checks a configuration file and changes nothing.
     Check(check::Arguments),
     /// Looks for what would make the director fail or be slow.
@@ -151,6 +154,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),
+        Object::Import(arguments) => import::run(arguments, show),
         Object::Check(arguments) => check::run(arguments, show),
         Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
     }

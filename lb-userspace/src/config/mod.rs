@@ -8,6 +8,7 @@ mod diagnostic;
 mod duration;
 mod error;
 mod file;
+pub mod import;
 mod key_file;
 mod listen;
 mod size;

@@ -9,7 +9,9 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration
 
 use serde::{Deserialize, Serialize};
 
-pub use self::instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance};
+pub use self::instance::{
+    Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
+};
 use super::{event, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     flows::Flows,
-    ha::{self, Ha, HaError},
+    ha::{self, Answers, Ha, HaError},
     identity::Identity,
     links::Links,
     orders::Orders,
@@ -21,6 +21,7 @@ use crate::{
     config::KeyFileError,
     core::{
         event,
+        ha::LeaseNumbers,
         model::{Config, Forward},
         neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
@@ -95,6 +96,8 @@ pub(super) struct Director {
     pub(super) vips: Vips,
     /// Where there are instances, they hold the VIPs.
     pub(super) ha: Option<Ha>,
+    /// By which numbers the packet path knows their groups.
+    leases: LeaseNumbers,
     /// When the daemon began.
     pub(super) opened: Instant,
     /// Where the configuration came from.
@@ -153,6 +156,7 @@ impl Director {
             identity,
             vips,
             ha: None,
+            leases: LeaseNumbers::default(),
             opened: Instant::now(),
             source,
             flows: Arc::new(Flows::new(&kernel)),
@@ -211,7 +215,7 @@ impl Director {
         if !self.adopted {
             return;
         }
-        let failed = self.apply(&self.desired(&self.config)).err();
+        let failed = self.apply(&self.desired(&self.config, &self.leases)).err();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
             self.events.tell(match &failed {
@@ -242,6 +246,7 @@ impl Director {
             ha::ensure_allowed()?;
         }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
+        let leases = self.leases.under(&config.instances);
         if config
             .services
             .iter()
@@ -251,7 +256,7 @@ impl Director {
             warn!(setting, %error, "cannot be set: clients will not hear of links on the way to backends that are too narrow");
         }
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
-        if let Err(error) = self.apply(&self.desired(&config)) {
+        if let Err(error) = self.apply(&self.desired(&config, &leases)) {
             // Some of it may be in force already.
             self.converge();
             self.kernel.release(&added)?;
@@ -261,6 +266,7 @@ impl Director {
             info!(interface, "released");
         }
         self.addresses = config.vips();
+        self.leases = leases;
         self.config = config;
         self.identity = identity;
         self.interfaces = interfaces;
@@ -413,10 +419,19 @@ impl Director {
             return Ok(());
         }
         match &self.ha {
-            Some(ha) => ha.configure(&self.config)?,
+            Some(ha) => ha.configure(&self.config, &self.leases)?,
             None => {
                 self.vips.release().await;
-                self.ha = Some(Ha::start(&self.config, self.events.clone())?);
+                let answers = Answers {
+                    leases: Arc::clone(&self.kernel.tables.leases),
+                    claims: Arc::clone(&self.kernel.tables.claims),
+                };
+                self.ha = Some(Ha::start(
+                    &self.config,
+                    &self.leases,
+                    answers,
+                    self.events.clone(),
+                )?);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::director::Director;
 use crate::core::{
     backend::{Agent, Effective, FULL, Facts, Health, State, effective, shares},
+    ha::LeaseNumbers,
     model::{Backend, Config, Service},
     order::Book,
     plan::{Desired, DesiredService},
@@ -44,8 +45,8 @@ impl Director {
         effective(&self.facts(service, backend, book, vips))
     }
 
-    /// What should be in the maps.
-    pub(super) fn desired(&self, config: &Config) -> Desired {
+    /// What should be in the maps, where the groups of instances have these numbers.
+    pub(super) fn desired(&self, config: &Config, leases: &LeaseNumbers) -> Desired {
         let vips = config.vips();
         Desired {
             services: config
@@ -54,6 +55,7 @@ impl Director {
                 .map(|service| self.desired_service(service, &vips))
                 .collect(),
             egress: self.links.all().clone(),
+            leases: leases.by_vip(&config.instances),
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
+
+use crate::io::file::{Present, put};
 
 /// Where the directory is unless the operator or systemd says otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "/var/lib/tandem";
@@ -56,16 +58,8 @@ impl StateDirectory {
     /// [`StateError`]; the old content is still there then.
     pub fn replace(&self, name: &str, content: &[u8]) -> Result<(), StateError> {
         let path = self.0.join(name);
-        let unfinished = self.0.join(format!(".{name}.new"));
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(&self.0)?;
-            let mut file = File::create(&unfinished)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            File::open(&self.0)?.sync_all()
-        };
-        write().map_err(|source| StateError {
+        let written = fs::create_dir_all(&self.0).and_then(|()| put(&path, content, Present::Replaced));
+        written.map_err(|source| StateError {
             path: path.clone(),
             what: "replaced",
             source,

@@ -366,6 +366,8 @@ fn map_tables(
         backends: region(ebpf, sizes, names::BACKENDS)?,
         flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
+        leases: Arc::new(region(ebpf, sizes, names::LEASES)?),
+        claims: Arc::new(region(ebpf, sizes, names::CLAIMS)?),
         seed: *seed,
         books,
     })

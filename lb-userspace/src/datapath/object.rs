@@ -3,7 +3,7 @@
 use aya::{
     Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
     maps::{MapData, MapError},
-    programs::Xdp,
+    programs::{ProgramError, Xdp},
 };
 use lb_common::{
     abi::{SLOTS_PER_LINE, Settings, names},
@@ -111,7 +111,13 @@ pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a 
 pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
     let program = program(ebpf, name)?;
     undisturbed(|| program.load()).map_err(|source| {
-        if permission(&source) {
+        // The verifier's verdict is EACCES as well; only that it has reasons.
+        let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
+            !verifier_log.to_string().is_empty()
+        } else {
+            false
+        };
+        if !judged && permission(&source) {
             DatapathError::Permission {
                 what: format!("load the XDP program `{name}`"),
             }

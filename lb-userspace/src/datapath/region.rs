@@ -33,6 +33,10 @@ unsafe impl Shared for lb_common::abi::ServiceName {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::TimeoutTable {}
 // SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::LeaseTable {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::ClaimTable {}
+// SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::SlotLine {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::BackendEntry {}

@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        AddressSet, BackendEntry, Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendsFull,
-        NO_BACKEND, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine,
-        Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        AddressSet, BackendEntry, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
+        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry,
+        ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -21,8 +21,7 @@ use lb_common::{
 
 use super::Region;
 use crate::core::{
-    model::Frontend,
-    plan::{Assigned, Inventory, ScheduleSpec, Step},
+    plan::{Assigned, Frontends, Inventory, ScheduleSpec, Step},
     slots::{NoSpace, SlotAllocator, SlotRange},
 };
 
@@ -88,6 +87,10 @@ pub struct Tables {
     pub flows_v4: Arc<Region<Bucket<Entry4>>>,
     /// IPv6 flows; shared with whoever walks them.
     pub flows_v6: Arc<Region<Bucket<Entry6>>>,
+    /// Leases of groups of VIPs; shared with the HA thread, which writes them.
+    pub leases: Arc<Region<LeaseTable>>,
+    /// Others that claimed VIPs; shared with the HA thread.
+    pub claims: Arc<Region<ClaimTable>>,
     /// Key of the frontend table's hash.
     pub seed: Seed,
     /// What only the writer needs to know.
@@ -276,28 +279,28 @@ impl Tables {
     }
 
     /// Writes the idle generation in full, and flips.
-    fn set_frontends(&mut self, frontends: &BTreeMap<Frontend, u32>) -> Result<(), StepError> {
+    fn set_frontends(&mut self, frontends: &Frontends) -> Result<(), StepError> {
         if let Some(flipped) = self.books.flipped {
             // The idle generation was in force a moment ago, and a packet may still be reading it.
             thread::sleep(GRACE.saturating_sub(flipped.elapsed()));
         }
-        let vips: BTreeSet<IpAddr> = frontends.keys().map(|frontend| frontend.vip).collect();
         let generation = self.runtime[0].generation.load() & 1 ^ 1;
         for idle in [
-            fill(&self.frontends_v4, generation, &self.seed, frontends, &vips),
-            fill(&self.frontends_v6, generation, &self.seed, frontends, &vips),
+            fill(&self.frontends_v4, generation, &self.seed, frontends),
+            fill(&self.frontends_v6, generation, &self.seed, frontends),
         ] {
             idle.map_err(|FrontendsFull| StepError::Frontends {
-                count: frontends.len(),
+                count: frontends.services.len(),
                 places: self.frontends_v4.len() / 2 * lb_common::abi::WAYS,
             })?;
         }
-        for &vip in &vips {
+        let vips = || frontends.vips.keys().copied();
+        for vip in vips() {
             self.vip_filter[0].insert(vip);
         }
         self.runtime[0].generation.publish(generation);
-        self.vip_filter[0].replace(vips.iter().copied());
-        self.books.vips = vips;
+        self.vip_filter[0].replace(vips());
+        self.books.vips = vips().collect();
         self.books.flipped = Some(Instant::now());
         Ok(())
     }
@@ -342,31 +345,30 @@ fn free(allocator: &mut SlotAllocator, range: SlotRange) {
     debug_assert!(freed.is_ok(), "a range that was in force was allocated");
 }
 
-/// Writes one generation of one family: the frontends, and each VIP once more for echo requests.
+/// Writes one generation of one family: the frontends, and each VIP once more for echo requests and its group.
 fn fill<E: FrontendEntry>(
     table: &[FrontendBucket<E>],
     generation: u64,
     seed: &Seed,
-    frontends: &BTreeMap<Frontend, u32>,
-    vips: &BTreeSet<IpAddr>,
+    frontends: &Frontends,
 ) -> Result<(), FrontendsFull> {
     let (first, second) = table.split_at(table.len() / 2);
     let idle = if generation == 0 { first } else { second };
-    let listening = frontends.iter().filter_map(|(frontend, &service)| {
+    let listening = frontends.services.iter().filter_map(|(frontend, &service)| {
         Some((
             E::key_of(frontend.vip, frontend.port, frontend.protocol.number())?,
             service,
         ))
     });
-    let echo = vips.iter().filter_map(|&vip| {
+    let vips = frontends.vips.iter().filter_map(|(&vip, &group)| {
         let icmp = if vip.is_ipv4() {
             protocol::ICMP
         } else {
             protocol::ICMPV6
         };
-        Some((E::key_of(vip, 0, icmp)?, NO_BACKEND))
+        Some((E::key_of(vip, 0, icmp)?, group))
     });
-    build(idle, seed, listening.chain(echo))
+    build(idle, seed, listening.chain(vips))
 }
 
 fn element<'a, T>(region: &'a [T], what: &'static str, number: u32) -> Result<&'a T, StepError> {

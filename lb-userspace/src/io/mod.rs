@@ -1,6 +1,7 @@
-//! What the daemon needs to speak to the world beyond the kernel: TLS, HTTP, and programs it runs. Every wait, every
-//! answer and every program is bounded.
+//! What the daemon needs to speak to the world beyond the kernel: TLS, HTTP, programs it runs, and files it replaces. Every wait,
+//! every answer and every program is bounded.
 
+pub(crate) mod file;
 pub(crate) mod http;
 pub(crate) mod program;
 pub(crate) mod tls;

@@ -86,6 +86,11 @@ fn advice(reason: Reason) -> String {
              meanwhile, and this one waits for its backend."
                 .into()
         }
+        Reason::NoLease => {
+            "Normal on a Backup: the Active answers. On a director that should be Active see `tandem ha`: its daemon is dead, \
+             stopped, or has given the VIP up."
+                .into()
+        }
         Reason::TooBigAnswered => {
             "A client learns that its packets must be shorter by the tunnel's headers, once a connection: normal. See \
              [forwarding](forwarding.md#packets-that-do-not-fit)."
@@ -125,6 +130,10 @@ fn remedy(event: Event) -> &'static str {
         Event::EvictedClosing => "The table is small. Raise `flows_v4` or `flows_v6`.",
         Event::EvictedIdleDatagram => "The table is small. Raise `flows_v4` or `flows_v6`.",
         Event::EvictedActive => "The table is too small. Raise `flows_v4` or `flows_v6`.",
+        Event::VipClaimed => {
+            "Two directors hold a VIP, or somebody forges: the event `ha.duplicate_address` says who. A few at a takeover are \
+             normal."
+        }
         Event::ErrorTranslated => {
             "A link on the way to a backend is narrower than the director's own: once a connection that sends long packets."
         }

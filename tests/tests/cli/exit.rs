@@ -154,6 +154,9 @@ fn every_command_explains_itself_and_the_documentation_knows_every_option() -> R
         &["flow", "--help"],
         &["flow", "list", "--help"],
         &["stats", "--help"],
+        &["import", "--help"],
+        &["import", "keepalived", "--help"],
+        &["import", "ipvsadm", "--help"],
         &["check", "--help"],
         &["doctor", "--help"],
     ] {

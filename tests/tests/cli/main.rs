@@ -4,3 +4,4 @@ mod answers;
 mod canned;
 mod doctor;
 mod exit;
+mod import;

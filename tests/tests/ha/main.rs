@@ -1,6 +1,7 @@
 //! Directors that stand in for each other: real daemons, real keepalived, real clients.
 
 mod interop;
+mod lease;
 mod pair;
 mod roles;
 mod wire;

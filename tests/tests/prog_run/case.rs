@@ -86,6 +86,12 @@ impl Case {
         self
     }
 
+    /// This counter moves as well.
+    pub(crate) fn also(mut self, counter: &str) -> Self {
+        self.expected.counted.extend(counts([(counter.to_owned(), 1)]));
+        self
+    }
+
     /// By another interface.
     pub(crate) fn redirected(mut self) -> Self {
         self.expected.action = Action::Redirect;

@@ -6,7 +6,8 @@ use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
 use crate::{
-    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, not_ours, path_errors, transport, tunnels,
+    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, neighbour, not_ours, path_errors,
+    transport, tunnels,
 };
 
 /// Every fixture there is.
@@ -18,6 +19,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
         header_v4::cases,
         header_v6::cases,
         icmp::cases,
+        neighbour::cases,
         not_ours::cases,
         transport::cases,
         tunnels::cases,

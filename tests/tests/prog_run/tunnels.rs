@@ -1,6 +1,6 @@
 //! Tunnels: what comes out is taken apart by etherparse, checksums and all, and has the packet in it that went in.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use etherparse::{
     IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, LaxPacketHeaders, NetHeaders, SlicedPacket, TransportHeader,
@@ -79,6 +79,7 @@ impl World {
             egress: BACKENDS
                 .map(|backend| (backend, on_link(backend, backend_mac(9), INGRESS)))
                 .into(),
+            leases: BTreeMap::new(),
         };
         let mut rig = Rig::new(&SIZES).expect("the tests of the program need root");
         rig.configure(&desired).expect("the services fit");

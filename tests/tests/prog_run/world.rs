@@ -2,19 +2,44 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use lb_common::abi::NO_LEASE;
 use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
     model::{Encapsulation, Forward, Frontend, Protocol},
     neighbour::Egress,
-    plan::{Desired, DesiredService, Step},
+    plan::{Desired, DesiredService, Frontends, Step},
     timeouts::Timeouts,
 };
 
 use crate::packets::{VIP4, VIP6};
+
+/// Group of VIPs that this director holds.
+const HELD: u8 = 3;
+/// Group of VIPs that it does not hold.
+const LAPSED: u8 = 4;
+/// Group of VIPs whose lease a test sets.
+pub(crate) const ENDING: u8 = 5;
+
+/// VIPs without a service. A few wrong bits do not make one of them out of another VIP.
+pub(crate) const HELD4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
+pub(crate) const HELD6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0xee, 0, 0, 0xff, 0x20);
+pub(crate) const LAPSED4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 21);
+pub(crate) const LAPSED6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0xee, 0, 0, 0xff, 0x21);
+pub(crate) const ENDING4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 22);
+
+fn leases() -> BTreeMap<IpAddr, u32> {
+    BTreeMap::from([
+        (HELD4.into(), HELD.into()),
+        (HELD6.into(), HELD.into()),
+        (LAPSED4.into(), LAPSED.into()),
+        (LAPSED6.into(), LAPSED.into()),
+        (ENDING4.into(), ENDING.into()),
+    ])
+}
 
 /// A service on both VIPs with at most one backend, 10.0.0.`backend`.
 pub(crate) struct Service {
@@ -98,6 +123,7 @@ pub(crate) fn desired(services: &[Service]) -> Desired {
     Desired {
         services: services.iter().map(Service::desired).collect(),
         egress: services.iter().map(Service::egress).collect(),
+        leases: leases(),
     }
 }
 
@@ -148,10 +174,18 @@ fn build() -> Rig {
         Step::ForgetBackend {
             backend: backend(&inventory, &GONE),
         },
-        Step::SetFrontends(frontends),
+        Step::SetFrontends(Frontends {
+            vips: [IpAddr::from(VIP4), VIP6.into()]
+                .map(|vip| (vip, NO_LEASE))
+                .into_iter()
+                .chain(leases())
+                .collect(),
+            services: frontends,
+        }),
     ];
     for step in steps {
         tables.apply(&step).expect("the steps are possible");
     }
+    tables.leases[0].set(HELD, u64::MAX);
     rig
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_xdp_adjust_head;
 use lb_common::{
     decap::Outcome,
-    packet::{EtherType, Ethernet, Inside},
+    packet::{EtherType, Ethernet, Inside, IpVersion},
 };
 use lb_ebpf::packet::Packet;
 
@@ -19,10 +19,11 @@ pub(crate) fn unwrap(packet: &Packet) -> Result<(), Outcome> {
     let outer = match ethernet.ether_type {
         EtherType::Ipv4 => outer::look4(packet, ethernet.end)?,
         EtherType::Ipv6 => outer::look6(packet, ethernet.end)?,
+        EtherType::Arp => return Err(Outcome::NoTunnel),
     };
-    match outer.inside.ether_type {
-        EtherType::Ipv4 => inner::enter4(packet, &outer)?,
-        EtherType::Ipv6 => inner::enter6(packet, &outer)?,
+    match outer.inside.version {
+        IpVersion::V4 => inner::enter4(packet, &outer)?,
+        IpVersion::V6 => inner::enter6(packet, &outer)?,
     }
     strip(packet, ethernet.end, &outer.inside)
 }
@@ -43,9 +44,9 @@ fn strip(packet: &Packet, network: usize, inside: &Inside) -> Result<(), Outcome
         return Err(Outcome::Malformed);
     }
     let packet = Packet::new(packet.context());
-    let kind: u16 = match inside.ether_type {
-        EtherType::Ipv4 => 0x0800,
-        EtherType::Ipv6 => 0x86DD,
+    let kind: u16 = match inside.version {
+        IpVersion::V4 => 0x0800,
+        IpVersion::V6 => 0x86DD,
     };
     let new = packet.bytes_mut::<LINK>(0).ok_or(Outcome::Malformed)?;
     // SAFETY: 22 bytes are there. What is no tag must not overwrite the packet.

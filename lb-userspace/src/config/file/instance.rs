@@ -21,6 +21,7 @@ pub(in crate::config) struct Instance {
     pub(in crate::config) group: Option<Spanned<String>>,
     pub(in crate::config) peers: Option<Spanned<Vec<Spanned<String>>>>,
     pub(in crate::config) announce: Option<Announce>,
+    pub(in crate::config) on_duplicate: Option<model::OnDuplicate>,
 }
 
 /// `announce` of an `[[instance]]`
@@ -55,6 +56,7 @@ impl From<&model::Instance> for Instance {
                 rate: number(announce.rate.into()),
                 refresh: time(announce.refresh),
             }),
+            on_duplicate: Some(instance.on_duplicate),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{address, ip, name};
-use crate::core::model::{Announce, Failback, Instance};
+use super::{address, ip, name, read};
+use crate::core::model::{Announce, Failback, Instance, OnDuplicate};
 
 fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
     (0..=most).prop_map(Duration::from_millis)
@@ -21,6 +21,7 @@ prop_compose! {
         failback_delay in milliseconds(86_400_000),
         group in proptest::option::of("[a-z]{1,9}"),
         has_peers: bool,
+        on_duplicate in prop::sample::select(vec![OnDuplicate::Announce, OnDuplicate::Yield, OnDuplicate::Ignore]),
         announce in (1..=255_u8, milliseconds(86_400_000), 1..=1_000_000_u32, milliseconds(86_400_000)),
     ) -> Instance {
         Instance {
@@ -40,6 +41,7 @@ prop_compose! {
                 rate: announce.2,
                 refresh: announce.3,
             },
+            on_duplicate,
         }
     }
 }
@@ -76,4 +78,22 @@ fn distinct(address: IpAddr, index: usize) -> IpAddr {
             IpAddr::from(segments)
         }
     }
+}
+
+#[test]
+fn there_is_a_lease_for_each_group() {
+    let file = |groups: usize| {
+        let instance = |n: usize| {
+            format!(
+                "[[instance]]\nname = \"i{n}\"\nvrid = {}\ninterface = \"eth{n}\"\nvips = [\"192.0.2.{n}\"]\n",
+                n + 1
+            )
+        };
+        let instances: String = (0..groups).map(instance).collect();
+        format!("[director]\nname = \"a\"\ninterfaces = [\"eth0\"]\n{instances}")
+    };
+    assert_eq!(read(&file(128)).expect("valid").config.instances.len(), 128);
+    let error = read(&file(129)).expect_err("one too many").render();
+    assert!(error.contains("error: too many groups of instances"), "{error}");
+    assert!(error.contains("\"i128\""), "{error}");
 }

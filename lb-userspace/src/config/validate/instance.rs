@@ -16,7 +16,9 @@ use crate::{
         duration::Time,
         file::{self, instance as table},
     },
-    core::model::{Announce, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance},
+    core::model::{
+        Announce, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
+    },
 };
 
 /// Steps of the advertisement interval, and the shortest (RFC 9568 section 5.2.7).
@@ -29,6 +31,9 @@ const MAX_VIPS_V4: usize = lb_common::wire::vrrp::MAX_ADDRESSES;
 const MAX_VIPS_V6: usize = 90;
 /// Most unicast peers: a pair has two to eight directors.
 const MAX_PEERS: usize = 16;
+/// Most groups, counting instances without one: the packet path has a lease for twice as many, those before and those
+/// after a reload.
+const MAX_GROUPS: usize = lb_common::abi::LEASES / 2;
 /// Delays of a failback, and times of announcements.
 const TIMES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
 /// Most announcements a second.
@@ -95,6 +100,7 @@ impl Validator<'_> {
             group: table.group.as_ref().map(|group| group.get_ref().clone()),
             peers: self.peers(table),
             announce: self.announce(table.announce.as_ref()),
+            on_duplicate: table.on_duplicate.unwrap_or(OnDuplicate::Announce),
         })
     }
 
@@ -257,8 +263,17 @@ impl Validator<'_> {
         let mut first: BTreeMap<&str, &Instance> = BTreeMap::new();
         for instance in instances {
             let name = instance.group_name();
+            let table = tables.iter().find(|table| *table.name.get_ref() == instance.name);
             let Some(other) = first.get(name) else {
                 first.insert(name, instance);
+                if let (Some(table), true) = (table, first.len() == MAX_GROUPS + 1) {
+                    self.report(Diagnostic::error("too many groups of instances").at(
+                        table.name.span(),
+                        format!(
+                            "expected at most {MAX_GROUPS}: an instance without a group is one by itself"
+                        ),
+                    ));
+                }
                 continue;
             };
             let key = if instance.group != other.group {
@@ -272,7 +287,6 @@ impl Validator<'_> {
             } else {
                 None
             };
-            let table = tables.iter().find(|table| *table.name.get_ref() == instance.name);
             if let (Some(key), Some(table)) = (key, table) {
                 let (ours, theirs) = (quote(&instance.name), quote(&other.name));
                 let error = match key {

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use toml::Spanned;
 
+pub(super) use self::service::{SLOTS_PER_BACKEND, next_prime, not_one_host};
 use super::{
     diagnostic::{Diagnostic, Source, quote},
     file,
@@ -264,7 +265,7 @@ fn not_an_interface(name: &Spanned<String>) -> Diagnostic {
 }
 
 /// As the kernel's `dev_valid_name` (net/core/dev.c) has it.
-fn is_interface_name(name: &str) -> bool {
+pub(super) fn is_interface_name(name: &str) -> bool {
     let bad = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
     (1..=MAX_INTERFACE_NAME).contains(&name.len()) && name != "." && name != ".." && !name.contains(bad)
 }

@@ -33,7 +33,7 @@ const MAX_TABLE_SIZE: u32 = 1_048_573;
 const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
 /// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
-const SLOTS_PER_BACKEND: usize = 100;
+pub(in crate::config) const SLOTS_PER_BACKEND: usize = 100;
 
 impl Validator<'_> {
     pub(super) fn services(&mut self, tables: &[file::Service]) -> Vec<Service> {
@@ -248,17 +248,8 @@ impl Validator<'_> {
 
     /// Whether packets can be addressed to `address` from another machine, and to no more than one.
     pub(super) fn host_address(&mut self, role: &str, address: IpAddr, span: &Range<usize>) -> bool {
-        let kind = match address {
-            IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
-            IpAddr::V4(v4) if v4.is_loopback() => "a loopback address",
-            IpAddr::V4(v4) if v4.is_multicast() => "a multicast address",
-            IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
-            IpAddr::V6(v6) if v6.is_unspecified() => "the unspecified address",
-            IpAddr::V6(v6) if v6.is_loopback() => "a loopback address",
-            IpAddr::V6(v6) if v6.is_multicast() => "a multicast address",
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address",
-            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "an IPv4-mapped address",
-            IpAddr::V4(_) | IpAddr::V6(_) => return true,
+        let Some(kind) = not_one_host(address) else {
+            return true;
         };
         self.report(
             Diagnostic::error(format!("{address} cannot be a {role}: it is {kind}")).at(
@@ -308,8 +299,24 @@ impl Validator<'_> {
     }
 }
 
+/// What kind of address it is, if not that of one host that is the same seen from everywhere.
+pub(in crate::config) fn not_one_host(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => Some("the unspecified address"),
+        IpAddr::V4(v4) if v4.is_loopback() => Some("a loopback address"),
+        IpAddr::V4(v4) if v4.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
+        IpAddr::V6(v6) if v6.is_unspecified() => Some("the unspecified address"),
+        IpAddr::V6(v6) if v6.is_loopback() => Some("a loopback address"),
+        IpAddr::V6(v6) if v6.is_multicast() => Some("a multicast address"),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4-mapped address"),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
 /// The smallest prime from `least` that a table size may be, or else the largest.
-fn next_prime(least: usize) -> u32 {
+pub(in crate::config) fn next_prime(least: usize) -> u32 {
     let least = u32::try_from(least).unwrap_or(MAX_TABLE_SIZE);
     (least..=MAX_TABLE_SIZE)
         .find(|n| maglev::is_prime(*n))

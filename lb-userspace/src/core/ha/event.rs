@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::vrrp::{Cause, Role};
+use crate::core::{
+    neighbour::Mac,
+    vrrp::{Cause, Role},
+};
 
 /// Something that people, scripts or the log have to hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,15 @@ pub enum Event {
         group: String,
         /// For how long it did nothing.
         duration: Duration,
+    },
+    /// Another machine says that a VIP which this director holds is at its own MAC address.
+    Duplicate {
+        /// The group.
+        group: String,
+        /// The VIP.
+        vip: IpAddr,
+        /// Who says so.
+        mac: Mac,
     },
     /// A neighbour speaks VRRPv2, which takes no part in the election.
     Version2 {
@@ -87,6 +99,13 @@ pub enum Unfit {
     Stopping,
     /// It is no longer configured.
     Removed,
+    /// Another machine claimed a VIP, and the configuration says to give way.
+    Duplicate {
+        /// The VIP.
+        vip: IpAddr,
+        /// Who claimed it.
+        mac: Mac,
+    },
     /// Clients do not reach it there.
     LinkDown {
         /// The interface.
@@ -146,6 +165,7 @@ impl Display for Unfit {
         match self {
             Self::Stopping => f.write_str("the daemon stops"),
             Self::Removed => f.write_str("the configuration no longer has it"),
+            Self::Duplicate { vip, mac } => write!(f, "{vip} was claimed by {mac}, another machine"),
             Self::LinkDown { interface } => write!(f, "{interface} is down or has no carrier"),
             Self::NoAddress {
                 interface,

@@ -9,11 +9,13 @@ use std::{
 use super::{
     Interface, Output, Packet, WireId,
     decision::{Action, Own, Paths, Service, decide},
-    event::{Change, Difference, Event, Unfit, Why},
+    duplicates::Duplicates,
+    event::{Change, Difference, Event, Family, Unfit, Why},
     wire::Wire,
 };
 use crate::core::{
     model::Instance,
+    neighbour::Mac,
     vrrp::{Cause, Event as Vrrp, Output as RouterOutput, Role, Standing, StopCause, YIELD},
 };
 
@@ -39,6 +41,7 @@ pub(super) struct Group {
     /// It is no longer configured, and goes when it has said goodbye.
     pub(super) is_leaving: bool,
     told: BTreeSet<(usize, IpAddr, Difference)>,
+    duplicates: Duplicates,
 }
 
 /// What a group sees of the rest.
@@ -61,6 +64,11 @@ impl Outputs<'_> {
         }
     }
 
+    fn lease(&mut self, until: Duration) {
+        let group = self.group;
+        self.queue.push_back(Output::Lease { group, until });
+    }
+
     fn report(&mut self, event: Event) {
         self.queue.push_back(Output::Report(event));
     }
@@ -81,6 +89,7 @@ impl Group {
             lease: None,
             is_leaving: false,
             told: BTreeSet::new(),
+            duplicates: Duplicates::default(),
         }
     }
 
@@ -105,7 +114,8 @@ impl Group {
     }
 
     pub(super) fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        self.wires.iter().filter_map(|wire| wire.next_deadline(now)).min()
+        let wires = self.wires.iter().filter_map(|wire| wire.next_deadline(now));
+        wires.chain(self.duplicates.next_deadline(now)).min()
     }
 
     /// Comes before anything else that is done: an Active that slept is not Active.
@@ -152,6 +162,26 @@ impl Group {
         self.follow(None, now, outputs);
     }
 
+    /// Another machine claims a VIP.
+    pub(super) fn claimed(&mut self, vip: IpAddr, mac: Mac, now: Duration, outputs: &mut Outputs<'_>) {
+        let family = Family::of(vip);
+        let wire = self
+            .wires
+            .iter()
+            .position(|wire| wire.family == family && self.instances[wire.instance].vips.contains(&vip));
+        let Some(wire) = wire.filter(|_| self.role == Role::Active) else {
+            return;
+        };
+        let policy = self.instances[self.wires[wire].instance].on_duplicate;
+        if self.duplicates.claimed(wire, vip, mac, policy, now) {
+            outputs.report(Event::Duplicate {
+                group: self.name.clone(),
+                vip,
+                mac,
+            });
+        }
+    }
+
     /// Who gives way to whom at equal priority. Of several virtual routers the first decides, or else two directors that
     /// compare by addresses of both families might both give way.
     fn standing(&self, wire: usize, source: IpAddr, now: Duration) -> Standing {
@@ -188,7 +218,7 @@ impl Group {
 
     /// Looks at the clock and at everything around.
     pub(super) fn tick(&mut self, around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
-        let unfit = self.unfit_in(around);
+        let unfit = self.unfit_in(around, now);
         if unfit.is_empty() {
             self.start(around, now, outputs);
         } else {
@@ -217,14 +247,18 @@ impl Group {
         }
     }
 
-    fn unfit_in(&self, around: &Surroundings<'_>) -> Vec<Unfit> {
+    fn unfit_in(&self, around: &Surroundings<'_>, now: Duration) -> Vec<Unfit> {
         let stopping = around.stopping.then_some(Unfit::Stopping);
         let leaving = self.is_leaving.then_some(Unfit::Removed);
         let wires = self.wires.iter().filter_map(|wire| {
             let name = &self.instances[wire.instance].interface;
             wire.unfit(name, around.interfaces.get(name).unwrap_or(&Interface::ABSENT))
         });
-        let reasons: BTreeSet<_> = stopping.into_iter().chain(leaving).chain(wires).collect();
+        let reasons = stopping
+            .into_iter()
+            .chain(leaving)
+            .chain(self.duplicates.unfit(now));
+        let reasons: BTreeSet<_> = reasons.chain(wires).collect();
         reasons.into_iter().collect()
     }
 
@@ -246,10 +280,14 @@ impl Group {
             let cause = match wire.unfit(name, interface) {
                 Some(Unfit::LinkDown { .. }) => StopCause::LinkDown,
                 Some(Unfit::NoAddress { .. }) => StopCause::NoAddress,
-                Some(Unfit::Stopping | Unfit::Removed) | None if around.stopping || self.is_leaving => {
+                Some(Unfit::Stopping | Unfit::Removed | Unfit::Duplicate { .. }) | None
+                    if around.stopping || self.is_leaving =>
+                {
                     StopCause::Shutdown
                 }
-                Some(Unfit::Stopping | Unfit::Removed) | None => StopCause::Together,
+                Some(Unfit::Stopping | Unfit::Removed | Unfit::Duplicate { .. }) | None => {
+                    StopCause::Together
+                }
             };
             wire.router.handle(Vrrp::Stop(cause), now);
         }
@@ -317,8 +355,8 @@ impl Group {
             while let Some(output) = wire.router.poll_output() {
                 match output {
                     RouterOutput::Advertise { priority } => {
-                        if priority != YIELD {
-                            self.lease = Some(lease);
+                        if priority != YIELD && self.lease.replace(lease) != Some(lease) {
+                            outputs.lease(lease);
                         }
                         outputs.queue.push_back(Output::Advertise { wire: id, priority });
                     }
@@ -327,6 +365,7 @@ impl Group {
                         outputs.queue.push_back(Output::Hold);
                     }
                     RouterOutput::Release => {
+                        outputs.lease(Duration::ZERO);
                         wire.announcements.stop();
                         outputs.queue.push_back(Output::Hold);
                     }
@@ -347,6 +386,9 @@ impl Group {
     /// Announces the VIPs that are due.
     pub(super) fn announce(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
         for (number, wire) in self.wires.iter_mut().enumerate() {
+            if self.duplicates.repair(number, now) && self.role == Role::Active {
+                wire.announcements.again(now);
+            }
             let count = wire.router.settings().vips.count();
             let vips = wire.announcements.due(count, now);
             if !vips.is_empty() {

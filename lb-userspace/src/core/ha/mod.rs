@@ -12,8 +12,10 @@
 
 mod announce;
 pub mod decision;
+mod duplicates;
 mod event;
 mod group;
+mod lease;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -27,13 +29,17 @@ use std::{
 
 use lb_common::wire::vrrp::{Endpoints, Refusal, Repr, Unsendable, v2};
 
-pub use self::event::{Change, Difference, Event, Family, Unfit, Why};
+pub use self::{
+    event::{Change, Difference, Event, Family, Unfit, Why},
+    lease::LeaseNumbers,
+};
 use self::{
     group::{Group, Outputs, Surroundings},
     wire::Wire,
 };
 use super::{
     model::Instance,
+    neighbour::Mac,
     vrrp::{Counters, Role, Vips, VirtualRouter},
 };
 
@@ -104,6 +110,13 @@ pub enum Input<'a> {
         /// What it says.
         packet: Packet<'a>,
     },
+    /// Another machine said that a VIP is at its own MAC address.
+    Claimed {
+        /// The VIP.
+        vip: IpAddr,
+        /// Where it is said to be.
+        mac: Mac,
+    },
     /// These are the instances from now on.
     Configured(&'a [Instance]),
     /// The daemon ends: give everything up.
@@ -132,6 +145,13 @@ pub enum Output {
         wire: WireId,
         /// Which of [`WireView::vips`].
         vips: Range<usize>,
+    },
+    /// Until then, and no longer, questions for the MAC addresses of the group's VIPs may be answered; zero: no more.
+    Lease {
+        /// Number of the group; see [`Member::group_name`].
+        group: u16,
+        /// On the caller's clock.
+        until: Duration,
     },
     /// Make the interfaces hold exactly [`Member::holdings`].
     Hold,
@@ -250,6 +270,10 @@ impl Member {
                 self.tick(false, now);
             }
             Input::Packet { interface, packet } => self.receive(interface, &packet, now),
+            Input::Claimed { vip, mac } => {
+                self.each_group(|group, _, outputs| group.claimed(vip, mac, now, outputs));
+                self.tick(false, now);
+            }
             Input::Configured(instances) => {
                 self.configure(instances, now);
                 self.tick(false, now);
@@ -289,6 +313,14 @@ impl Member {
     ) -> Result<&'b [u8], Unsendable> {
         let wire = self.wire(wire).ok_or(Unsendable::NoAddresses)?;
         wire.router.write(priority, endpoints, buffer)
+    }
+
+    /// Name of a group.
+    #[must_use]
+    pub fn group_name(&self, group: u16) -> Option<&str> {
+        self.groups
+            .get(usize::from(group))
+            .map(|group| group.name.as_str())
     }
 
     /// A virtual router.
@@ -412,7 +444,8 @@ impl Member {
             return;
         };
         self.reminded.retain(|_, at| now < *at + REMIND);
-        if self.reminded.len() < MOST_REMINDED && self.reminded.insert(source, now).is_none() {
+        if self.reminded.len() < MOST_REMINDED && !self.reminded.contains_key(&source) {
+            self.reminded.insert(source, now);
             self.outputs.push_back(Output::Report(Event::Version2 {
                 interface: interface.to_owned(),
                 source,

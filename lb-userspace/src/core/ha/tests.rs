@@ -4,7 +4,7 @@ use lb_common::wire::vrrp::{GROUP_V4, GROUP_V6, HOP_LIMIT, Interval, MAX_LENGTH}
 
 use super::*;
 use crate::core::{
-    model::{Announce, Failback},
+    model::{Announce, Failback, OnDuplicate},
     vrrp::{Cause, YIELD},
 };
 
@@ -18,7 +18,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// Priority 128: `Active_Down_Interval` is 350 ms.
-fn instance(name: &str, vrid: u8, vips: &[&str]) -> Instance {
+pub(super) fn instance(name: &str, vrid: u8, vips: &[&str]) -> Instance {
     Instance {
         name: name.to_owned(),
         vrid,
@@ -31,6 +31,7 @@ fn instance(name: &str, vrid: u8, vips: &[&str]) -> Instance {
         group: None,
         peers: Vec::new(),
         announce: Announce::default(),
+        on_duplicate: OnDuplicate::Announce,
     }
 }
 
@@ -49,6 +50,7 @@ struct Stage {
     /// What was advertised: VRID, family and priority.
     adverts: Vec<(u8, Family, u8)>,
     announced: Vec<(String, Range<usize>)>,
+    lease: Duration,
     events: Vec<Event>,
 }
 
@@ -60,6 +62,7 @@ impl Stage {
             now: START,
             adverts: Vec::new(),
             announced: Vec::new(),
+            lease: Duration::ZERO,
             events: Vec::new(),
         };
         stage.handle(Input::Configured(instances));
@@ -84,6 +87,7 @@ impl Stage {
                     self.announced
                         .push((format!("{} {}", wire.instance.name, wire.family), vips));
                 }
+                Output::Lease { until, .. } => self.lease = until,
                 Output::Hold => {}
                 Output::Report(event) => self.events.push(event),
             }
@@ -356,6 +360,62 @@ fn a_group_moves_as_one() {
     assert_eq!((stage.role(), stage.holds().len()), (Role::Initialize, 0));
     assert_eq!(stage.adverts, [(1, Family::V4, YIELD), (2, Family::V4, YIELD)]);
     assert_eq!(stage.why(), "eth1 is down or has no carrier");
+}
+
+/// A Backup takes over after three of the Active's intervals and a skew; by then the lease has ended by itself.
+#[test]
+fn a_lease_ends_three_intervals_after_the_last_advertisement_and_with_the_role() {
+    let mut stage = Stage::active(2, &[instance("front", 51, &[V4, V6])]);
+    for _ in 0..20 {
+        stage.pass(37 * MS);
+        let last = stage.now.as_millis() / 50 * 50;
+        assert!(
+            stage.lease > stage.now + 200 * MS && stage.lease <= stage.now + 300 * MS,
+            "{last}"
+        );
+    }
+    stage.hear(3, 51, Family::V4, 200);
+    assert_eq!(stage.lease, Duration::ZERO);
+    let mut stage = Stage::active(2, &[instance("front", 51, &[V4])]);
+    stage.set("eth0", Interface::ABSENT);
+    assert_eq!(stage.lease, Duration::ZERO);
+}
+
+#[test]
+fn a_vip_that_somebody_else_claims_is_told_and_dealt_with_by_policy() {
+    let mac = Mac([2, 0, 0, 0, 0, 9]);
+    for (policy, announced, role) in [
+        (OnDuplicate::Announce, 1, Role::Active),
+        (OnDuplicate::Ignore, 0, Role::Active),
+        (OnDuplicate::Yield, 0, Role::Initialize),
+    ] {
+        let front = Instance {
+            on_duplicate: policy,
+            ..instance("front", 51, &[V4])
+        };
+        let mut stage = Stage::active(2, &[front]);
+        stage.pass(Duration::from_secs(5));
+        stage.announced.clear();
+        let vip = ip(V4);
+        stage.handle(Input::Claimed { vip, mac });
+        let event = Event::Duplicate {
+            group: "front".to_owned(),
+            vip,
+            mac,
+        };
+        assert_eq!(stage.events[0], event);
+        assert_eq!(
+            (stage.announced.len(), stage.role()),
+            (announced, role),
+            "{policy:?}"
+        );
+        // Another's VIP, and one's own while it is not held, are no business of this director.
+        stage.events.clear();
+        stage.handle(Input::Claimed { vip: ip(V6), mac });
+        assert_eq!(stage.events, []);
+        stage.pass(Duration::from_secs(61));
+        assert_eq!(stage.role(), Role::Active);
+    }
 }
 
 /// After a sleep others may be Active: it says goodbye before it reads what they say, and listens.

@@ -37,6 +37,8 @@ pub struct Instance {
     pub peers: Vec<IpAddr>,
     /// How the network is told of a takeover.
     pub announce: Announce,
+    /// What the Active does when somebody else claims a VIP.
+    pub on_duplicate: OnDuplicate,
 }
 
 impl Instance {
@@ -57,6 +59,18 @@ pub enum Failback {
     AfterSync,
     /// Takes them.
     Immediate,
+}
+
+/// What an Active does when another machine says that a VIP is at its own MAC address. It is an event in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDuplicate {
+    /// Announces the VIPs again, so that the link learns where they are.
+    Announce,
+    /// Gives the VIPs up for a while.
+    Yield,
+    /// Nothing.
+    Ignore,
 }
 
 /// Gratuitous ARP and unsolicited neighbour advertisements after a takeover.

@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{Policy, TIMEOUT_CLASSES, Timeouts, Way};
+use lb_common::abi::{NO_LEASE, Policy, TIMEOUT_CLASSES, Timeouts, Way};
 
 use self::{classes::Classes, numbers::Numbers};
 use super::{
@@ -56,6 +56,17 @@ pub struct Desired {
     pub services: Vec<DesiredService>,
     /// What the kernel knows of addresses; nothing yet of one that is missing.
     pub egress: BTreeMap<IpAddr, Egress>,
+    /// VIPs that directors move between them, with services or without, and the numbers of their groups' leases.
+    pub leases: BTreeMap<IpAddr, u32>,
+}
+
+/// Where clients come in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Frontends {
+    /// Number of the service that listens.
+    pub services: BTreeMap<Frontend, u32>,
+    /// Every VIP, and the number of its group's lease, or [`NO_LEASE`].
+    pub vips: BTreeMap<IpAddr, u32>,
 }
 
 /// A service that should be in the maps.
@@ -125,7 +136,7 @@ pub enum Step {
     /// Tunnels come from these addresses of this machine: errors to them are looked at.
     SetTunnelSources(BTreeSet<IpAddr>),
     /// These frontends are in force from now on, all at once.
-    SetFrontends(BTreeMap<Frontend, u32>),
+    SetFrontends(Frontends),
     /// No flow names this backend any more.
     ForgetBackend {
         /// Number of the backend.
@@ -262,7 +273,7 @@ pub struct Planner {
     classes: Classes,
     services: BTreeMap<String, KnownService>,
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
-    frontends: Option<BTreeMap<Frontend, u32>>,
+    frontends: Option<Frontends>,
     tunnel_sources: Option<BTreeSet<IpAddr>>,
 }
 
@@ -331,7 +342,7 @@ impl Planner {
             .for_each(|backend| backend.wanted = false);
         self.classes.begin();
 
-        let mut frontends = BTreeMap::new();
+        let mut frontends = Frontends::default();
         let mut members = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
@@ -340,9 +351,13 @@ impl Planner {
                 self.want_backend(number, service, address, &mut steps)?;
             }
             members.push((number, service));
-            frontends.extend(service.frontends.iter().map(|&frontend| (frontend, number)));
+            for &frontend in &service.frontends {
+                frontends.services.insert(frontend, number);
+                frontends.vips.insert(frontend.vip, NO_LEASE);
+            }
         }
-        let vips = frontends.keys().map(|frontend| frontend.vip).collect();
+        frontends.vips.extend(&desired.leases);
+        let vips = frontends.vips.keys().copied().collect();
         // Ways that appear come before the tables that use them, ways that vanish after the tables that still did.
         let (mut appeared, mut vanished) = (Vec::new(), Vec::new());
         for ((_, address), backend) in &mut self.backends {

@@ -61,6 +61,7 @@ fn desired(services: &[DesiredService], reachable: &[u8]) -> Desired {
     Desired {
         services: services.to_vec(),
         egress: reachable.iter().map(|&n| (address(n), hop(n))).collect(),
+        leases: BTreeMap::new(),
     }
 }
 
@@ -210,7 +211,7 @@ fn a_removed_service_stops_scheduling_and_is_forgotten_with_its_backends() {
         service: 0,
         schedule: ScheduleSpec::default(),
     };
-    assert_eq!(steps, [Step::SetFrontends(BTreeMap::new()), gone]);
+    assert_eq!(steps, [Step::SetFrontends(Frontends::default()), gone]);
     assert_eq!(planner.census(|_| false, |_| true), []);
     let steps = planner.census(|_| false, |_| true);
     assert_eq!(
@@ -384,7 +385,7 @@ impl Effect {
                 Step::SetSchedule { service, schedule } => {
                     self.schedules.insert(service, schedule.table());
                 }
-                Step::SetFrontends(frontends) => self.frontends = frontends,
+                Step::SetFrontends(frontends) => self.frontends = frontends.services,
                 Step::SetTimeouts { class, timeouts } => {
                     self.timeouts.insert(class, timeouts);
                 }
@@ -446,7 +447,8 @@ fn wish() -> impl Strategy<Value = Desired> {
                     .collect(),
             })
             .collect(),
-        egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
+            egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
+            leases: BTreeMap::new(),
     })
 }
 

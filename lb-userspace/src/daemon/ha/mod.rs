@@ -7,6 +7,7 @@
 //!
 //! The daemon's loop talks to the first through bounded channels.
 
+mod answers;
 mod clock;
 mod mover;
 mod port;
@@ -29,6 +30,7 @@ use tokio::{
 };
 use tracing::{error, warn};
 
+pub(super) use self::answers::Answers;
 use self::{
     mover::Mover,
     post::Post,
@@ -36,7 +38,7 @@ use self::{
 };
 use crate::{
     api::types::HaView,
-    core::model::Config,
+    core::{ha::LeaseNumbers, model::Config},
     net::{
         NetlinkError,
         carrier::Carrier,
@@ -86,11 +88,16 @@ impl Ha {
     ///
     /// # Errors
     /// [`HaError`].
-    pub(super) fn start(config: &Config, events: Sink) -> Result<Self, HaError> {
+    pub(super) fn start(
+        config: &Config,
+        leases: &LeaseNumbers,
+        answers: Answers,
+        events: Sink,
+    ) -> Result<Self, HaError> {
         let (orders, inbox) = post::post()?;
         let (to_mover, mover_orders) = mpsc::channel(ORDERS);
         let (life, ends) = oneshot::channel();
-        let mut worker = Worker::new(Carrier::open()?, inbox, to_mover, events);
+        let mut worker = Worker::new(Carrier::open()?, inbox, to_mover, answers, events);
         let manages_vips = config.director.manage_vips;
         let to_worker = orders.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -119,7 +126,7 @@ impl Ha {
             threads: vec![worker, mover],
             manages_vips,
         };
-        ha.configure(config)?;
+        ha.configure(config, leases)?;
         Ok(ha)
     }
 
@@ -132,10 +139,11 @@ impl Ha {
     ///
     /// # Errors
     /// [`HaError::Busy`].
-    pub(super) fn configure(&self, config: &Config) -> Result<(), HaError> {
+    pub(super) fn configure(&self, config: &Config, leases: &LeaseNumbers) -> Result<(), HaError> {
         self.order(Order::Configure {
             name: config.director.name.clone(),
             instances: config.instances.clone(),
+            leases: leases.clone(),
         })
     }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    core::ha::{Family, Interface},
+    core::{
+        ha::{Family, Interface},
+        neighbour::Mac,
+    },
     net::vrrp::{ReceiveBuffer, Received, VrrpSockets},
 };
 
@@ -115,6 +118,12 @@ impl Ports {
 
     pub(super) fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
+    }
+
+    /// Whether one of them has this MAC address.
+    pub(super) fn has_mac(&self, mac: Mac) -> bool {
+        let mut sockets = self.0.values().filter_map(|port| port.sockets.as_ref());
+        sockets.any(|sockets| sockets.mac() == mac)
     }
 
     /// What becomes readable when packets arrive.

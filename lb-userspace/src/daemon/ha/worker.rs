@@ -10,20 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{super::holder::Place, clock, mover, port::Ports, post::Inbox, view};
-use crate::{
-    api::types::HaView,
-    core::{
-        ha::{Family, Input, Interface, Member, Output, Packet, WireId, WireView},
-        model::Instance,
-    },
-    net::{
-        carrier::Carrier,
-        vrrp::{ReceiveBuffer, Received, VrrpSockets},
-    },
-    notify::Sink,
+use lb_common::{
+    abi::{CLAIMS, Claim},
+    wire::vrrp::{Endpoints, GROUP_V4, GROUP_V6, MAX_LENGTH},
 };
-use lb_common::wire::vrrp::{Endpoints, GROUP_V4, GROUP_V6, MAX_LENGTH};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, ppoll},
@@ -32,6 +22,21 @@ use nix::{
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
+};
+
+use super::{super::holder::Place, answers::Answers, clock, mover, port::Ports, post::Inbox, view};
+use crate::{
+    api::types::HaView,
+    core::{
+        ha::{Family, Input, Interface, LeaseNumbers, Member, Output, Packet, WireId, WireView},
+        model::Instance,
+        neighbour::Mac,
+    },
+    net::{
+        carrier::Carrier,
+        vrrp::{ReceiveBuffer, Received, VrrpSockets},
+    },
+    notify::Sink,
 };
 
 /// Packets of one socket that are read before the clock is looked at.
@@ -48,6 +53,8 @@ pub(super) enum Order {
         name: String,
         /// The instances.
         instances: Vec<Instance>,
+        /// Numbers of their groups' leases.
+        leases: LeaseNumbers,
     },
     /// An interface is like this now.
     Interface {
@@ -74,6 +81,10 @@ pub(super) struct Worker {
     carrier: Carrier,
     inbox: Inbox<Order>,
     mover: mpsc::Sender<mover::Order>,
+    answers: Answers,
+    leases: LeaseNumbers,
+    /// Versions of the claims that were looked at.
+    seen: [u64; CLAIMS],
     /// What the mover was not told yet.
     unsent_holdings: Option<Arc<BTreeSet<Place>>>,
     unsent_watch: Option<BTreeSet<String>>,
@@ -86,6 +97,7 @@ impl Worker {
         carrier: Carrier,
         inbox: Inbox<Order>,
         mover: mpsc::Sender<mover::Order>,
+        answers: Answers,
         events: Sink,
     ) -> Self {
         Self {
@@ -95,6 +107,9 @@ impl Worker {
             carrier,
             inbox,
             mover,
+            seen: answers.versions(),
+            answers,
+            leases: LeaseNumbers::default(),
             unsent_holdings: None,
             unsent_watch: None,
             events,
@@ -121,7 +136,10 @@ impl Worker {
                 look_at = clock::now() + LOOK;
                 self.look_at_carriers();
             }
+            // Whoever takes over says so before it claims VIPs, and is heard before its claims count.
+            let claims = self.answers.claims(&mut self.seen);
             is_drained = self.receive();
+            self.take(&claims);
             self.handle(Input::Tick { is_drained });
             self.tell_mover();
         }
@@ -151,13 +169,20 @@ impl Worker {
     /// Whether to go on.
     fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Configure { name, instances } => {
+            Order::Configure {
+                name,
+                instances,
+                leases,
+            } => {
                 self.name = name;
+                // For groups that go now the old numbers are still good.
                 self.handle(Input::Configured(&instances));
                 let interfaces = self.member.interfaces();
                 let watched: BTreeSet<String> = interfaces.into_iter().map(str::to_owned).collect();
                 let closed = self.ports.retain(&watched);
                 self.close(closed);
+                self.answers.end_all_but(&leases);
+                self.leases = leases;
                 self.unsent_watch = Some(watched);
             }
             Order::Interface {
@@ -191,6 +216,16 @@ impl Worker {
     fn look_at(&mut self, name: &str) {
         if let Some(state) = self.ports.look(name, self.carrier.is_up(name)) {
             self.handle(Input::Interface { name, state });
+        }
+    }
+
+    /// Hears of others who claimed VIPs. A VIP's own MAC address is no claim, even if a switch brings it back.
+    fn take(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            let (vip, mac) = (claim.vip(), Mac(claim.mac()));
+            if !self.ports.has_mac(mac) {
+                self.handle(Input::Claimed { vip, mac });
+            }
         }
     }
 
@@ -244,6 +279,12 @@ impl Worker {
             match output {
                 Output::Advertise { wire, priority } => self.advertise(wire, priority),
                 Output::Announce { wire, vips } => self.announce(wire, vips),
+                Output::Lease { group, until } => {
+                    let name = self.member.group_name(group);
+                    if let Some(number) = name.and_then(|name| self.leases.of(name)) {
+                        self.answers.set_lease(number, until);
+                    }
+                }
                 Output::Hold => {
                     self.unsent_holdings = Some(Arc::new(self.member.holdings()));
                     self.tell_mover();

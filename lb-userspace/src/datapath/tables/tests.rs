@@ -13,7 +13,7 @@ use lb_common::{
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::{Forward, Protocol},
+    model::{Forward, Frontend, Protocol},
     neighbour::{Egress, Mac, NextHop},
     plan::{Desired, DesiredService, Planner},
     timeouts::Timeouts,
@@ -30,7 +30,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 12],
+    files: [File; 14],
 }
 
 impl Memory {
@@ -71,6 +71,8 @@ impl Memory {
             backends,
             flows4,
             flows6,
+            leases,
+            claims,
         ] = &self.files;
         let (slots, services) = (region(slots, self.slot_lines), region(services, SERVICES));
         let books = Books::new(&slots, &services).expect("the schedules are sound");
@@ -87,6 +89,8 @@ impl Memory {
             backends: region(backends, BACKENDS),
             flows_v4: region(flows4, 2).into(),
             flows_v6: region(flows6, 2).into(),
+            leases: region(leases, 1).into(),
+            claims: region(claims, 1).into(),
             seed: Seed::new([2, 3 << 32, 5, 7 << 40, 11, 13]),
             books,
         }
@@ -134,6 +138,7 @@ fn desired(services: &[DesiredService]) -> Desired {
     Desired {
         services: services.to_vec(),
         egress: (1..=9).map(|n| (backend(n), Egress::Resolved(hop(n)))).collect(),
+        leases: BTreeMap::new(),
     }
 }
 
@@ -319,7 +324,10 @@ fn a_change_that_does_not_fit_leaves_the_old_in_force() {
     assert!(matches!(outcome, Err(StepError::NoSlots { .. })), "{outcome:?}");
     assert_eq!(tables.backends_of(web), addresses(&[1]));
 
-    let many = (1..=9).map(|port| (frontend(V4, port), 0)).collect();
+    let many = Frontends {
+        services: (1..=9).map(|port| (frontend(V4, port), 0)).collect(),
+        ..Frontends::default()
+    };
     let outcome = tables.apply(&Step::SetFrontends(many));
     assert!(matches!(outcome, Err(StepError::Frontends { .. })), "{outcome:?}");
     assert_eq!(tables.backends_of(web), addresses(&[1]));

@@ -1,0 +1,331 @@
+//! The rules that `ipvsadm -Sn` writes and `ipvsadm -R` reads → our configuration.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
+
+use super::{
+    ImportError, Imported, Place, Report,
+    document::{Document, Table},
+    lvs::{self, Backend, Method, Register, Service},
+    report::{Comments, Outcome},
+};
+use crate::core::model::{Frontend, Protocol};
+
+/// Imports rules. `name` stands for them in messages.
+///
+/// # Errors
+/// There is no rule among them that adds a service, or one that cannot be understood.
+pub fn import(name: &str, text: &str, interfaces: &[String]) -> Result<Imported, ImportError> {
+    let name: Rc<str> = name.into();
+    let mut importer = Importer::default();
+    let mut rules = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let rule = line.trim();
+        if rule.is_empty() || rule.starts_with('#') {
+            continue;
+        }
+        let place = Place {
+            file: Rc::clone(&name),
+            line: number,
+        };
+        let words: Vec<&str> = rule.split_whitespace().collect();
+        if !words.iter().any(|word| ADDS.contains(word)) {
+            let outcome = Outcome::needless("only rules that add something are for a configuration");
+            importer.report.enter(&place, rule, outcome);
+            continue;
+        }
+        let parsed = Rule::parse(&words).map_err(|problem| ImportError::Syntax {
+            place: place.clone(),
+            problem,
+        })?;
+        if parsed.is_service
+            && let Some((vip, _)) = endpoint(parsed.service)
+        {
+            importer.register.vip(vip);
+        }
+        rules.push((place, rule, parsed));
+    }
+    for (place, text, rule) in rules {
+        importer.rule(&place, text, &rule);
+    }
+    importer.report.sort();
+    importer.finish(&name, interfaces)
+}
+
+/// Commands that add something.
+const ADDS: [&str; 4] = ["-A", "--add-service", "-a", "--add-server"];
+
+/// A rule that adds something.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rule<'a> {
+    /// Whether it adds a service, and no server.
+    is_service: bool,
+    protocol: Option<Protocol>,
+    service: &'a str,
+    server: Option<&'a str>,
+    scheduler: Option<&'a str>,
+    method: Option<Method>,
+    weight: Option<&'a str>,
+    /// What else was asked for, and why nothing comes of it.
+    others: Vec<(&'a str, &'static str)>,
+}
+
+const PERSISTENT: &str = "clients do not stay with their backend beyond a connection yet";
+const ALL_PORTS: &str = "a service that listens at all ports is not there yet";
+const LIMIT: &str = "there is no limit of connections per backend yet";
+
+impl<'a> Rule<'a> {
+    fn parse(words: &[&'a str]) -> Result<Self, String> {
+        let mut rule = Self::default();
+        let mut words = words.iter().copied().peekable();
+        while let Some(word) = words.next() {
+            let (option, attached) = match word.split_once('=') {
+                Some((option, value)) if option.starts_with("--") => (option, Some(value)),
+                _ => (word, None),
+            };
+            let mut value = || {
+                attached
+                    .or_else(|| words.next())
+                    .ok_or_else(|| format!("`{option}` without a value"))
+            };
+            match option {
+                "ipvsadm" => {}
+                "-A" | "--add-service" => rule.is_service = true,
+                "-a" | "--add-server" => {}
+                "-t" | "--tcp-service" => (rule.protocol, rule.service) = (Some(Protocol::Tcp), value()?),
+                "-u" | "--udp-service" => (rule.protocol, rule.service) = (Some(Protocol::Udp), value()?),
+                "--sctp-service" => {
+                    rule.service = value()?;
+                    rule.others.push((option, "only TCP and UDP are balanced yet"));
+                }
+                "-f" | "--fwmark-service" => {
+                    rule.service = value()?;
+                    rule.others.push((
+                        option,
+                        "a firewall mark names no addresses: write those that are marked into `listen`",
+                    ));
+                }
+                "-r" | "--real-server" => rule.server = Some(value()?),
+                "-s" | "--scheduler" => rule.scheduler = Some(value()?),
+                "-w" | "--weight" => rule.weight = Some(value()?),
+                "-g" | "--gatewaying" => rule.method = Some(Method::Direct),
+                "-m" | "--masquerading" => rule.method = Some(Method::Nat),
+                "-i" | "--ipip" => rule.method = Some(Method::Tunnel),
+                "-p" | "--persistent" => {
+                    // The timeout may be missing.
+                    let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+                    if attached.is_none() {
+                        words.next_if(is_number);
+                    }
+                    rule.others.push((option, PERSISTENT));
+                }
+                "-M" | "--netmask" | "--pe" => {
+                    value()?;
+                    rule.others.push((option, PERSISTENT));
+                }
+                "-x" | "--u-threshold" | "-y" | "--l-threshold" => {
+                    if value()? != "0" {
+                        rule.others.push((option, LIMIT));
+                    }
+                }
+                "-o" | "--ops" => rule.others.push((
+                    option,
+                    "each client's port keeps its backend; there is no choice per packet yet",
+                )),
+                "-b" | "--sched-flags" | "--tun-type" | "--tun-port" => {
+                    value()?;
+                }
+                "-6" | "--ipv6" | "-n" | "--numeric" | "--tun-nocsum" | "--tun-csum" | "--tun-remcsum" => {}
+                _ => return Err(format!("ipvsadm has no option `{word}`")),
+            }
+        }
+        match (rule.service, rule.server) {
+            ("", _) => Err("a rule without a service".to_owned()),
+            (_, None) if !rule.is_service => Err("a server without an address".to_owned()),
+            _ => Ok(rule),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Importer<'a> {
+    report: Report,
+    register: Register,
+    /// With what names it in the rules.
+    services: Vec<(Option<Protocol>, &'a str, Service)>,
+    /// Of all services.
+    timeouts: toml::Table,
+}
+
+impl<'a> Importer<'a> {
+    fn rule(&mut self, place: &Place, text: &str, rule: &Rule<'a>) {
+        let (outcome, into) = if rule.is_service {
+            self.service(rule)
+        } else {
+            self.server(rule)
+        };
+        let mut outcomes = vec![outcome];
+        if into.is_some() {
+            if let Some(scheduler) = rule.scheduler {
+                outcomes.push(lvs::scheduler(scheduler));
+            }
+            if let Some(method) = rule.method {
+                outcomes.push(method.outcome());
+            }
+        }
+        outcomes.extend(
+            rule.others
+                .iter()
+                .map(|(option, why)| Outcome::approximated(format!("without `{option}`: {why}"))),
+        );
+        let outcome = together(outcomes);
+        if let Some(comments) = into.and_then(|into| self.comments(into)) {
+            comments.add(place, text, &outcome);
+        }
+        self.report.enter(place, text, outcome);
+    }
+
+    /// Where to comment on a service, or on a backend of it.
+    fn comments(&mut self, (service, backend): (usize, Option<usize>)) -> Option<&mut Comments> {
+        let (.., service) = self.services.get_mut(service)?;
+        match backend {
+            Some(backend) => service
+                .backends
+                .get_mut(backend)
+                .map(|backend| &mut backend.comments),
+            None => Some(&mut service.comments),
+        }
+    }
+
+    fn service(&mut self, rule: &Rule<'a>) -> (Outcome, Option<(usize, Option<usize>)>) {
+        let frontend = match frontend(rule) {
+            Ok(frontend) => frontend,
+            Err(outcome) => return (outcome, None),
+        };
+        let name = self.register.name(&lvs::name_of(&frontend));
+        if let Err(outcome) = self.register.listen(frontend, &name) {
+            return (outcome, None);
+        }
+        let outcome = Outcome::translated(format!("[[service]] {name}"));
+        let service = Service {
+            name,
+            frontends: vec![frontend],
+            ..Service::default()
+        };
+        self.services.push((rule.protocol, rule.service, service));
+        (outcome, Some((self.services.len() - 1, None)))
+    }
+
+    fn server(&mut self, rule: &Rule<'a>) -> (Outcome, Option<(usize, Option<usize>)>) {
+        let Some(index) = self
+            .services
+            .iter()
+            .position(|(protocol, service, _)| (*protocol, *service) == (rule.protocol, rule.service))
+        else {
+            return (Outcome::missing("its service was not translated"), None);
+        };
+        let Some((address, port)) = rule.server.and_then(endpoint) else {
+            return (Outcome::missing("its address cannot be read"), None);
+        };
+        let service = &mut self.services[index].2;
+        let vip_port = service.frontends[0].port;
+        let mut outcomes = Vec::new();
+        let mut weight = 1;
+        match rule.weight.map(lvs::weight) {
+            Some(Ok((given, outcome))) => {
+                weight = given;
+                if outcome.attention {
+                    outcomes.push(outcome);
+                }
+            }
+            Some(Err(outcome)) => outcomes.push(outcome),
+            None => {}
+        }
+        let backend = Backend {
+            name: None,
+            comments: Comments::default(),
+            address,
+            weight,
+        };
+        if let Err(outcome) = service.add(backend, &self.register) {
+            return (outcome, None);
+        }
+        if port != vip_port && port != 0 {
+            outcomes.push(Outcome::approximated(format!(
+                "ports are not translated yet: it has to serve port {vip_port}"
+            )));
+        }
+        let into = (index, Some(service.backends.len() - 1));
+        outcomes.insert(0, Outcome::translated("[[service.backend]]"));
+        (together(outcomes), Some(into))
+    }
+
+    fn finish(self, name: &str, interfaces: &[String]) -> Result<Imported, ImportError> {
+        if self.services.is_empty() {
+            return Err(ImportError::Nothing {
+                what: format!("{name} has no rule that adds a service (`-A …`)"),
+            });
+        }
+        let mut document = Document {
+            comments: vec!["Made of the output of `ipvsadm -Sn` by `tandem import ipvsadm`.".to_owned()],
+            ..Document::default()
+        };
+        let mut director = Table::new("[director]");
+        if interfaces.is_empty() {
+            director.comment("IPVS does not know where clients come in: name the interface.");
+            director.set("interfaces", vec!["eth0"]);
+        } else {
+            director.set("interfaces", interfaces.to_vec());
+        }
+        document.tables.push(director);
+        lvs::limits(self.services.iter().map(|(.., service)| service), &mut document);
+        for (.., service) in &self.services {
+            service.write(&self.timeouts, &mut document);
+        }
+        Ok(Imported {
+            toml: document.to_toml(),
+            report: self.report,
+        })
+    }
+}
+
+/// The worst of them, with what all have to say.
+fn together(outcomes: Vec<Outcome>) -> Outcome {
+    let fate = outcomes.iter().map(|outcome| outcome.fate).max();
+    let attention = outcomes.iter().any(|outcome| outcome.attention);
+    let mut why: Vec<String> = Vec::new();
+    for outcome in outcomes {
+        if !why.contains(&outcome.why) {
+            why.push(outcome.why);
+        }
+    }
+    Outcome {
+        fate: fate.unwrap_or(super::Fate::Ignored),
+        attention,
+        why: why.join("; "),
+    }
+}
+
+fn frontend(rule: &Rule<'_>) -> Result<Frontend, Outcome> {
+    let Some(protocol) = rule.protocol else {
+        return Err(Outcome::missing("it names no TCP or UDP port to listen at"));
+    };
+    match endpoint(rule.service) {
+        Some((_, 0)) => Err(Outcome::missing(ALL_PORTS)),
+        Some((vip, port)) => Ok(Frontend { vip, port, protocol }),
+        None => Err(Outcome::missing(
+            "its address cannot be read: use `ipvsadm -Sn`, with `-n`",
+        )),
+    }
+}
+
+/// `192.0.2.1:80`, `[2001:db8::1]:80`, or an address alone.
+fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
+    if let Ok(socket) = text.parse::<SocketAddr>() {
+        return Some((socket.ip(), socket.port()));
+    }
+    let address = text.trim_start_matches('[').trim_end_matches(']');
+    address.parse().ok().map(|address| (address, 0))
+}
