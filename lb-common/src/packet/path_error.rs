@@ -296,7 +296,11 @@ mod tests {
             for method in 0..4 {
                 let (message, overhead) = message(outer4, method, v4);
                 let error = read(outer4, &message).expect("it is about a tunnel");
-                let backend = if outer4 { BACKEND4.to_ipv6_mapped() } else { BACKEND6 };
+                let backend = if outer4 {
+                    BACKEND4.to_ipv6_mapped()
+                } else {
+                    BACKEND6
+                };
                 assert_eq!((error.mtu, error.overhead), (1400, overhead));
                 assert_eq!(error.backend, address_words(backend));
                 assert_eq!(error.length, inner(v4).0.len());

@@ -164,14 +164,8 @@ fn a_director_serves_its_own_share() -> Result<()> {
         Nginx::start(&lab.director, &["0.0.0.0:80".parse()?, "[::]:80".parse()?], None)?,
     ];
     Tandem::decap(backend, &[])?;
-    let backends = [
-        of(backend, v4(backend)),
-        of(&lab.director, v4(&lab.director)),
-    ];
-    let _tandem = Tandem::start(
-        &lab.director,
-        &config::web_by("forward = \"tunnel\"", &backends),
-    )?;
+    let backends = [of(backend, v4(backend)), of(&lab.director, v4(&lab.director))];
+    let _tandem = Tandem::start(&lab.director, &config::web_by("forward = \"tunnel\"", &backends))?;
     for vip in VIPS {
         let mut met = BTreeSet::new();
         for _ in 0..40 {
