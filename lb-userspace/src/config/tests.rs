@@ -16,8 +16,8 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::core::event;
 use crate::core::model::{
-    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend, Limits,
-    MAX_WEIGHT, Protocol, Scheduler, Service,
+    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend,
+    Limits, MAX_WEIGHT, Protocol, Scheduler, Service,
 };
 use crate::core::order::AtDeadline;
 use crate::core::seal::{Authentication, MAX_KEYS};

@@ -307,11 +307,10 @@ impl Director {
             .map(|(service, _)| (service.name.as_str(), *service))
             .collect();
         let serves = |service: &Service, book: &Book| {
-            service
-                .backends
-                .iter()
-                .any(|backend| self.effective_under(service, backend, book, &self.addresses)
-                    .serves())
+            service.backends.iter().any(|backend| {
+                self.effective_under(service, backend, book, &self.addresses)
+                    .serves()
+            })
         };
         let left = services
             .into_values()

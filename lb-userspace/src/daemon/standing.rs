@@ -19,10 +19,7 @@ impl Director {
             order: book
                 .order(&service.name, backend.address)
                 .map(|order| order.command),
-            reachable: self
-                .links
-                .way(service.forward, backend.address, vips)
-                .is_ok(),
+            reachable: self.links.way(service.forward, backend.address, vips).is_ok(),
             health: Health::Unchecked,
             ramp: FULL,
             agent: Agent::SILENT,

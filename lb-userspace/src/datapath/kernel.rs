@@ -251,49 +251,6 @@ impl Kernel {
     }
 }
 
-<<<<<<< HEAD
-=======
-fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, DatapathError> {
-    let program = ebpf.program_mut(name).ok_or(DatapathError::Missing { name })?;
-    program.try_into().map_err(|_| DatapathError::Missing { name })
-}
-
-fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
-    let program = program(ebpf, name)?;
-    undisturbed(|| program.load()).map_err(|source| {
-        // The verifier's verdict is EACCES as well; only that it has reasons. One of them is a lack of CAP_PERFMON ("!root").
-        let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
-            let reasons = verifier_log.to_string();
-            !reasons.is_empty() && !reasons.contains("!root")
-        } else {
-            false
-        };
-        if !judged && object::permission(&source) {
-            DatapathError::Permission {
-                what: format!("load the XDP program `{name}`"),
-            }
-        } else {
-            DatapathError::Program {
-                program: name,
-                source: Box::new(source),
-            }
-        }
-    })
-}
-
-/// Holds signals back meanwhile. One of them would make the kernel give up the verification (EAGAIN), and aya begin anew with
-/// the verifier's log, which takes twenty times as long.
-fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-    let done = work();
-    if let Ok(before) = before {
-        // It was valid a moment ago.
-        let _ = before.thread_set_mask();
-    }
-    done
-}
-
->>>>>>> main
 fn measure_clock() -> Result<JiffyClock, DatapathError> {
     let zero = Seed::new([0; 6]);
     let settings = Settings {

@@ -111,9 +111,10 @@ pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a 
 pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
     let program = program(ebpf, name)?;
     undisturbed(|| program.load()).map_err(|source| {
-        // The verifier's verdict is EACCES as well; only that it has reasons.
+        // The verifier's verdict is EACCES as well; only that it has reasons. One of them is a lack of CAP_PERFMON ("!root").
         let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
-            !verifier_log.to_string().is_empty()
+            let reasons = verifier_log.to_string();
+            !reasons.is_empty() && !reasons.contains("!root")
         } else {
             false
         };

@@ -11,8 +11,8 @@ use std::{
 use lb_common::{
     abi::{
         AddressSet, BackendEntry, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
-        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry,
-        ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName,
+        SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,

@@ -447,8 +447,8 @@ fn wish() -> impl Strategy<Value = Desired> {
                     .collect(),
             })
             .collect(),
-            egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
-            leases: BTreeMap::new(),
+        egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
+        leases: BTreeMap::new(),
     })
 }
 
