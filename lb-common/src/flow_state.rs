@@ -30,6 +30,35 @@ impl Worth {
     ];
 }
 
+/// What a flow means to its backend, as IPVS counts it (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `tcp_state_active`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is being opened, or has traffic.
+    Active,
+    /// It is over, but not forgotten.
+    Inactive,
+    /// It is no connection.
+    Apart,
+}
+
+impl Standing {
+    /// That of a flow in the state of this number; one that is unknown is no connection.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_number(state: u32) -> Self {
+        const ACTIVE: u32 = FlowState::standing_bits(Standing::Active);
+        const INACTIVE: u32 = FlowState::standing_bits(Standing::Inactive);
+        let bit = 1 << (state & (FlowState::LIMIT as u32 - 1));
+        if bit & ACTIVE != 0 {
+            Self::Active
+        } else if bit & INACTIVE != 0 {
+            Self::Inactive
+        } else {
+            Self::Apart
+        }
+    }
+}
+
 /// What [`FlowState::worth`] goes by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -141,6 +170,43 @@ impl FlowState {
         bits
     }
 
+    /// What it means to the backend.
+    #[must_use]
+    pub const fn standing(self) -> Standing {
+        match self {
+            Self::Established
+            | Self::SynSent
+            | Self::SynRecv
+            | Self::SynAck
+            | Self::Udp
+            | Self::SctpEstablished => Standing::Active,
+            Self::None
+            | Self::FinWait
+            | Self::TimeWait
+            | Self::Close
+            | Self::CloseWait
+            | Self::LastAck
+            | Self::Listen
+            | Self::SctpInit
+            | Self::SctpShutdown
+            | Self::SctpClosed => Standing::Inactive,
+            Self::Template => Standing::Apart,
+        }
+    }
+
+    /// The numbers of all states of a standing, as bits.
+    const fn standing_bits(standing: Standing) -> u32 {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < Self::ALL.len() {
+            if Self::ALL[index].standing() as u8 == standing as u8 {
+                bits |= 1 << index;
+            }
+            index += 1;
+        }
+        bits
+    }
+
     /// Worth of a flow in this state that has been silent for `idle` of its `timeout`, both in the same unit.
     #[inline(always)]
     #[must_use]
@@ -190,6 +256,14 @@ mod tests {
     fn names_are_told_apart() {
         let names: std::collections::BTreeSet<_> = FlowState::ALL.map(FlowState::name).into();
         assert_eq!(names.len(), FlowState::ALL.len());
+    }
+
+    #[test]
+    fn the_standing_of_a_number_is_that_of_its_state() {
+        for state in FlowState::ALL {
+            assert_eq!(Standing::of_number(state as u32), state.standing(), "{state:?}");
+        }
+        assert_eq!(Standing::of_number(31), Standing::Apart);
     }
 
     #[test]

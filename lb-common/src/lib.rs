@@ -19,6 +19,7 @@ pub mod flow_table;
 pub mod hash;
 pub mod packet;
 pub mod reason;
+pub mod scheduling;
 pub mod tcp_state;
-mod verifier;
+pub mod verifier;
 pub mod wire;

@@ -80,11 +80,12 @@ reasons! {
     IcmpUnrelated = 21, Pass, "icmp_unrelated", "An ICMP error to a VIP quotes no packet that a backend sent for it.";
     BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
     NoLease = 23, Drop, "no_lease", "Somebody asked for the MAC address of a VIP that this director does not hold at the moment.";
-    TooBigAnswered = 24, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
-    TooBigUnanswered = 25, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
-    Loop = 26, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
-    NoHeadroom = 27, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
-    ErrorLost = 28, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
+    AllFull = 24, Drop, "all_full", "Every backend of the service has as many connections as it may have.";
+    TooBigAnswered = 25, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
+    TooBigUnanswered = 26, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
+    Loop = 27, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
+    NoHeadroom = 28, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
+    ErrorLost = 29, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
 }
 
 impl Reason {
@@ -120,6 +121,7 @@ impl Reason {
             | Self::BackendGone
             | Self::MapMissing
             | Self::NoLease
+            | Self::AllFull
             | Self::TooBigAnswered
             | Self::TooBigUnanswered
             | Self::Loop

@@ -8,7 +8,7 @@
 /// `value`, of which the verifier is to forget everything.
 #[inline(always)]
 #[must_use]
-pub(crate) fn blur(value: u64, noise: u64) -> u64 {
+pub fn blur(value: u64, noise: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
         let mut blurred = noise;
@@ -35,7 +35,7 @@ pub(crate) fn blur(value: u64, noise: u64) -> u64 {
 /// `value`, of which the verifier is to forget everything but that it is at most `MASK`.
 #[inline(always)]
 #[must_use]
-pub(crate) fn forget<const MASK: u64>(value: usize, noise: u32) -> usize {
+pub fn forget<const MASK: u64>(value: usize, noise: u32) -> usize {
     #[cfg(target_arch = "bpf")]
     {
         let mut forgotten = blur(value as u64, noise as u64);

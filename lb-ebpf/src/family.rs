@@ -1,14 +1,16 @@
 //! What differs between IPv4 and IPv6: keys and tables. Everything else is written once, over [`Family`].
 
 use lb_common::{
-    abi::{Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6},
+    abi::{Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, HashFields},
     flow_table::{Bucket, Entry, Entry4, Entry6, Table},
     hash::Seed,
     packet::{FlowKey4, FlowKey6},
 };
 
 use crate::{
-    flow::{Parcel, tandem_settle4, tandem_settle6},
+    flow::{
+        Parcel, tandem_enter4, tandem_enter6, tandem_place4, tandem_place6, tandem_settle4, tandem_settle6,
+    },
     maps::{FLOWS_V4, FLOWS_V6, FRONTENDS_V4, FRONTENDS_V6},
     settings::settings,
 };
@@ -30,8 +32,14 @@ pub(crate) trait Family {
     fn frontends(bucket: u32) -> Option<&'static FrontendBucket<Self::Frontend>>;
     /// Keyed hash of a flow.
     fn hash(key: &Self::Key, seed: &Seed) -> u64;
+    /// The key with zeroes for what a schedule's hash is not over.
+    fn masked(key: &Self::Key, fields: HashFields) -> Self::Key;
     /// The way of a packet that changes its flow's state, or has none yet: see [`flow`](crate::flow).
-    fn settle(parcel: &Parcel<Self::Key>) -> u64;
+    fn settle(parcel: *mut Parcel<Self::Key>) -> u64;
+    /// The first step of it.
+    fn place(parcel: *mut Parcel<Self::Key>) -> u64;
+    /// The last step of it.
+    fn enter(parcel: *const Parcel<Self::Key>, backend: u32) -> u64;
     /// The frontend that a flow of this key would come in by.
     fn frontend(key: &Self::Key) -> <Self::Frontend as FrontendEntry>::Key;
 }
@@ -98,8 +106,23 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn settle(parcel: &Parcel<FlowKey4>) -> u64 {
+    fn masked(key: &FlowKey4, fields: HashFields) -> FlowKey4 {
+        key.masked(fields)
+    }
+
+    #[inline(always)]
+    fn settle(parcel: *mut Parcel<FlowKey4>) -> u64 {
         tandem_settle4(parcel)
+    }
+
+    #[inline(always)]
+    fn place(parcel: *mut Parcel<FlowKey4>) -> u64 {
+        tandem_place4(parcel)
+    }
+
+    #[inline(always)]
+    fn enter(parcel: *const Parcel<FlowKey4>, backend: u32) -> u64 {
+        tandem_enter4(parcel, backend)
     }
 
     #[inline(always)]
@@ -134,8 +157,23 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn settle(parcel: &Parcel<FlowKey6>) -> u64 {
+    fn masked(key: &FlowKey6, fields: HashFields) -> FlowKey6 {
+        key.masked(fields)
+    }
+
+    #[inline(always)]
+    fn settle(parcel: *mut Parcel<FlowKey6>) -> u64 {
         tandem_settle6(parcel)
+    }
+
+    #[inline(always)]
+    fn place(parcel: *mut Parcel<FlowKey6>) -> u64 {
+        tandem_place6(parcel)
+    }
+
+    #[inline(always)]
+    fn enter(parcel: *const Parcel<FlowKey6>, backend: u32) -> u64 {
+        tandem_enter6(parcel, backend)
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@ use crate::{
     echo,
     family::{Family, V4, V6},
     outcome::{Refusal, decode_target, encode_target},
-    schedule,
+    schedule::{self, Moment},
     service::find_service,
     settings::settings,
     vip::{is_vip4, is_vip6},
@@ -103,7 +103,10 @@ fn holder<F: Family>(key: &F::Key) -> Result<Target, Refusal> {
     if let Some(hit) = flow_table::lookup(&F::flows(), key, hash) {
         return Ok(hit.control.target());
     }
-    let service = find_service::<F>(&F::frontend(key)).ok_or(Reason::NoService)?;
-    let backend = schedule::choose(service, F::hash(key, &settings().schedule_seed))?;
+    let number = find_service::<F>(&F::frontend(key)).ok_or(Reason::NoService)?;
+    let service = schedule::service(number)?;
+    let policy = service.policy();
+    let hash = schedule::hash::<F>(policy, key);
+    let backend = schedule::by_table(service, policy, hash, Moment::Middle).ok_or(Reason::NoBackend)??;
     Ok(Target::Backend(backend))
 }

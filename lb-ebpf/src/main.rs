@@ -20,6 +20,7 @@ mod forward;
 mod icmp;
 mod icmp_error;
 mod link;
+mod load;
 mod maps;
 mod neighbour;
 mod outcome;

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{
-        AddressSet, BackendCounters, BackendEntry, ClaimTable, Counters, Frontend4, Frontend6,
+        AddressSet, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
         FrontendBucket, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6},
@@ -38,6 +38,8 @@ pub(crate) static TIMEOUTS: Array<TimeoutTable, 1, MMAPABLE> = Array::new();
 pub(crate) static SLOTS: Array<SlotLine, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static BACKENDS: Array<BackendEntry, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static BACKEND_LOADS: Array<BackendLoad, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FLOWS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
 #[btf_map]

@@ -3,12 +3,16 @@
 //! A [`Rig`] has its own maps. A test says what goes in, and what comes out: action, bytes, and exactly which counters
 //! moved.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::{
-    abi::Event,
+    abi::{Event, LoadCount},
     flow_state::FlowState,
     flow_table::{Bucket, Entry, Snapshot},
     packet::FlowKey,
@@ -18,7 +22,8 @@ use lb_userspace::{
     core::{
         model::{Forward, Frontend},
         neighbour::{Egress, Mac, NextHop},
-        plan::{Desired, DesiredService, Inventory, Planner},
+        plan::{Desired, DesiredBackend, DesiredService, Inventory, Planner},
+        schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
     },
     datapath::{Kernel, MapSizes},
@@ -148,6 +153,23 @@ impl Rig {
         })
     }
 
+    /// Runs the program on one packet that it is to forward, and reads no counters: see [`Handle::send`].
+    ///
+    /// # Errors
+    /// When the kernel does not take the packet.
+    pub fn send(&mut self, packet: &[u8]) -> Result<Option<u8>> {
+        self.handle()?.send(packet)
+    }
+
+    /// Another handle on the program, for another thread.
+    ///
+    /// # Errors
+    /// When the kernel gives none.
+    pub fn handle(&mut self) -> Result<Handle> {
+        let program = self.kernel.program()?.fd()?;
+        Ok(Handle(program.as_fd().try_clone_to_owned()?))
+    }
+
     /// The flow with this key, if the program made one: every place of the table is looked at, whatever its hash.
     #[must_use]
     pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
@@ -166,8 +188,12 @@ impl Rig {
             })
     }
 
-    /// Empties both flow tables.
+    /// Empties both flow tables, and with them the counts of flows.
     pub fn forget_flows(&self) {
+        for load in self.kernel.tables.loads.iter() {
+            let LoadCount { active, inactive } = load.counts();
+            load.correct(-(active as i32), -(inactive as i32));
+        }
         empty(&self.kernel.tables.flows_v4);
         empty(&self.kernel.tables.flows_v6);
     }
@@ -221,6 +247,62 @@ pub fn run_program(program: &Xdp, metadata: u8, packet: &[u8]) -> Result<(Action
         _ => Action::Aborted,
     };
     Ok((action, output))
+}
+
+/// The program, apart from its maps.
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+/// `BPF_PROG_TEST_RUN` in `enum bpf_cmd`, and its part of `union bpf_attr` (linux/bpf.h).
+const TEST_RUN: i32 = 10;
+
+#[repr(C)]
+struct TestRunRequest {
+    program: u32,
+    return_value: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+}
+
+impl Handle {
+    /// Runs the program on one packet that it is to forward; the number of the backend in its MAC address, which is
+    /// [`backend_mac`]'s. `None` when the packet went nowhere.
+    ///
+    /// # Errors
+    /// When the kernel does not take the packet.
+    pub fn send(&self, packet: &[u8]) -> Result<Option<u8>> {
+        let mut output = vec![0; packet.len() + 256];
+        let mut request = TestRunRequest {
+            program: self.0.as_raw_fd().cast_unsigned(),
+            return_value: 0,
+            data_size_in: packet.len() as u32,
+            data_size_out: output.len() as u32,
+            data_in: packet.as_ptr().expose_provenance() as u64,
+            data_out: output.as_mut_ptr().expose_provenance() as u64,
+            repeat: 1,
+            duration: 0,
+        };
+        // SAFETY: the request is valid for its size, and both buffers for theirs.
+        let failed = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                TEST_RUN,
+                &raw mut request,
+                size_of::<TestRunRequest>(),
+            )
+        };
+        ensure!(
+            failed == 0,
+            "running the program: {}",
+            std::io::Error::last_os_error()
+        );
+        let sent = matches!(request.return_value, 3 | 4) && output[..5] == backend_mac(0)[..5];
+        Ok(sent.then_some(output[5]))
+    }
 }
 
 fn living<E: Entry>(table: &[Bucket<E>]) -> impl Iterator<Item = Snapshot<E::Key>> {
@@ -279,10 +361,13 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
         services: vec![DesiredService {
             name: "web".to_owned(),
             frontends: frontends.to_vec(),
-            table_size: 65_537,
+            scheduling: Scheduling::new(Scheduler::Maglev, 65_537),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
-            backends: addresses.clone().map(|(_, address)| (address, 100)).collect(),
+            backends: addresses
+                .clone()
+                .map(|(_, address)| DesiredBackend::new(address, 100))
+                .collect(),
         }],
         egress: addresses
             .map(|(n, address)| (address, on_link(address, backend_mac(n), ifindex)))

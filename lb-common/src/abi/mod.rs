@@ -8,6 +8,7 @@ mod backend;
 mod counters;
 mod frontend;
 mod lease;
+mod load;
 mod schedule;
 mod service;
 mod service_name;
@@ -26,8 +27,9 @@ pub use frontend::{
     build, find, places,
 };
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
-pub use schedule::{NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
-pub use service::{Policy, ServiceEntry};
+pub use load::{BackendLoad, LoadCount, LoadLimits};
+pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
+pub use service::{HashFields, Policy, PolicyFlags, ServiceEntry};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use strangers::Strangers;
@@ -35,4 +37,4 @@ pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
 pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 4;

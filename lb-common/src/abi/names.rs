@@ -26,6 +26,8 @@ pub const TIMEOUTS: &str = "TIMEOUTS";
 pub const SLOTS: &str = "SLOTS";
 /// Array of [`BackendEntry`](super::BackendEntry), indexed by the backend's number.
 pub const BACKENDS: &str = "BACKENDS";
+/// Array of [`BackendLoad`](super::BackendLoad), indexed by the backend's number.
+pub const BACKEND_LOADS: &str = "BACKEND_LOADS";
 /// Array of IPv4 flow table [`Bucket`](crate::flow_table::Bucket)s.
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// Array of IPv6 flow table [`Bucket`](crate::flow_table::Bucket)s.
@@ -40,7 +42,7 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 16] = [
+pub const MAPS: [&str; 17] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -51,6 +53,7 @@ pub const MAPS: [&str; 16] = [
     TIMEOUTS,
     SLOTS,
     BACKENDS,
+    BACKEND_LOADS,
     FLOWS_V4,
     FLOWS_V6,
     LEASES,

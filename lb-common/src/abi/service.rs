@@ -3,16 +3,115 @@
 use super::Schedule;
 use crate::flow_table::Word;
 
+/// Which fields of a flow the hash of a schedule is over. Those that are not are taken for 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HashFields {
+    /// The fields that are left out, as bits; so 0 is all of them.
+    ignored: u8,
+}
+
+impl HashFields {
+    const SOURCE: u8 = 1;
+    const SOURCE_PORT: u8 = 2;
+    const DESTINATION: u8 = 4;
+    const DESTINATION_PORT: u8 = 8;
+
+    /// These fields.
+    #[must_use]
+    pub const fn new(source: bool, source_port: bool, destination: bool, destination_port: bool) -> Self {
+        let mut ignored = 0;
+        if !source {
+            ignored |= Self::SOURCE;
+        }
+        if !source_port {
+            ignored |= Self::SOURCE_PORT;
+        }
+        if !destination {
+            ignored |= Self::DESTINATION;
+        }
+        if !destination_port {
+            ignored |= Self::DESTINATION_PORT;
+        }
+        Self { ignored }
+    }
+
+    /// Whether nothing is left out.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_all(self) -> bool {
+        self.ignored == 0
+    }
+
+    /// Whether the client's address counts.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(self) -> bool {
+        self.ignored & Self::SOURCE == 0
+    }
+
+    /// Whether the VIP counts.
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination(self) -> bool {
+        self.ignored & Self::DESTINATION == 0
+    }
+
+    /// What of ports and protocol counts, as a mask for the word in which flow keys have them. Protocol and service port go
+    /// together.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tail_mask(self) -> u64 {
+        let source_port = if self.ignored & Self::SOURCE_PORT == 0 {
+            0xFFFF
+        } else {
+            0
+        };
+        let rest = if self.ignored & Self::DESTINATION_PORT == 0 {
+            !0xFFFF
+        } else {
+            0
+        };
+        source_port | rest
+    }
+}
+
+/// What a service wants beside its schedule, yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PolicyFlags(u32);
+
+impl PolicyFlags {
+    /// Some of its backends have thresholds, and so may be full.
+    pub const THRESHOLDS: Self = Self(1);
+    /// Where a hash chooses one that is full, the next in the table will do.
+    pub const FALLBACK: Self = Self(2);
+
+    /// These, and the other's.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether it has all that the other has.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
 /// What a service wants beside its schedule.
 ///
-/// The word: timeout class (bits 0..8), kind of scheduler (8..16; 0: the table of slots), packets in the middle of a
-/// connection that is not known (16..20; 0: schedule them), flows of backends that left the configuration (20..24; 0: keep
-/// them), hash options (24..32), flags (32..64). What is not mentioned in [`Policy`] is 0 so far, and 0 is how things are
-/// without it.
+/// The word: timeout class (bits 0..8), reserved (8..16), packets in the middle of a connection that is not known (16..20;
+/// 0: schedule them), flows of backends that left the configuration (20..24; 0: keep them), [`HashFields`] (24..32),
+/// [`PolicyFlags`] (32..64). What is not mentioned in [`Policy`] is 0 so far, and 0 is how things are without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Timeout class of its flows, below [`TIMEOUT_CLASSES`](super::TIMEOUT_CLASSES).
     pub timeout_class: u8,
+    /// What the hash of a flow is over, where that chooses.
+    pub hash: HashFields,
+    /// What else.
+    pub flags: PolicyFlags,
 }
 
 impl Policy {
@@ -22,13 +121,17 @@ impl Policy {
     pub const fn from_word(word: u64) -> Self {
         Self {
             timeout_class: word as u8,
+            hash: HashFields {
+                ignored: (word >> 24) as u8,
+            },
+            flags: PolicyFlags((word >> 32) as u32),
         }
     }
 
     /// The word.
     #[must_use]
     pub const fn to_word(self) -> u64 {
-        self.timeout_class as u64
+        self.timeout_class as u64 | (self.hash.ignored as u64) << 24 | (self.flags.0 as u64) << 32
     }
 }
 
@@ -36,10 +139,14 @@ impl Policy {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct ServiceEntry {
-    /// Where the schedule table lies: base in the lower, length in the upper half.
+    /// See [`Schedule`].
     schedule: Word,
     policy: Word,
-    reserved: [Word; 6],
+    /// The list of its backup backends, likewise.
+    backups: Word,
+    reserved: [Word; 4],
+    /// How many flows were given out one after the other.
+    turn: Word,
 }
 
 const _: () = assert!(size_of::<ServiceEntry>() == 64);
@@ -49,11 +156,14 @@ impl ServiceEntry {
     #[inline(always)]
     #[must_use]
     pub fn schedule(&self) -> Schedule {
-        let word = self.schedule.load();
-        Schedule {
-            base: word as u32,
-            length: (word >> 32) as u32,
-        }
+        Schedule::from_word(self.schedule.load())
+    }
+
+    /// The list of backups, for when all of the others are full.
+    #[inline(always)]
+    #[must_use]
+    pub fn backups(&self) -> Schedule {
+        Schedule::from_word(self.backups.load())
     }
 
     /// What the service wants beside its schedule.
@@ -62,6 +172,13 @@ impl ServiceEntry {
     pub fn policy(&self) -> Policy {
         Policy::from_word(self.policy.load())
     }
+
+    /// The number of the next turn; nobody else gets the same.
+    #[inline(always)]
+    #[must_use]
+    pub fn take_turn(&self) -> u64 {
+        self.turn.fetch_add(1)
+    }
 }
 
 /// Writing; by the daemon alone.
@@ -69,8 +186,12 @@ impl ServiceEntry {
 impl ServiceEntry {
     /// Puts a table in force: one store, after its slots have been written.
     pub fn set_schedule(&self, schedule: Schedule) {
-        self.schedule
-            .publish(u64::from(schedule.base) | u64::from(schedule.length) << 32);
+        self.schedule.publish(schedule.to_word());
+    }
+
+    /// Puts a list of backups in force, likewise.
+    pub fn set_backups(&self, backups: Schedule) {
+        self.backups.publish(backups.to_word());
     }
 
     /// Puts a policy in force, with one store.
@@ -82,21 +203,62 @@ impl ServiceEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{abi::MOST_SCHEDULE_SLOTS, scheduling::Choice};
 
     #[test]
     fn what_is_written_is_read() {
         let entry = ServiceEntry::default();
         assert_eq!(
-            (entry.schedule(), entry.policy()),
-            (Schedule::default(), Policy::default())
+            (entry.schedule(), entry.backups(), entry.policy()),
+            (Schedule::default(), Schedule::default(), Policy::default())
         );
         let schedule = Schedule {
             base: u32::MAX - 15,
-            length: 65_537,
+            length: MOST_SCHEDULE_SLOTS,
+            choice: Choice::NeverQueue,
         };
-        let policy = Policy { timeout_class: 31 };
+        let backups = Schedule {
+            base: 16,
+            length: 1,
+            choice: Choice::First,
+        };
+        let policy = Policy {
+            timeout_class: 31,
+            hash: HashFields::new(true, false, true, false),
+            flags: PolicyFlags::THRESHOLDS.with(PolicyFlags::FALLBACK),
+        };
         entry.set_schedule(schedule);
+        entry.set_backups(backups);
         entry.set_policy(policy);
-        assert_eq!((entry.schedule(), entry.policy()), (schedule, policy));
+        assert_eq!(
+            (entry.schedule(), entry.backups(), entry.policy()),
+            (schedule, backups, policy)
+        );
+    }
+
+    #[test]
+    fn a_service_that_asks_for_nothing_goes_by_the_hash_of_all_fields() {
+        assert_eq!(Schedule::from_word(0).choice, Choice::Hash);
+        let policy = Policy::from_word(0);
+        assert!(policy.hash.is_all() && !policy.flags.has(PolicyFlags::THRESHOLDS));
+    }
+
+    #[test]
+    fn turns_are_given_out_once() {
+        let entry = ServiceEntry::default();
+        assert_eq!([entry.take_turn(), entry.take_turn()], [0, 1]);
+        assert_eq!(entry.schedule(), Schedule::default());
+    }
+
+    #[test]
+    fn fields_of_a_hash_are_masks_over_the_key() {
+        let all = HashFields::new(true, true, true, true);
+        assert!(all.is_all() && all.tail_mask() == u64::MAX);
+        let source = HashFields::new(true, false, false, false);
+        assert!(source.source() && !source.destination() && source.tail_mask() == 0);
+        let no_service = HashFields::new(true, true, false, false);
+        assert_eq!(no_service.tail_mask(), 0xFFFF);
+        let no_client_port = HashFields::new(true, false, true, true);
+        assert_eq!(no_client_port.tail_mask(), !0xFFFF);
     }
 }

@@ -67,8 +67,8 @@ pub struct NewFlow<K> {
 pub enum Insertion {
     /// The flow is in a place that was free.
     Inserted,
-    /// The flow is in the place of another, whose worth is given.
-    Evicted(Worth),
+    /// The flow is in the place of another: what that was worth, and its control word.
+    Evicted(Worth, Control),
     /// Another CPU inserted the same flow first; this is its control word, whose target counts.
     Existing(Control),
     /// Other CPUs took each chosen place first; the flow is not in the table.
@@ -135,7 +135,7 @@ pub fn insert<T: Table + ?Sized>(
             clock,
         );
         return match (ended, Worth::ALL.get(offer.worth().wrapping_sub(1))) {
-            (Insertion::Inserted, Some(&worth)) => Insertion::Evicted(worth),
+            (Insertion::Inserted, Some(&worth)) => Insertion::Evicted(worth, seen),
             (ended, _) => ended,
         };
     }

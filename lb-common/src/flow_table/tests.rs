@@ -147,8 +147,13 @@ fn a_full_table_evicts_by_worth_and_then_by_silence() {
         (1, Worth::Active),
     ];
     for (n, (victim, worth)) in (100..).zip(expected) {
+        let before = get(&table, victim);
         let outcome = insert(&*table, &flow(n, 0, FlowState::Established), &at(1000));
-        assert_eq!(outcome, Insertion::Evicted(worth), "inserting {n}");
+        let Insertion::Evicted(of, control) = outcome else {
+            panic!("{outcome:?}, inserting {n}");
+        };
+        assert_eq!(of, worth, "inserting {n}");
+        assert_eq!(Some(control), before, "inserting {n}");
         assert!(get(&table, victim).is_none(), "{victim} should be gone");
         assert!(get(&table, n).is_some());
         assert_eq!(live(&table).len(), 8);

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::hash::Seed;
+use crate::{abi::HashFields, hash::Seed};
 
 /// Addresses, ports and protocol of a flow, for people and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,24 @@ impl FlowKey4 {
     pub const fn hash(&self, seed: &Seed) -> u64 {
         seed.hash2(self.words)
     }
+
+    /// The key with zeroes for what a schedule's hash is not over.
+    #[inline(always)]
+    #[must_use]
+    pub const fn masked(&self, fields: HashFields) -> Self {
+        let source = if fields.source() { u32::MAX as u64 } else { 0 };
+        let destination = if fields.destination() {
+            (u32::MAX as u64) << 32
+        } else {
+            0
+        };
+        Self {
+            words: [
+                self.words[0] & (source | destination),
+                self.words[1] & fields.tail_mask(),
+            ],
+        }
+    }
 }
 
 impl From<FlowKey4> for FlowKey {
@@ -104,6 +122,24 @@ impl FlowKey6 {
     #[must_use]
     pub const fn hash(&self, seed: &Seed) -> u64 {
         seed.hash5(self.words)
+    }
+
+    /// The key with zeroes for what a schedule's hash is not over.
+    #[inline(always)]
+    #[must_use]
+    pub const fn masked(&self, fields: HashFields) -> Self {
+        let source = if fields.source() { u64::MAX } else { 0 };
+        let destination = if fields.destination() { u64::MAX } else { 0 };
+        let [tail, s0, s1, d0, d1] = self.words;
+        Self {
+            words: [
+                tail & fields.tail_mask(),
+                s0 & source,
+                s1 & source,
+                d0 & destination,
+                d1 & destination,
+            ],
+        }
     }
 }
 
@@ -198,6 +234,38 @@ mod tests {
     fn families_do_not_mix() {
         let mixed = key(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
         assert_eq!((mixed.to_v4(), mixed.to_v6()), (None, None));
+    }
+
+    #[test]
+    fn a_masked_key_has_what_the_hash_is_over() {
+        let v4 = key([198, 51, 100, 7], [192, 0, 2, 10]);
+        let v6 = key(
+            Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6),
+            Ipv6Addr::new(0x2001, 0xdb8, 6, 5, 4, 3, 2, 1),
+        );
+        for bits in 0..16u8 {
+            let has = |bit: u8| bits & 1 << bit != 0;
+            let fields = HashFields::new(has(0), has(1), has(2), has(3));
+            for key in [v4, v6] {
+                let none: IpAddr = if key.source.is_ipv4() {
+                    Ipv4Addr::UNSPECIFIED.into()
+                } else {
+                    Ipv6Addr::UNSPECIFIED.into()
+                };
+                let expected = FlowKey {
+                    source: if has(0) { key.source } else { none },
+                    source_port: if has(1) { key.source_port } else { 0 },
+                    destination: if has(2) { key.destination } else { none },
+                    destination_port: if has(3) { key.destination_port } else { 0 },
+                    protocol: if has(3) { key.protocol } else { 0 },
+                };
+                let masked = match key.to_v4() {
+                    Some(key) => key.masked(fields).into(),
+                    None => FlowKey::from(key.to_v6().unwrap().masked(fields)),
+                };
+                assert_eq!(masked, expected);
+            }
+        }
     }
 
     proptest! {

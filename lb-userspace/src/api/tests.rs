@@ -31,8 +31,9 @@ use super::{
 use crate::{
     core::{
         event::{Director, Severity, Timestamp},
-        model::{Protocol, Scheduler},
+        model::Protocol,
         order::AtDeadline,
+        schedule::Scheduler,
         seal::Authentication,
     },
     notify::Journal,
@@ -92,12 +93,20 @@ fn backend() -> BackendView {
         state: BackendState::Unresolved {
             reason: "nobody answers".into(),
         },
+        backup: false,
+        full: false,
         order: Some(order_view()),
         drain: Some(drain_view()),
-        share: 0.25,
+        share: Some(0.25),
         mac: None,
         interface: None,
         flows: 1,
+        active_flows: 1,
+        inactive_flows: 0,
+        live: Some(LiveView {
+            active: 1,
+            inactive: 0,
+        }),
         new_flows: 2,
         packets: 3,
         bytes: 4,

@@ -23,7 +23,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
 use super::orders::{DrainView, OrderView};
 use crate::core::{
-    model::{Encapsulation, Forward, Protocol, Scheduler},
+    model::{Encapsulation, Forward, Protocol},
+    schedule::Scheduler,
     seal::Authentication,
 };
 
@@ -104,7 +105,7 @@ pub struct ServiceView {
     /// The form of the tunnel's packets, where they get there by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<Encapsulation>,
-    /// Slots of the schedule table.
+    /// Slots of the schedule in force.
     pub table_size: u32,
     /// Configured backends.
     pub backends: u32,
@@ -167,26 +168,50 @@ pub struct BackendView {
     /// Whether it takes flows. In JSON the fields `state` and, where there is one, `reason`.
     #[serde(flatten)]
     pub state: BackendState,
+    /// Whether it takes new flows only where no other backend can.
+    #[serde(default)]
+    pub backup: bool,
+    /// Whether it has as many flows as its upper threshold allows.
+    #[serde(default)]
+    pub full: bool,
     /// The order that counts for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderView>,
     /// How its drain goes, if it takes no new flows because of an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
-    /// Its part of the schedule's slots, 0..=1: the share of new flows that it is to get.
-    pub share: f64,
+    /// The share of new flows that it is to get, 0..=1; `None` where the scheduler goes by the load of the moment.
+    pub share: Option<f64>,
     /// Its MAC address; `None` while it is not known.
     pub mac: Option<String>,
     /// Interface by which it is reached; `None` while it is not known.
     pub interface: Option<String>,
     /// Living flows, at the last census.
     pub flows: u64,
+    /// Those of them that are being opened or have traffic.
+    #[serde(default)]
+    pub active_flows: u64,
+    /// Those of them that are over, but not forgotten.
+    #[serde(default)]
+    pub inactive_flows: u64,
+    /// The counts by which the scheduler goes; `None` where it goes by none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveView>,
     /// Flows that were given to it.
     pub new_flows: u64,
     /// Packets forwarded to it.
     pub packets: u64,
     /// Bytes of those packets, from the link header on.
     pub bytes: u64,
+}
+
+/// Flows of a backend at this moment, as the packet path counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveView {
+    /// Flows that are being opened or have traffic.
+    pub active: u32,
+    /// Flows that are over, but not forgotten.
+    pub inactive: u32,
 }
 
 /// Whether a backend takes flows.

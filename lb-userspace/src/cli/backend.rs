@@ -198,6 +198,7 @@ fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
         words("MAC"),
         words("INTERFACE"),
         numbers("FLOWS"),
+        numbers("ACTIVE"),
         numbers("NEW"),
         numbers("PACKETS"),
         numbers("BYTES"),
@@ -208,12 +209,13 @@ fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
             backend.service.clone(),
             backend.name.clone(),
             backend.address.to_string(),
-            backend.state.name().to_owned(),
+            state(backend).to_owned(),
             weight(backend),
-            units::percent(backend.share),
+            backend.share.map_or_else(|| "-".to_owned(), units::percent),
             known(&backend.mac),
             known(&backend.interface),
             units::count(backend.flows),
+            units::count(backend.active_flows),
             units::count(backend.new_flows),
             units::count(backend.packets),
             units::bytes(backend.bytes),
@@ -230,6 +232,15 @@ fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// One word for what new connections may expect of it.
+fn state(backend: &BackendView) -> &'static str {
+    match backend.state {
+        BackendState::Ready if backend.full => "full",
+        BackendState::Ready if backend.backup && backend.share.is_none() => "standby",
+        _ => backend.state.name(),
+    }
 }
 
 /// The weight in force, and the configured one where it is another.

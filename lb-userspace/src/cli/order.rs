@@ -269,7 +269,7 @@ pub(super) async fn wait(
 fn is_so(backend: &BackendView, until: Until) -> bool {
     match until {
         Until::Drained => backend.drain.as_ref().is_some_and(|drain| drain.drained),
-        Until::Healthy => backend.share > 0.0 && backend.state == BackendState::Ready,
+        Until::Healthy => backend.effective_weight > 0 && backend.state == BackendState::Ready,
     }
 }
 

@@ -9,10 +9,7 @@ use super::{
     table::{Table, numbers, words},
     units,
 };
-use crate::{
-    api::{Client, orders::Verb as Order, types::ServiceView},
-    core::model::Scheduler,
-};
+use crate::api::{Client, orders::Verb as Order, types::ServiceView};
 
 #[derive(Debug, Args)]
 #[command(infer_subcommands = true, disable_help_subcommand = true)]
@@ -113,7 +110,7 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
         table.row(vec![
             service.name.clone(),
             frontends.next().cloned().unwrap_or_default(),
-            scheduler(service.scheduler).to_owned(),
+            service.scheduler.to_string(),
             service.method(),
             service.table_size.to_string(),
             format!("{}/{}", service.backends_ready, service.backends),
@@ -127,12 +124,6 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
         }
     }
     table.flush(out)
-}
-
-const fn scheduler(scheduler: Scheduler) -> &'static str {
-    match scheduler {
-        Scheduler::Maglev => "maglev",
-    }
 }
 
 #[cfg(test)]

@@ -47,8 +47,10 @@ pub(super) fn parse(
             name: unplaced(SERVICE.to_owned()),
             listen: unplaced(listen),
             scheduler: None,
-            forward: None,
             table_size: None,
+            hash_on: None,
+            fallback: None,
+            forward: None,
             tunnel: None,
             drain: None,
             timeouts: None,
@@ -84,12 +86,16 @@ impl Arguments {
 
     fn backend(&mut self, argument: &str) -> Backend {
         let whole = self.push("--backend", argument).span();
+        let backend = |address: Spanned<String>, weight| Backend {
+            name: None,
+            address,
+            weight,
+            upper_threshold: None,
+            lower_threshold: None,
+            backup: None,
+        };
         let Some((address, weight)) = argument.split_once('=') else {
-            return Backend {
-                name: None,
-                address: Spanned::new(whole, argument.to_owned()),
-                weight: None,
-            };
+            return backend(Spanned::new(whole, argument.to_owned()), None);
         };
         let middle = whole.start + address.len();
         let weight_span = middle + 1..whole.end;
@@ -98,10 +104,9 @@ impl Arguments {
             self.errors
                 .push(error.at(weight_span.clone(), "expected a number, as in 10.0.0.11=50"));
         });
-        Backend {
-            name: None,
-            address: Spanned::new(whole.start..middle, address.to_owned()),
-            weight: number.ok().map(|number| Spanned::new(weight_span, number)),
-        }
+        backend(
+            Spanned::new(whole.start..middle, address.to_owned()),
+            number.ok().map(|number| Spanned::new(weight_span, number)),
+        )
     }
 }

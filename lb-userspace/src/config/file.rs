@@ -17,7 +17,12 @@ pub(super) use self::{
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
-use crate::core::{model, order::AtDeadline, seal::Authentication};
+use crate::core::{
+    model,
+    order::AtDeadline,
+    schedule::{HashField, Scheduler},
+    seal::Authentication,
+};
 
 /// The file.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -71,10 +76,12 @@ pub(super) struct Limits {
 pub(super) struct Service {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
-    pub(super) scheduler: Option<model::Scheduler>,
+    pub(super) scheduler: Option<Spanned<Scheduler>>,
     pub(super) forward: Option<Spanned<Forward>>,
     pub(super) tunnel: Option<Spanned<Tunnel>>,
     pub(super) table_size: Option<Spanned<i64>>,
+    pub(super) hash_on: Option<Spanned<Vec<HashField>>>,
+    pub(super) fallback: Option<Spanned<bool>>,
     pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
@@ -96,6 +103,9 @@ pub(super) struct Backend {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<String>,
     pub(super) weight: Option<Spanned<i64>>,
+    pub(super) upper_threshold: Option<Spanned<i64>>,
+    pub(super) lower_threshold: Option<Spanned<i64>>,
+    pub(super) backup: Option<bool>,
 }
 
 /// A value that was not read from any text.
@@ -153,13 +163,20 @@ impl From<&model::Cluster> for Cluster {
 
 impl From<&model::Service> for Service {
     fn from(service: &model::Service) -> Self {
+        let scheduler = service.scheduling.scheduler;
         Self {
             name: unplaced(service.name.clone()),
             listen: texts(&service.frontends),
-            scheduler: Some(service.scheduler),
+            scheduler: Some(unplaced(scheduler)),
+            table_size: scheduler
+                .has_table_size()
+                .then(|| unplaced(service.scheduling.table_size.into())),
+            hash_on: scheduler
+                .hashes()
+                .then(|| unplaced(service.scheduling.hash_on.iter().copied().collect())),
+            fallback: scheduler.hashes().then(|| unplaced(service.scheduling.fallback)),
             forward: Some(unplaced(service.forward.into())),
             tunnel: Tunnel::of(service.forward).map(unplaced),
-            table_size: Some(unplaced(service.table_size.into())),
             drain: service.drain.map(|drain| Drain {
                 deadline: unplaced(Time(drain.deadline)),
                 at_deadline: Some(drain.at_deadline),
@@ -172,10 +189,15 @@ impl From<&model::Service> for Service {
 
 impl From<&model::Backend> for Backend {
     fn from(backend: &model::Backend) -> Self {
+        let model::Thresholds { upper, lower } = backend.thresholds;
+        let threshold = |flows: u32| (flows > 0).then(|| unplaced(flows.into()));
         Self {
             name: Some(unplaced(backend.name.clone())),
             address: unplaced(backend.address.to_string()),
             weight: Some(unplaced(backend.weight.into())),
+            upper_threshold: threshold(upper),
+            lower_threshold: threshold(lower),
+            backup: Some(backend.backup),
         }
     }
 }

@@ -17,9 +17,10 @@ use super::*;
 use crate::core::event;
 use crate::core::model::{
     Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend,
-    Limits, MAX_WEIGHT, Protocol, Scheduler, Service,
+    Limits, MAX_WEIGHT, Protocol, Service, Thresholds,
 };
 use crate::core::order::AtDeadline;
+use crate::core::schedule::{HashField, Scheduler, Scheduling};
 use crate::core::seal::{Authentication, MAX_KEYS};
 use crate::core::timeouts::Timeouts;
 
@@ -115,15 +116,16 @@ fn defaults() {
                 port: 80,
                 protocol: Protocol::Tcp,
             }],
-            scheduler: Scheduler::Maglev,
+            scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
             timeouts: Timeouts::default(),
-            table_size: DEFAULT_TABLE_SIZE,
             drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
                 address: ip("10.0.0.11"),
                 weight: DEFAULT_WEIGHT,
+                thresholds: Thresholds::default(),
+                backup: false,
             }],
         }],
     };
@@ -327,17 +329,41 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
         )
     };
     (0..20_usize)
-        .prop_flat_map(move |size| (set(size), vec(0..=MAX_WEIGHT, size)))
-        .prop_map(|((names, addresses), weights)| {
-            let pairs = names.into_iter().zip(addresses).zip(weights);
+        .prop_flat_map(move |size| {
+            let threshold = prop_oneof![Just(0), 1..=65_535u32];
+            (set(size), vec((0..=MAX_WEIGHT, threshold, any::<bool>()), size))
+        })
+        .prop_map(|((names, addresses), rest)| {
+            let pairs = names.into_iter().zip(addresses).zip(rest);
             pairs
-                .map(|((name, address), weight)| Backend {
+                .map(|((name, address), (weight, upper, backup))| Backend {
                     name,
                     address,
                     weight,
+                    thresholds: Thresholds {
+                        upper,
+                        lower: upper / 2,
+                    },
+                    backup,
                 })
                 .collect()
         })
+}
+
+/// Every scheduler in turn, some of those that hash with options.
+fn scheduling(index: usize, table_size: u32) -> Scheduling {
+    let scheduler = Scheduler::ALL[(index + table_size as usize) % Scheduler::ALL.len()];
+    let size = if scheduler.has_table_size() {
+        table_size
+    } else {
+        DEFAULT_TABLE_SIZE
+    };
+    let mut scheduling = Scheduling::new(scheduler, size);
+    if scheduler.hashes() && index.is_multiple_of(2) {
+        scheduling.fallback = true;
+        scheduling.hash_on = BTreeSet::from([HashField::Source, HashField::SourcePort]);
+    }
+    scheduling
 }
 
 /// Kind, whether it has every option, and a number for whatever is one.
@@ -480,10 +506,9 @@ prop_compose! {
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),
                 frontends: frontends.by_ref().take(2).collect(),
-                scheduler: Scheduler::Maglev,
+                scheduling: scheduling(index, table_size),
                 forward: forwards[index % 2],
                 timeouts: timeouts[index % 2].clone(),
-                table_size,
                 drain: drain.map(|seconds| Drain {
                     deadline: Duration::from_secs(seconds),
                     at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },

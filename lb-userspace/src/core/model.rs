@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::instance::{
     Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
 };
-use super::{event, order::AtDeadline, seal::Authentication, timeouts::Timeouts};
+use super::{event, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -108,13 +108,11 @@ pub struct Service {
     /// Where clients come in; no two services share one.
     pub frontends: Vec<Frontend>,
     /// How a backend is chosen for a new flow.
-    pub scheduler: Scheduler,
+    pub scheduling: Scheduling,
     /// How packets get to the backend.
     pub forward: Forward,
     /// How long its flows live without a packet.
     pub timeouts: Timeouts,
-    /// Length of the schedule table, in slots; a prime.
-    pub table_size: u32,
     /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
     pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.
@@ -168,14 +166,6 @@ impl fmt::Display for Protocol {
             Self::Udp => "udp",
         })
     }
-}
-
-/// How a backend is chosen for a new flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheduler {
-    /// Weighted consistent hashing after the Maglev paper (NSDI 2016, section 3.4).
-    Maglev,
 }
 
 /// How packets get to the backend.
@@ -249,4 +239,17 @@ pub struct Backend {
     pub address: IpAddr,
     /// Share of new flows relative to the other backends, 0..=[`MAX_WEIGHT`]; 0 takes none but keeps its flows.
     pub weight: u32,
+    /// How many flows it may have.
+    pub thresholds: Thresholds,
+    /// Whether it takes new flows only where no other backend can.
+    pub backup: bool,
+}
+
+/// How many flows a backend may have: active ones, and those that are over but not forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// With so many it takes no new ones; 0: it always does.
+    pub upper: u32,
+    /// It takes new ones again with fewer than these; 0: than three quarters of `upper`.
+    pub lower: u32,
 }

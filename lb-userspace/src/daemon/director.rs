@@ -313,7 +313,7 @@ impl Director {
                 self.replan();
                 return Err(error);
             }
-            if let Step::SetSchedule { service, .. } = step {
+            if let Step::SetSchedule { service, .. } | Step::SetBackups { service, .. } = step {
                 self.count_slots(*service);
             }
         }

@@ -390,10 +390,11 @@ impl Director {
             AtDeadline::Reschedule => {
                 let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
                 let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
+                let loads = Arc::clone(&self.kernel.tables.loads);
                 let events = self.events.clone();
                 spawn_blocking(move || {
                     for (covered, number) in left {
-                        let flows = release(&flows_v4, number) + release(&flows_v6, number);
+                        let flows = release(&flows_v4, &loads, number) + release(&flows_v6, &loads, number);
                         events.tell(event::Order::Ended {
                             service: covered.service,
                             backend: covered.backend,

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::director::Director;
 use crate::core::{
-    backend::{Agent, Effective, FULL, Facts, Health, State, effective, shares},
+    backend::{Agent, Effective, FULL, Factor, Facts, Health, State, effective, shares},
     ha::LeaseNumbers,
     model::{Backend, Config, Service},
     order::Book,
-    plan::{Desired, DesiredService},
+    plan::{Desired, DesiredBackend, DesiredService},
 };
 
 impl Director {
@@ -57,12 +57,12 @@ impl Director {
     }
 
     fn desired_service(&self, service: &Service, vips: &BTreeSet<IpAddr>) -> DesiredService {
-        let standing: Vec<(IpAddr, Effective)> = service
+        let standing: Vec<(&Backend, Effective)> = service
             .backends
             .iter()
             .map(|backend| {
                 let effective = self.effective_under(service, backend, &self.orders.book, vips);
-                (backend.address, effective)
+                (backend, effective)
             })
             .filter(|(_, effective)| effective.state != State::Removed)
             .collect();
@@ -70,17 +70,25 @@ impl Director {
             .iter()
             .map(|(_, effective)| (effective.weight, effective.factor))
             .collect();
+        let weights = if service.scheduling.scheduler.counts_by_weight() {
+            let part = |&(weight, factor): &(u32, Factor)| factor.of_weight(weight);
+            weights.iter().map(part).collect()
+        } else {
+            shares(&weights)
+        };
+        let desired = |((backend, _), weight): ((&Backend, Effective), u32)| DesiredBackend {
+            address: backend.address,
+            weight,
+            thresholds: backend.thresholds,
+            backup: backend.backup,
+        };
         DesiredService {
             name: service.name.clone(),
             frontends: service.frontends.clone(),
-            table_size: service.table_size,
+            scheduling: service.scheduling.clone(),
             timeouts: service.timeouts.clone(),
             forward: service.forward,
-            backends: standing
-                .into_iter()
-                .map(|(address, _)| address)
-                .zip(shares(&weights))
-                .collect(),
+            backends: standing.into_iter().zip(weights).map(desired).collect(),
         }
     }
 }

@@ -3,23 +3,28 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::pending,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use lb_common::{
-    abi::TimeoutTable,
+    abi::{BackendLoad, LoadCount, TimeoutTable},
     flow_table::{Bucket, Clock, Entry4, Entry6},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::datapath::{Ages, Census, Holders, Kernel, Region, ages, census};
+use crate::{
+    core::load::{Auditor, Correction, Sighting},
+    datapath::{Ages, Census, Holders, Kernel, Region, ages, census},
+};
 
 /// Takes one census at a time on a thread of its own.
 pub(super) struct Survey {
     flows_v4: Arc<Region<Bucket<Entry4>>>,
     flows_v6: Arc<Region<Bucket<Entry6>>>,
     timeouts: Arc<Region<TimeoutTable>>,
-    backends: usize,
+    loads: Arc<Region<BackendLoad>>,
+    /// What earlier censuses found of the live counts.
+    auditor: Arc<Mutex<Auditor>>,
     hz: u32,
     running: Option<JoinHandle<Census>>,
 }
@@ -30,7 +35,8 @@ impl Survey {
             flows_v4: Arc::clone(&kernel.tables.flows_v4),
             flows_v6: Arc::clone(&kernel.tables.flows_v6),
             timeouts: Arc::clone(&kernel.tables.timeouts),
-            backends: kernel.tables.backends.len(),
+            loads: Arc::clone(&kernel.tables.loads),
+            auditor: Arc::default(),
             hz: kernel.clock().hz(),
             running: None,
         }
@@ -43,7 +49,8 @@ impl Survey {
             return;
         }
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
-        let (timeouts, backends, hz) = (Arc::clone(&self.timeouts), self.backends, self.hz);
+        let (timeouts, hz) = (Arc::clone(&self.timeouts), self.hz);
+        let (loads, auditor) = (Arc::clone(&self.loads), Arc::clone(&self.auditor));
         let mut watched: BTreeMap<u32, Ages> =
             watched.iter().map(|&number| (number, Ages::default())).collect();
         self.running = Some(spawn_blocking(move || {
@@ -51,16 +58,16 @@ impl Survey {
                 now: jiffies,
                 timeouts: &timeouts[0],
             };
-            let mut holders = Holders {
-                backends: vec![0; backends],
-                ..Holders::default()
-            };
-            let v4 = census(&flows_v4, &clock, &mut holders);
-            let v6 = census(&flows_v6, &clock, &mut holders);
+            let before: Vec<LoadCount> = loads.iter().map(BackendLoad::counts).collect();
+            let mut holders = Holders::new(loads.len());
+            let v4 = census(&flows_v4, &clock, &loads, &mut holders);
+            let v6 = census(&flows_v6, &clock, &loads, &mut holders);
             if !watched.is_empty() {
                 ages(&flows_v4, &clock, hz, &mut watched);
                 ages(&flows_v6, &clock, hz, &mut watched);
             }
+            let mut auditor = auditor.lock().unwrap_or_else(PoisonError::into_inner);
+            audit(&mut auditor, &loads, &before, &holders);
             Census {
                 v4,
                 v6,
@@ -81,6 +88,20 @@ impl Survey {
             // A census that panicked is a fault of ours, and the next one may go well.
             if let Ok(census) = outcome {
                 return census;
+            }
+        }
+    }
+}
+
+/// Corrects the live counts of backends whose flows are counted.
+fn audit(auditor: &mut Auditor, loads: &[BackendLoad], before: &[LoadCount], holders: &Holders) {
+    let counts = before.iter().zip(&holders.loads);
+    for (number, (load, (&before, &found))) in (0..).zip(loads.iter().zip(counts)) {
+        if load.limits().counted {
+            let after = load.counts();
+            let correction = auditor.note(number, &Sighting { before, after, found });
+            if correction != Correction::default() {
+                load.correct(correction.active, correction.inactive);
             }
         }
     }

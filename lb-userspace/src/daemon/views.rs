@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
+use lb_common::{
+    abi::{BackendLoad, Event, LoadCount, Schedule, ServiceEntry},
+    flow_state::FlowState,
+    reason::Reason,
+};
 use tracing::warn;
 
 use super::{
@@ -13,7 +17,7 @@ use crate::{
     api::orders::{AgeCount, DrainView, OrderView},
     api::query::Query,
     api::types::{
-        BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView,
+        BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView, LiveView,
         ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
     core::{
@@ -90,18 +94,23 @@ impl Director {
             .map(|backend| self.backend(service, backend))
             .collect::<Result<_, _>>()?;
         let sum = |field: fn(&BackendView) -> u64| backends.iter().map(field).sum();
+        let ready = service
+            .backends
+            .iter()
+            .filter(|backend| self.slots(service, backend) > 0);
+        let ready = ready.count() as u32;
         Ok(ServiceView {
             name: service.name.clone(),
             frontends: service.frontends.iter().map(ToString::to_string).collect(),
-            scheduler: service.scheduler,
+            scheduler: service.scheduling.scheduler,
             forward: service.forward.into(),
             tunnel: match service.forward {
                 Forward::Dr => None,
                 Forward::Tunnel(encapsulation) => Some(encapsulation),
             },
-            table_size: service.table_size,
+            table_size: self.schedule(service).length,
             backends: backends.len() as u32,
-            backends_ready: backends.iter().filter(|backend| backend.share > 0.0).count() as u32,
+            backends_ready: ready,
             flows: sum(|backend| backend.flows),
             new_flows: sum(|backend| backend.new_flows),
             packets: sum(|backend| backend.packets),
@@ -153,12 +162,33 @@ impl Director {
             .order(&service.name, backend.address)
             .map(OrderView::from);
         view.drain = self.drain_view(service, backend);
-        let slots = number
+        view.backup = backend.backup;
+        let slots = self.slots(service, backend);
+        // A backup that stands by has no share of what the others get, nor none.
+        if service.scheduling.scheduler.has_shares() && (slots > 0 || !backend.backup) {
+            let of = self.schedule(service).length.max(1);
+            view.share = Some(f64::from(slots) / f64::from(of));
+        }
+        Ok(view)
+    }
+
+    /// The service's schedule in force.
+    fn schedule(&self, service: &Service) -> Schedule {
+        self.planner
+            .service_number(&service.name)
+            .and_then(|number| self.kernel.tables.services.get(number as usize))
+            .map(ServiceEntry::schedule)
+            .unwrap_or_default()
+    }
+
+    /// Slots that the backend has in it.
+    fn slots(&self, service: &Service, backend: &Backend) -> u32 {
+        self.planner
+            .service_number(&service.name)
+            .and_then(|service| self.planner.backend_number(service, backend.address))
             .and_then(|number| self.slots.get(&number))
             .copied()
-            .unwrap_or(0);
-        view.share = f64::from(slots) / f64::from(service.table_size);
-        Ok(view)
+            .unwrap_or(0)
     }
 
     fn drain_view(&self, service: &Service, backend: &Backend) -> Option<DrainView> {
@@ -207,6 +237,8 @@ impl Director {
             Some(number) => self.kernel.backend_totals(number)?,
             None => BackendTotals::default(),
         };
+        let load = number.and_then(|number| self.kernel.tables.loads.get(number as usize));
+        let count = number.map_or_else(LoadCount::default, |number| self.census.load_of(number));
         let way = self.links.way(forward, address, &self.addresses);
         let link = way.as_ref().ok().and_then(|(way, _)| link_of(way));
         Ok(BackendView {
@@ -215,7 +247,9 @@ impl Director {
             address,
             weight: 0,
             effective_weight: 0,
-            share: 0.0,
+            backup: false,
+            full: load.is_some_and(BackendLoad::is_full),
+            share: None,
             mac: link.map(|link| Mac(link.destination).to_string()),
             interface: way.as_ref().ok().map(|(_, interface)| (*interface).to_owned()),
             order: None,
@@ -227,6 +261,9 @@ impl Director {
                 },
             },
             flows: number.map_or(0, |number| self.census.of_backend(number).into()),
+            active_flows: count.active.into(),
+            inactive_flows: count.inactive.into(),
+            live: load.filter(|load| load.limits().counted).map(live),
             new_flows: totals.flows,
             packets: totals.packets,
             bytes: totals.bytes,
@@ -340,6 +377,11 @@ impl Director {
         });
         named.collect()
     }
+}
+
+fn live(load: &BackendLoad) -> LiveView {
+    let LoadCount { active, inactive } = load.counts();
+    LiveView { active, inactive }
 }
 
 fn mode(mode: link::XdpMode) -> XdpMode {

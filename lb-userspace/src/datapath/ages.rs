@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lb_common::{
+    abi::BackendLoad,
     flow_state::Worth,
     flow_table::{Bucket, Clock, Entry},
 };
@@ -57,13 +58,17 @@ pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: 
     }
 }
 
-/// Removes the flows of this backend, and says how many: the next packet of each is scheduled like a first one.
-pub fn release<E: Entry>(table: &[Bucket<E>], backend: u32) -> u64 {
+/// Removes the flows of this backend, also from its live counts, and says how many: the next packet of each is scheduled like
+/// a first one.
+pub fn release<E: Entry>(table: &[Bucket<E>], loads: &[BackendLoad], backend: u32) -> u64 {
     let mut released = 0;
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
-        if control.is_live() && control.backend() == Some(backend) {
-            released += u64::from(entry.remove(control));
+        if control.is_live() && control.backend() == Some(backend) && entry.remove(control) {
+            released += 1;
+            if let Some(load) = loads.get(backend as usize) {
+                load.left(control.state_index() as u32);
+            }
         }
     }
     released
@@ -113,8 +118,8 @@ mod tests {
         assert_eq!(watched[&3].flows(), 6);
         // In the units of the entry, in which the beginning of a flow is coarse.
         assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
-        assert_eq!(release(&table, 3), 10);
-        assert_eq!(release(&table, 3), 0);
-        assert_eq!(release(&table, 4), 10);
+        assert_eq!(release(&table, &[], 3), 10);
+        assert_eq!(release(&table, &[], 3), 0);
+        assert_eq!(release(&table, &[], 4), 10);
     }
 }

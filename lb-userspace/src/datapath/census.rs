@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use lb_common::{
-    abi::TIMEOUT_CLASSES,
-    flow_state::{FlowState, Worth},
-    flow_table::{Bucket, Clock, Entry, WAYS},
+    abi::{BackendLoad, LoadCount, TIMEOUT_CLASSES},
+    flow_state::{FlowState, Standing, Worth},
+    flow_table::{Bucket, Clock, Control, Entry, WAYS},
 };
 
 use super::Ages;
@@ -26,8 +26,10 @@ pub struct Census {
 /// Living flows of both tables by what they refer to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holders {
-    /// By number of the backend.
+    /// By number of the backend; templates are among them.
     pub backends: Vec<u32>,
+    /// Connections by number of the backend.
+    pub loads: Vec<LoadCount>,
     /// By timeout class.
     pub classes: [u32; TIMEOUT_CLASSES],
 }
@@ -58,6 +60,16 @@ impl Census {
         self.holders.backends.get(number as usize).copied().unwrap_or(0)
     }
 
+    /// Connections of one backend.
+    #[must_use]
+    pub fn load_of(&self, number: u32) -> LoadCount {
+        self.holders
+            .loads
+            .get(number as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// Flows of one timeout class.
     #[must_use]
     pub fn of_class(&self, class: u8) -> u32 {
@@ -65,11 +77,44 @@ impl Census {
     }
 }
 
-/// Counts the flows of one table, adds them to those of their `holders`, and removes the expired ones.
+impl Holders {
+    /// No flow yet of any of so many backends.
+    #[must_use]
+    pub fn new(backends: usize) -> Self {
+        Self {
+            backends: vec![0; backends],
+            loads: vec![LoadCount::default(); backends],
+            classes: [0; TIMEOUT_CLASSES],
+        }
+    }
+
+    fn count(&mut self, control: Control) {
+        self.classes[usize::from(control.class())] += 1;
+        let Some(backend) = control.backend().map(|number| number as usize) else {
+            return;
+        };
+        if let (Some(flows), Some(load)) = (self.backends.get_mut(backend), self.loads.get_mut(backend)) {
+            *flows += 1;
+            match Standing::of_number(control.state_index() as u32) {
+                Standing::Active => load.active += 1,
+                Standing::Inactive => load.inactive += 1,
+                Standing::Apart => {}
+            }
+        }
+    }
+}
+
+/// Counts the flows of one table, adds them to those of their `holders`, and removes the expired ones, from the live counts
+/// in `loads` too.
 ///
 /// Runs beside the packet path. A flow whose packet arrives at the very moment of its expiry may be removed all the
 /// same; its next packet is scheduled like a new one.
-pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, holders: &mut Holders) -> TableCensus {
+pub fn census<E: Entry>(
+    table: &[Bucket<E>],
+    clock: &Clock<'_>,
+    loads: &[BackendLoad],
+    holders: &mut Holders,
+) -> TableCensus {
     let mut found = TableCensus {
         places: (table.len() * WAYS) as u64,
         ..TableCensus::default()
@@ -80,15 +125,17 @@ pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, holders: &mut Ho
             continue;
         }
         if clock.worth(entry, control).0 == Worth::Expired {
-            found.expired += u64::from(entry.remove(control));
+            if entry.remove(control) {
+                found.expired += 1;
+                let load = control.backend().and_then(|number| loads.get(number as usize));
+                if let Some(load) = load {
+                    load.left(control.state_index() as u32);
+                }
+            }
             continue;
         }
         found.states[control.state_index()] += 1;
-        holders.classes[usize::from(control.class())] += 1;
-        let backend = control.backend().map(|number| number as usize);
-        if let Some(count) = backend.and_then(|number| holders.backends.get_mut(number)) {
-            *count += 1;
-        }
+        holders.count(control);
     }
     found
 }
@@ -97,7 +144,7 @@ pub fn census<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, holders: &mut Ho
 mod tests {
     use super::*;
     use lb_common::{
-        abi::TimeoutTable,
+        abi::{LoadLimits, TimeoutTable},
         flow_table::{Entry4, NewFlow, Target, insert},
         packet::FlowKey4,
     };
@@ -123,16 +170,26 @@ mod tests {
             };
             insert(&*table, &flow, &at(1000));
         }
-        let mut holders = Holders {
-            backends: vec![0; 2],
-            ..Holders::default()
-        };
-        let found = census(&table, &at(1061), &mut holders);
+        let loads: [BackendLoad; 2] = Default::default();
+        for load in &loads {
+            load.set_limits(&LoadLimits {
+                counted: true,
+                ..LoadLimits::default()
+            });
+            load.correct(5, 10);
+        }
+        let mut holders = Holders::new(2);
+        let found = census(&table, &at(1061), &loads, &mut holders);
         assert_eq!((found.flows(), found.expired, found.places), (10, 20, 256));
         assert_eq!(found.states[FlowState::Established as usize], 10);
         assert_eq!(holders.backends, [5, 5]);
+        let left = LoadCount {
+            active: 5,
+            inactive: 0,
+        };
+        assert_eq!(holders.loads, [left; 2]);
         assert_eq!(holders.classes[usize::from(CLASS)], 10);
-        let again = census(&table, &at(1061), &mut holders);
+        let again = census(&table, &at(1061), &loads, &mut holders);
         assert_eq!((again.flows(), again.expired), (10, 0));
     }
 }

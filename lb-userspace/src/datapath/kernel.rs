@@ -364,6 +364,7 @@ fn map_tables(
         timeouts: Arc::new(region(ebpf, sizes, names::TIMEOUTS)?),
         slots,
         backends: region(ebpf, sizes, names::BACKENDS)?,
+        loads: Arc::new(region(ebpf, sizes, names::BACKEND_LOADS)?),
         flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         leases: Arc::new(region(ebpf, sizes, names::LEASES)?),

@@ -62,7 +62,7 @@ impl MapSizes {
             names::FLOWS_V6 => (self.flows_v6, "IPv6 flows (flows_v6; in buckets of 4)"),
             names::FRONTENDS_V4 | names::FRONTENDS_V6 => (self.frontends * 2, "frontends"),
             names::SERVICES | names::SERVICE_NAMES => (self.services, "services"),
-            names::BACKENDS | names::BACKEND_COUNTERS => (self.backends, "backends"),
+            names::BACKENDS | names::BACKEND_LOADS | names::BACKEND_COUNTERS => (self.backends, "backends"),
             names::SLOTS => (self.slot_lines, "schedule slots (slots; in lines of 16)"),
             _ => (1, "single entries"),
         }

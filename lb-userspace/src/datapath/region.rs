@@ -41,6 +41,8 @@ unsafe impl Shared for lb_common::abi::SlotLine {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::BackendEntry {}
 // SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::BackendLoad {}
+// SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::FrontendBucket<lb_common::abi::Frontend4> {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::FrontendBucket<lb_common::abi::Frontend6> {}

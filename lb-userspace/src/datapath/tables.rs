@@ -10,9 +10,9 @@ use std::{
 
 use lb_common::{
     abi::{
-        AddressSet, BackendEntry, ClaimTable, Frontend4, Frontend6, FrontendBucket, FrontendEntry,
-        FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName,
-        SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        AddressSet, BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket,
+        FrontendEntry, FrontendsFull, LeaseTable, Policy, Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry,
+        ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -21,7 +21,8 @@ use lb_common::{
 
 use super::Region;
 use crate::core::{
-    plan::{Assigned, Frontends, Inventory, ScheduleSpec, Step},
+    plan::{Assigned, Frontends, Inventory, Step},
+    schedule::ScheduleSpec,
     slots::{NoSpace, SlotAllocator, SlotRange},
 };
 
@@ -83,6 +84,8 @@ pub struct Tables {
     pub slots: Region<SlotLine>,
     /// Backends by number.
     pub backends: Region<BackendEntry>,
+    /// How busy backends are, by number; shared with whoever walks the flows.
+    pub loads: Arc<Region<BackendLoad>>,
     /// IPv4 flows; shared with whoever walks them.
     pub flows_v4: Arc<Region<Bucket<Entry4>>>,
     /// IPv6 flows; shared with whoever walks them.
@@ -114,7 +117,10 @@ impl Books {
     /// The services whose schedules cannot be: they overlap or lie outside.
     pub fn new(slots: &[SlotLine], services: &[ServiceEntry]) -> Result<Self, String> {
         let capacity = slots.len() as u32 * SLOTS_PER_LINE;
-        let used = services.iter().filter_map(in_force);
+        let schedules = services
+            .iter()
+            .flat_map(|service| [service.schedule(), service.backups()]);
+        let used = schedules.filter_map(range);
         let allocator = SlotAllocator::with_used(capacity, used).map_err(|error| error.to_string())?;
         Ok(Self {
             allocator,
@@ -132,16 +138,17 @@ impl Tables {
         let services = (0..)
             .zip(self.service_names.iter())
             .filter_map(|(n, name)| Some((n, name.get()?)));
-        let assigned = |entry: &BackendEntry| {
+        let assigned = |(entry, load): (&BackendEntry, &BackendLoad)| {
             Some(Assigned {
                 service: entry.service(),
                 address: entry.address()?,
                 way: entry.way(),
+                load: load.limits(),
             })
         };
         let backends = (0..)
-            .zip(self.backends.iter())
-            .filter_map(|(n, entry)| Some((n, assigned(entry)?)));
+            .zip(self.backends.iter().zip(self.loads.iter()))
+            .filter_map(|(n, entries)| Some((n, assigned(entries)?)));
         let timeouts = (0..TIMEOUT_CLASSES as u8)
             .map(|class| (class, self.timeouts[0].class(class)))
             .filter(|(_, timeouts)| timeouts.iter().any(|&timeout| timeout > 0));
@@ -162,11 +169,15 @@ impl Tables {
                 backend,
                 service,
                 address,
-            } => self.backend(*backend)?.assign(*address, *service),
+            } => {
+                element(&self.loads, "backend", *backend)?.clear();
+                self.backend(*backend)?.assign(*address, *service);
+            }
             Step::SetWay { backend, way } => self.backend(*backend)?.set_way(way.as_ref()),
             Step::NameService { service, name } => {
                 let entry = element(&self.services, "service", *service)?;
                 entry.set_schedule(Schedule::default());
+                entry.set_backups(Schedule::default());
                 entry.set_policy(Policy::default());
                 element(&self.service_names, "service", *service)?.set(name);
             }
@@ -174,9 +185,25 @@ impl Tables {
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
             }
-            Step::SetSchedule { service, schedule } => self.set_schedule(*service, schedule)?,
             Step::SetTunnelSources(sources) => {
                 self.strangers[0].set_tunnel_sources(sources.iter().copied());
+            }
+            Step::SetLoad { backend, limits } => {
+                element(&self.loads, "backend", *backend)?.set_limits(limits);
+            }
+            Step::SetSchedule { service, schedule } => {
+                let new = self.write(*service, schedule)?;
+                let entry = element(&self.services, "service", *service)?;
+                let old = entry.schedule();
+                entry.set_schedule(new);
+                self.retire(old);
+            }
+            Step::SetBackups { service, backups } => {
+                let new = self.write(*service, backups)?;
+                let entry = element(&self.services, "service", *service)?;
+                let old = entry.backups();
+                entry.set_backups(new);
+                self.retire(old);
             }
             Step::SetFrontends(frontends) => self.set_frontends(frontends)?,
             Step::ForgetBackend { backend } => self.backend(*backend)?.clear(),
@@ -196,24 +223,36 @@ impl Tables {
         }
         let mut ranges = BTreeMap::new();
         for step in steps {
-            let Step::SetSchedule { service, schedule } = step else {
-                continue;
+            let (service, spec, of) = match step {
+                Step::SetSchedule { service, schedule } => (
+                    *service,
+                    schedule,
+                    ServiceEntry::schedule as fn(&ServiceEntry) -> Schedule,
+                ),
+                Step::SetBackups { service, backups } => (
+                    *service,
+                    backups,
+                    ServiceEntry::backups as fn(&ServiceEntry) -> Schedule,
+                ),
+                _ => continue,
             };
-            let old = match ranges.remove(service) {
+            let place = (service, matches!(step, Step::SetBackups { .. }));
+            let old = match ranges.remove(&place) {
                 Some(range) => range,
-                None => in_force(element(&self.services, "service", *service)?),
+                None => range(of(element(&self.services, "service", service)?)),
             };
-            let new = match schedule.slots() {
+            let new = match spec.slots() {
                 0 => None,
-                slots => Some(allocator.allocate(slots).map_err(|source| StepError::NoSlots {
-                    service: *service,
-                    source,
-                })?),
+                slots => Some(
+                    allocator
+                        .allocate(slots)
+                        .map_err(|source| StepError::NoSlots { service, source })?,
+                ),
             };
             if let Some(old) = old {
                 free(&mut allocator, old);
             }
-            ranges.insert(*service, new);
+            ranges.insert(place, new);
         }
         Ok(())
     }
@@ -222,31 +261,31 @@ impl Tables {
         element(&self.backends, "backend", number)
     }
 
-    /// Writes the new table beside the old one, and puts it in force with one store.
-    fn set_schedule(&mut self, service: u32, spec: &ScheduleSpec) -> Result<(), StepError> {
+    /// Writes a new schedule beside the old one; one store puts it in force.
+    fn write(&mut self, service: u32, spec: &ScheduleSpec) -> Result<Schedule, StepError> {
         let table = spec.table();
-        let schedule = if table.is_empty() {
-            Schedule::default()
-        } else {
-            let range = self
-                .allocate(table.len() as u32)
-                .map_err(|source| StepError::NoSlots { service, source })?;
-            for (slot, &backend) in (range.start..).zip(&table) {
-                let line = element(&self.slots, "slot line", slot / SLOTS_PER_LINE)?;
-                line.slots[(slot % SLOTS_PER_LINE) as usize].store(backend);
-            }
-            Schedule {
-                base: range.start,
-                length: range.len,
-            }
-        };
-        let entry = element(&self.services, "service", service)?;
-        let old = in_force(entry);
-        entry.set_schedule(schedule);
+        if table.is_empty() {
+            return Ok(Schedule::default());
+        }
+        let range = self
+            .allocate(table.len() as u32)
+            .map_err(|source| StepError::NoSlots { service, source })?;
+        for (slot, &backend) in (range.start..).zip(&table) {
+            let line = element(&self.slots, "slot line", slot / SLOTS_PER_LINE)?;
+            line.slots[(slot % SLOTS_PER_LINE) as usize].store(backend);
+        }
+        Ok(Schedule {
+            base: range.start,
+            length: range.len,
+            choice: spec.choice,
+        })
+    }
+
+    /// Nobody new reads this schedule.
+    fn retire(&mut self, old: Schedule) {
         self.books
             .retired
-            .extend(old.map(|range| (Instant::now(), range)));
-        Ok(())
+            .extend(range(old).map(|range| (Instant::now(), range)));
     }
 
     fn allocate(&mut self, length: u32) -> Result<SlotRange, NoSpace> {
@@ -330,9 +369,8 @@ impl Tables {
     }
 }
 
-/// The range of a service's schedule; none of one that is empty.
-fn in_force(service: &ServiceEntry) -> Option<SlotRange> {
-    let schedule = service.schedule();
+/// The range of a schedule; none of one that is empty.
+fn range(schedule: Schedule) -> Option<SlotRange> {
     (schedule.length > 0).then_some(SlotRange {
         start: schedule.base,
         len: schedule.length,

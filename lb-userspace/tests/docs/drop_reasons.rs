@@ -57,6 +57,11 @@ fn advice(reason: Reason) -> String {
              errors about services that are gone."
                 .into()
         }
+        Reason::AllFull => {
+            "New connections are refused until some end: `tandem backend` shows who is full. Raise `upper_threshold`, add \
+             backends, or one with `backup = true`. With a scheduler that hashes, `fallback = true` lets others help out."
+                .into()
+        }
         Reason::BadIcmpQuote => {
             "A router that quotes less than RFC 792 asks for, or somebody who makes errors up. See [ICMP](icmp.md).".into()
         }

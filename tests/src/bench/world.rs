@@ -15,7 +15,8 @@ use lb_common::{
 use lb_userspace::{
     core::{
         model::{DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, Protocol},
-        plan::{Desired, DesiredService},
+        plan::{Desired, DesiredBackend, DesiredService},
+        schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
     },
     datapath::{Kernel, MapSizes},
@@ -240,12 +241,12 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             let address = IpAddr::from([10, b, c, d]);
             let egress = on_link(address, [0x02, 0, 0xBB, b, c, d], INGRESS);
             desired.egress.insert(address, egress);
-            backends.push((address, DEFAULT_WEIGHT));
+            backends.push(DesiredBackend::new(address, DEFAULT_WEIGHT));
         }
         desired.services.push(DesiredService {
             name: format!("service-{number}"),
             frontends: frontends.clone(),
-            table_size: DEFAULT_TABLE_SIZE,
+            scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
             backends,

@@ -10,5 +10,6 @@ mod failures;
 mod icmp;
 mod network;
 mod operator;
+mod scheduling;
 mod storms;
 mod tunnels;

@@ -3,7 +3,7 @@
 use crate::{
     case::{Case, check},
     packets::*,
-    world::{EMPTY, GONE, OUTSIDE, UNRESOLVED},
+    world::{EMPTY, GONE, NARROW, OUTSIDE, UNRESOLVED},
 };
 
 #[rustfmt::skip]
@@ -21,6 +21,10 @@ pub(crate) fn cases() -> Vec<Case> {
             .after([tcp4(GONE.port, SYN, &[])]),
         Case::drops("IPv6 backend that was forgotten", "backend_gone", tcp6(GONE.port, ACK, &[]))
             .after([tcp6(GONE.port, SYN, &[])]),
+        Case::drops("IPv4 backend with as many connections as it may have", "all_full", tcp4(NARROW.port, SYN, &[]))
+            .after([tcp6(NARROW.port, SYN, &[])]),
+        Case::drops("IPv6 backend with as many connections as it may have", "all_full", tcp6(NARROW.port, SYN, &[]))
+            .after([tcp4(NARROW.port, SYN, &[])]),
         Case::drops("IPv4 service outside the map", "map_missing", tcp4(OUTSIDE.port, SYN, &[])),
         Case::drops("IPv6 service outside the map", "map_missing", tcp6(OUTSIDE.port, SYN, &[])),
     ]

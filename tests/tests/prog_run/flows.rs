@@ -149,7 +149,7 @@ fn a_change_of_backends_moves_no_flow() {
     let mut fewer = all.clone();
     fewer.services[0]
         .backends
-        .retain(|(backend, _)| *backend != address(50));
+        .retain(|backend| backend.address != address(50));
     rig.configure(&all).expect("a hundred backends fit");
 
     let backend_of = |rig: &mut Rig, client: u32, flags: u8| -> [u8; 6] {

@@ -17,6 +17,7 @@ mod neighbour;
 mod not_ours;
 mod packets;
 mod path_errors;
+mod schedulers;
 mod transport;
 mod truncation;
 mod tunnels;

@@ -11,7 +11,8 @@ use lb_tests::prog_run::{
 };
 use lb_userspace::core::{
     model::{Encapsulation, Forward, Frontend, GUE_PORT, Protocol},
-    plan::{Desired, DesiredService},
+    plan::{Desired, DesiredBackend, DesiredService},
+    schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
 };
 
@@ -69,10 +70,10 @@ impl World {
             .map(|&(port, encapsulation, backend)| DesiredService {
                 name: format!("port-{port}"),
                 frontends: frontends(port),
-                table_size: 13,
+                scheduling: Scheduling::new(Scheduler::Maglev, 13),
                 timeouts: Timeouts::default(),
                 forward: Forward::Tunnel(encapsulation),
-                backends: vec![(backend, 100)],
+                backends: vec![DesiredBackend::new(backend, 100)],
             });
         let desired = Desired {
             services: services.collect(),

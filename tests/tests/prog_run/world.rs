@@ -9,9 +9,10 @@ use std::{
 use lb_common::abi::NO_LEASE;
 use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
-    model::{Encapsulation, Forward, Frontend, Protocol},
+    model::{Encapsulation, Forward, Frontend, Protocol, Thresholds},
     neighbour::Egress,
-    plan::{Desired, DesiredService, Frontends, Step},
+    plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
+    schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
 };
 
@@ -75,13 +76,18 @@ pub(crate) const GONE: Service = service(84, Protocol::Tcp, 5, INGRESS);
 /// Its number lies outside the service map: what a faulty daemon would do.
 pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 
+/// Its backend may have one connection at a time.
+pub(crate) const NARROW: Service = service(86, Protocol::Tcp, 7, INGRESS);
+
 /// By tunnel.
 pub(crate) const TUNNELLED: Service = Service {
     forward: Forward::Tunnel(Encapsulation::Ipip),
-    ..service(86, Protocol::Tcp, 7, INGRESS)
+    ..service(87, Protocol::Tcp, 8, INGRESS)
 };
 
-const ALL: [Service; 8] = [WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, TUNNELLED];
+const ALL: [Service; 9] = [
+    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, TUNNELLED,
+];
 
 /// Address of the n-th backend.
 pub(crate) fn address(backend: u8) -> IpAddr {
@@ -100,11 +106,17 @@ impl Service {
     }
 
     fn desired(&self) -> DesiredService {
-        let backend = (self.backend > 0).then(|| (address(self.backend), 100));
+        let backend = (self.backend > 0).then(|| DesiredBackend {
+            thresholds: Thresholds {
+                upper: u32::from(self.port == NARROW.port),
+                lower: 0,
+            },
+            ..DesiredBackend::new(address(self.backend), 100)
+        });
         DesiredService {
             name: format!("port-{}", self.port),
             frontends: self.frontends(),
-            table_size: 13,
+            scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
             forward: self.forward,
             backends: backend.into_iter().collect(),

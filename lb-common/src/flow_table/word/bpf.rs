@@ -56,6 +56,21 @@ impl Word {
             );
         }
     }
+
+    #[inline(always)]
+    #[must_use]
+    pub fn fetch_add(&self, change: u64) -> u64 {
+        let before: u64;
+        // SAFETY: the address is that of this word; the instruction touches nothing else.
+        unsafe {
+            asm!(
+                "{change} = atomic_fetch_add((u64 *)({word} + 0), {change})",
+                word = in(reg) self.0.get(),
+                change = inout(reg) change => before,
+            );
+        }
+        before
+    }
 }
 
 #[derive(Debug, Default)]
@@ -82,5 +97,17 @@ impl HalfWord {
     pub fn store(&self, value: u32) {
         // SAFETY: the address is that of this word.
         unsafe { self.0.get().write_volatile(value) }
+    }
+
+    #[inline(always)]
+    pub fn add(&self, change: i32) {
+        // SAFETY: the address is that of this word; the instruction touches nothing else.
+        unsafe {
+            asm!(
+                "lock *(u32 *)({word} + 0) += {change}",
+                word = in(reg) self.0.get(),
+                change = in(reg) i64::from(change),
+            );
+        }
     }
 }

@@ -43,9 +43,15 @@ impl Word {
         self.0.swap(value, Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
+
+    /// Adds `change`, and says what was there before.
+    #[must_use]
+    pub fn fetch_add(&self, change: u64) -> u64 {
+        self.0.fetch_add(change, Ordering::SeqCst)
+    }
 }
 
-/// A 32-bit word that is only ever loaded and stored.
+/// A 32-bit word shared between CPUs, and between the kernel and userspace.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct HalfWord(AtomicU32);
@@ -66,5 +72,10 @@ impl HalfWord {
     /// Writes the value.
     pub fn store(&self, value: u32) {
         self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds `change` to the number, which may be taken as a signed one.
+    pub fn add(&self, change: i32) {
+        self.0.fetch_add(change.cast_unsigned(), Ordering::Relaxed);
     }
 }

@@ -10,6 +10,7 @@ use super::{
     document::{Document, Table},
     lvs::{self, Backend, Method, Register, Service},
     report::{Comments, Outcome},
+    scheduling,
 };
 use crate::core::model::{Frontend, Protocol};
 
@@ -66,15 +67,17 @@ struct Rule<'a> {
     service: &'a str,
     server: Option<&'a str>,
     scheduler: Option<&'a str>,
+    flags: Option<&'a str>,
     method: Option<Method>,
     weight: Option<&'a str>,
+    upper: Option<&'a str>,
+    lower: Option<&'a str>,
     /// What else was asked for, and why nothing comes of it.
     others: Vec<(&'a str, &'static str)>,
 }
 
 const PERSISTENT: &str = "clients do not stay with their backend beyond a connection yet";
 const ALL_PORTS: &str = "a service that listens at all ports is not there yet";
-const LIMIT: &str = "there is no limit of connections per backend yet";
 
 impl<'a> Rule<'a> {
     fn parse(words: &[&'a str]) -> Result<Self, String> {
@@ -125,16 +128,14 @@ impl<'a> Rule<'a> {
                     value()?;
                     rule.others.push((option, PERSISTENT));
                 }
-                "-x" | "--u-threshold" | "-y" | "--l-threshold" => {
-                    if value()? != "0" {
-                        rule.others.push((option, LIMIT));
-                    }
-                }
+                "-x" | "--u-threshold" => rule.upper = Some(value()?),
+                "-y" | "--l-threshold" => rule.lower = Some(value()?),
+                "-b" | "--sched-flags" => rule.flags = Some(value()?),
                 "-o" | "--ops" => rule.others.push((
                     option,
                     "each client's port keeps its backend; there is no choice per packet yet",
                 )),
-                "-b" | "--sched-flags" | "--tun-type" | "--tun-port" => {
+                "--tun-type" | "--tun-port" => {
                     value()?;
                 }
                 "-6" | "--ipv6" | "-n" | "--numeric" | "--tun-nocsum" | "--tun-csum" | "--tun-remcsum" => {}
@@ -168,12 +169,7 @@ impl<'a> Importer<'a> {
         };
         let mut outcomes = vec![outcome];
         if into.is_some() {
-            if let Some(scheduler) = rule.scheduler {
-                outcomes.push(lvs::scheduler(scheduler));
-            }
-            if let Some(method) = rule.method {
-                outcomes.push(method.outcome());
-            }
+            outcomes.extend(rule.method.map(Method::outcome));
         }
         outcomes.extend(
             rule.others
@@ -208,14 +204,17 @@ impl<'a> Importer<'a> {
         if let Err(outcome) = self.register.listen(frontend, &name) {
             return (outcome, None);
         }
-        let outcome = Outcome::translated(format!("[[service]] {name}"));
-        let service = Service {
+        let mut outcomes = vec![Outcome::translated(format!("[[service]] {name}"))];
+        let mut service = Service {
             name,
             frontends: vec![frontend],
             ..Service::default()
         };
+        outcomes.extend(rule.scheduler.map(|name| service.chosen.scheduler(name)));
+        let flags = rule.flags.into_iter().flat_map(|flags| flags.split(','));
+        outcomes.extend(flags.map(|name| service.chosen.flag(name)));
         self.services.push((rule.protocol, rule.service, service));
-        (outcome, Some((self.services.len() - 1, None)))
+        (together(outcomes), Some((self.services.len() - 1, None)))
     }
 
     fn server(&mut self, rule: &Rule<'a>) -> (Outcome, Option<(usize, Option<usize>)>) {
@@ -232,10 +231,10 @@ impl<'a> Importer<'a> {
         let service = &mut self.services[index].2;
         let vip_port = service.frontends[0].port;
         let mut outcomes = Vec::new();
-        let mut weight = 1;
+        let mut backend = Backend::new(address);
         match rule.weight.map(lvs::weight) {
             Some(Ok((given, outcome))) => {
-                weight = given;
+                backend.weight = given;
                 if outcome.attention {
                     outcomes.push(outcome);
                 }
@@ -243,12 +242,14 @@ impl<'a> Importer<'a> {
             Some(Err(outcome)) => outcomes.push(outcome),
             None => {}
         }
-        let backend = Backend {
-            name: None,
-            comments: Comments::default(),
-            address,
-            weight,
-        };
+        for (key, given, into) in [
+            ("upper_threshold", rule.upper, &mut backend.upper),
+            ("lower_threshold", rule.lower, &mut backend.lower),
+        ] {
+            if let Some(given) = given.filter(|given| *given != "0") {
+                outcomes.push(scheduling::threshold(key, given, into));
+            }
+        }
         if let Err(outcome) = service.add(backend, &self.register) {
             return (outcome, None);
         }

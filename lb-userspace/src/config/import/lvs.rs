@@ -8,11 +8,13 @@ use std::{
 use super::{
     document::{Document, Table},
     report::{Comments, Outcome},
+    scheduling::{self, Chosen},
 };
 use crate::{
-    config::validate::{SLOTS_PER_BACKEND, next_prime, not_one_host},
+    config::validate::not_one_host,
     core::{
-        model::{DEFAULT_TABLE_SIZE, Frontend, Limits, MAX_WEIGHT, Protocol},
+        model::{Frontend, Limits, MAX_WEIGHT, Protocol},
+        schedule::Scheduling,
         slots,
     },
 };
@@ -40,22 +42,6 @@ impl Method {
     }
 }
 
-/// What a scheduler of IPVS becomes.
-pub(super) fn scheduler(name: &str) -> Outcome {
-    let instead = |why: &str| Outcome::approximated(format!("scheduler = \"maglev\", {why}"));
-    match name {
-        "mh" => Outcome::translated("scheduler = \"maglev\""),
-        "rr" | "wrr" => instead("which gives the same shares by weight, by hashing instead of in turn"),
-        "sh" | "dh" => instead("which hashes addresses and ports together"),
-        "lc" | "wlc" | "sed" | "nq" | "twos" => {
-            instead("which does not look at how many connections a backend has: shares go by weight")
-        }
-        "lblc" | "lblcr" => instead("which spreads the clients of one destination over all backends"),
-        "fo" | "ovf" => instead("which uses all backends by weight, and not one before the others"),
-        other => Outcome::missing(format!("there is no scheduler `{other}`; the default is maglev")),
-    }
-}
-
 /// What a protocol becomes; `None` if it cannot be balanced.
 pub(super) fn protocol(name: &str) -> Option<Protocol> {
     match name.to_ascii_uppercase().as_str() {
@@ -71,6 +57,7 @@ pub(super) struct Service {
     pub(super) name: String,
     pub(super) comments: Comments,
     pub(super) frontends: Vec<Frontend>,
+    pub(super) chosen: Chosen,
     pub(super) backends: Vec<Backend>,
 }
 
@@ -81,6 +68,25 @@ pub(super) struct Backend {
     pub(super) comments: Comments,
     pub(super) address: IpAddr,
     pub(super) weight: u32,
+    /// Thresholds; 0 for none.
+    pub(super) upper: u32,
+    pub(super) lower: u32,
+    /// Whether it serves only when no other can.
+    pub(super) backup: bool,
+}
+
+impl Backend {
+    pub(super) fn new(address: IpAddr) -> Self {
+        Self {
+            name: None,
+            comments: Comments::default(),
+            address,
+            weight: 1,
+            upper: 0,
+            lower: 0,
+            backup: false,
+        }
+    }
 }
 
 impl Service {
@@ -133,9 +139,7 @@ impl Service {
         }
         let listen: Vec<String> = self.frontends.iter().map(ToString::to_string).collect();
         table.set("name", self.name.as_str()).set("listen", listen);
-        if self.table_size() != DEFAULT_TABLE_SIZE {
-            table.set("table_size", i64::from(self.table_size()));
-        }
+        scheduling::write(&self.scheduling(), &mut table);
         if !timeouts.is_empty() {
             table.set("timeouts", timeouts.clone());
         }
@@ -151,17 +155,23 @@ impl Service {
             table
                 .set("address", backend.address.to_string())
                 .set("weight", i64::from(backend.weight));
+            scheduling::write_thresholds(backend, &mut table);
+            if backend.backup {
+                table.set("backup", true);
+            }
             document.tables.push(table);
         }
     }
 
-    /// Slots for shares within 1 % of the weights.
-    fn table_size(&self) -> u32 {
-        let least = self.backends.len() * SLOTS_PER_BACKEND;
-        if least <= DEFAULT_TABLE_SIZE as usize {
-            return DEFAULT_TABLE_SIZE;
-        }
-        next_prime(least)
+    fn scheduling(&self) -> Scheduling {
+        self.chosen.scheduling(self.backends.len())
+    }
+
+    /// Most slots that its schedules may take.
+    fn slots(&self) -> u32 {
+        let backups = self.backends.iter().filter(|backend| backend.backup).count();
+        let weights = self.backends.iter().map(|backend| backend.weight);
+        self.scheduling().layout().most_slots(weights) + backups as u32
     }
 }
 
@@ -170,7 +180,7 @@ pub(super) fn limits<'a>(services: impl Iterator<Item = &'a Service>, document: 
     let usual = Limits::default();
     let (mut slots, mut largest, mut backends) = (0, 0, 0);
     for service in services {
-        let size = slots::padded(service.table_size());
+        let size = slots::padded(service.slots());
         slots += size;
         largest = largest.max(size);
         backends += service.backends.len() as u64;

@@ -8,6 +8,7 @@ pub mod ipvsadm;
 pub mod keepalived;
 mod lvs;
 mod report;
+mod scheduling;
 #[cfg(test)]
 mod tests;
 

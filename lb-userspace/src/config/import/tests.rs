@@ -116,6 +116,11 @@ const WORDS: &[&str] = &[
     "lvs_sched",
     "wrr",
     "mh",
+    "sh-port",
+    "flag-1",
+    "sorry_server",
+    "uthreshold",
+    "lthreshold",
     "virtual_server_group",
     "192.0.2.1-9",
     "interface",
@@ -229,7 +234,7 @@ proptest! {
 
     #[test]
     fn any_rules_get_an_answer(lines in vec(vec(select(&[
-        "-A", "-a", "-t", "-u", "-f", "-r", "-s", "-w", "-p", "-g", "-m", "-i", "-o", "rr", "mh", "192.0.2.10:80", "10.0.0.1:80",
+        "-A", "-a", "-t", "-u", "-f", "-r", "-s", "-w", "-p", "-x", "-y", "-b", "mh-port", "-g", "-m", "-i", "-o", "rr", "mh", "192.0.2.10:80", "10.0.0.1:80",
         "127.0.0.1:80", "[2001:db8::1]:80", "0", "1", "99999", "--tcp-service=192.0.2.10:81", "-x", "-M",
     ]), 1..9), 0..8)) {
         let text: String = lines.iter().map(|words| words.join(" ") + "\n").collect();

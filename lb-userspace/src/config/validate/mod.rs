@@ -4,13 +4,17 @@ mod cluster;
 mod events;
 mod forward;
 mod instance;
+mod scheduling;
 mod service;
 
 use std::{collections::BTreeMap, ops::Range};
 
 use toml::Spanned;
 
-pub(super) use self::service::{SLOTS_PER_BACKEND, next_prime, not_one_host};
+pub(super) use self::{
+    scheduling::{MAX_THRESHOLD, SLOTS_PER_BACKEND, next_prime},
+    service::not_one_host,
+};
 use super::{
     diagnostic::{Diagnostic, Source, quote},
     file,
@@ -223,7 +227,7 @@ impl Validator<'_> {
             config
                 .services
                 .iter()
-                .map(|service: &Service| slots::padded(service.table_size))
+                .map(|service: &Service| slots::padded(scheduling::slots(service)))
         };
         let needed = sizes().sum::<u64>() + sizes().max().unwrap_or(0);
         if needed > u64::from(config.limits.slots) {
@@ -237,7 +241,7 @@ impl Validator<'_> {
                     table.slots.as_ref(),
                     needed,
                 )
-                .note("that is every `table_size`, and the largest once more for changing it under way"),
+                .note("that is every schedule (`table_size`), and the largest once more for changing it under way"),
             );
         }
     }

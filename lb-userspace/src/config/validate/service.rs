@@ -16,24 +16,14 @@ use crate::{
         file, parse_frontend,
     },
     core::{
-        maglev,
-        model::{
-            Backend, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Drain, Frontend, MAX_WEIGHT, Scheduler, Service,
-        },
+        model::{Backend, DEFAULT_WEIGHT, Drain, Frontend, MAX_WEIGHT, Service},
         order::AtDeadline,
         timeouts::Timeouts,
     },
 };
 
-/// Longest schedule of a service: the largest prime below 2^20. Longer ones spread no better and fall out of
-/// caches.
-const MAX_TABLE_SIZE: u32 = 1_048_573;
-
 /// How long a drain may take.
 const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
-
-/// With fewer slots a backend, shares may be more than 1 % off their weights (Maglev paper, section 3.4).
-pub(in crate::config) const SLOTS_PER_BACKEND: usize = 100;
 
 impl Validator<'_> {
     pub(super) fn services(&mut self, tables: &[file::Service]) -> Vec<Service> {
@@ -56,10 +46,9 @@ impl Validator<'_> {
             services.push(Service {
                 name: name.get_ref().clone(),
                 frontends: self.frontends(&mut frontends_seen, table),
-                scheduler: table.scheduler.unwrap_or(Scheduler::Maglev),
+                scheduling: self.scheduling(table),
                 forward: self.forward(table),
                 timeouts: self.timeouts(table),
-                table_size: self.table_size(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });
@@ -132,26 +121,6 @@ impl Validator<'_> {
         timeouts
     }
 
-    fn table_size(&mut self, table: &file::Service) -> u32 {
-        let Some(given) = &table.table_size else {
-            return DEFAULT_TABLE_SIZE;
-        };
-        let wrong = match u32::try_from(*given.get_ref()) {
-            Ok(size @ 2..=MAX_TABLE_SIZE) if maglev::is_prime(size) => return size,
-            Ok(size @ 2..=MAX_TABLE_SIZE) => Diagnostic::error(format!("`table_size` {size} is not a prime"))
-                .at(
-                    given.span(),
-                    format!("expected a prime; the next is {}", next_prime(size as usize)),
-                ),
-            Ok(_) | Err(_) => Diagnostic::error("`table_size` is out of range").at(
-                given.span(),
-                format!("expected a prime from 2 to {MAX_TABLE_SIZE}"),
-            ),
-        };
-        self.report(wrong);
-        DEFAULT_TABLE_SIZE
-    }
-
     fn drain(&mut self, table: &file::Drain) -> Drain {
         let longest = DRAIN_DEADLINE.end();
         Drain {
@@ -166,6 +135,7 @@ impl Validator<'_> {
         let mut backends = Vec::new();
         for entry in &table.backends {
             let weight = self.weight(entry);
+            let thresholds = self.thresholds(entry);
             if let Some(name) = &entry.name {
                 self.name("backend", name);
             }
@@ -198,6 +168,8 @@ impl Validator<'_> {
                 name,
                 address,
                 weight,
+                thresholds,
+                backup: entry.backup.unwrap_or(false),
             });
         }
         backends
@@ -259,44 +231,6 @@ impl Validator<'_> {
         );
         false
     }
-
-    /// Whether the schedule has a slot for every backend, and enough of them for the shares to come out.
-    fn balance(&mut self, service: &Service, table: &file::Service) {
-        let (name, count) = (quote(&service.name), service.backends.len());
-        let slots = service.table_size as usize;
-        let span = table
-            .table_size
-            .as_ref()
-            .map_or_else(|| table.name.span(), Spanned::span);
-        let better = next_prime(count * SLOTS_PER_BACKEND);
-
-        if service.backends.iter().all(|backend| backend.weight == 0) {
-            let what = if count == 0 {
-                "no backend"
-            } else {
-                "only backends of weight 0"
-            };
-            self.report(
-                Diagnostic::warning(format!("service {name} has {what}"))
-                    .at(table.name.span(), "there is nowhere to send new connections"),
-            );
-        } else if count > slots {
-            self.report(
-                Diagnostic::error(format!("service {name} has {count} backends on {slots} slots")).at(
-                    span,
-                    format!("expected a `table_size` of {better} or another large prime"),
-                ),
-            );
-        } else if slots < (count * SLOTS_PER_BACKEND).min(MAX_TABLE_SIZE as usize) {
-            self.report(
-                Diagnostic::warning(format!("service {name} has few slots for its {count} backends"))
-                    .at(span, "shares will differ from weights")
-                    .note(format!(
-                        "a `table_size` of {better} or a larger prime would be better"
-                    )),
-            );
-        }
-    }
 }
 
 /// What kind of address it is, if not that of one host that is the same seen from everywhere.
@@ -313,12 +247,4 @@ pub(in crate::config) fn not_one_host(address: IpAddr) -> Option<&'static str> {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4-mapped address"),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
-}
-
-/// The smallest prime from `least` that a table size may be, or else the largest.
-pub(in crate::config) fn next_prime(least: usize) -> u32 {
-    let least = u32::try_from(least).unwrap_or(MAX_TABLE_SIZE);
-    (least..=MAX_TABLE_SIZE)
-        .find(|n| maglev::is_prime(*n))
-        .unwrap_or(MAX_TABLE_SIZE)
 }

@@ -10,18 +10,23 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{NO_LEASE, Policy, TIMEOUT_CLASSES, Timeouts, Way};
+use lb_common::abi::{LoadLimits, NO_LEASE, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts, Way};
 
-use self::{classes::Classes, numbers::Numbers};
+use self::{
+    classes::Classes,
+    numbers::Numbers,
+    schedules::{Candidate, Schedules},
+};
 use super::{
-    maglev,
-    model::{Forward, Frontend},
+    model::{Forward, Frontend, Thresholds},
     neighbour::{Egress, Unresolved},
+    schedule::{ScheduleSpec, Scheduling},
     timeouts, way,
 };
 
 mod classes;
 mod numbers;
+mod schedules;
 
 /// Censuses without a flow after which a retired backend is forgotten. One is not enough: a packet that was scheduled
 /// before the retirement may enter its flow after the first census has passed that place.
@@ -47,6 +52,8 @@ pub struct Assigned {
     pub address: IpAddr,
     /// How packets get there at present.
     pub way: Option<Way>,
+    /// What was said of its load.
+    pub load: LoadLimits,
 }
 
 /// What should be in the maps.
@@ -76,14 +83,40 @@ pub struct DesiredService {
     pub name: String,
     /// Where clients come in.
     pub frontends: Vec<Frontend>,
-    /// Slots of the schedule table.
-    pub table_size: u32,
+    /// How it chooses backends.
+    pub scheduling: Scheduling,
     /// How long its flows live without a packet.
     pub timeouts: timeouts::Timeouts,
     /// How packets get to its backends.
     pub forward: Forward,
-    /// Backends and their effective weights: 0 takes no new flows.
-    pub backends: Vec<(IpAddr, u32)>,
+    /// Backends; addresses are unique.
+    pub backends: Vec<DesiredBackend>,
+}
+
+/// A backend that should be in the maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DesiredBackend {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its effective weight: 0 takes no new flows.
+    pub weight: u32,
+    /// How many flows it may have.
+    pub thresholds: Thresholds,
+    /// Whether it takes new flows only where no other can.
+    pub backup: bool,
+}
+
+impl DesiredBackend {
+    /// An ordinary backend.
+    #[must_use]
+    pub fn new(address: IpAddr, weight: u32) -> Self {
+        Self {
+            address,
+            weight,
+            thresholds: Thresholds::default(),
+            backup: false,
+        }
+    }
 }
 
 /// One change to the maps.
@@ -126,12 +159,26 @@ pub enum Step {
         /// What it wants beside its schedule.
         policy: Policy,
     },
-    /// The service chooses by this table from now on.
+    /// What the backend can bear, for schedulers that go by load.
+    SetLoad {
+        /// Number of the backend.
+        backend: u32,
+        /// What there is to say of it.
+        limits: LoadLimits,
+    },
+    /// The service chooses by this schedule from now on.
     SetSchedule {
         /// Number of the service.
         service: u32,
-        /// The table.
+        /// The schedule.
         schedule: ScheduleSpec,
+    },
+    /// The service has these backups from now on, for when all others are full.
+    SetBackups {
+        /// Number of the service.
+        service: u32,
+        /// Their list.
+        backups: ScheduleSpec,
     },
     /// Tunnels come from these addresses of this machine: errors to them are looked at.
     SetTunnelSources(BTreeSet<IpAddr>),
@@ -147,35 +194,6 @@ pub enum Step {
         /// Number of the service.
         service: u32,
     },
-}
-
-/// What a schedule table is computed from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ScheduleSpec {
-    /// Slots.
-    pub table_size: u32,
-    /// Number of each backend and what Maglev knows of it.
-    pub entries: Vec<(u32, maglev::Entry)>,
-}
-
-impl ScheduleSpec {
-    /// Length of the table.
-    #[must_use]
-    pub fn slots(&self) -> u32 {
-        let any = self.entries.iter().any(|(_, entry)| entry.weight > 0);
-        if any { self.table_size } else { 0 }
-    }
-
-    /// The table: the number of a backend for each slot; empty when no backend has a weight.
-    #[must_use]
-    pub fn table(&self) -> Vec<u32> {
-        let entries: Vec<_> = self.entries.iter().map(|(_, entry)| *entry).collect();
-        let mut table = maglev::populate(&entries, self.table_size);
-        for slot in &mut table {
-            *slot = self.entries[*slot as usize].0;
-        }
-        table
-    }
 }
 
 /// Why there is no plan.
@@ -221,6 +239,7 @@ struct KnownService {
     number: u32,
     /// What was last put in force; `None` when the maps' content is not known.
     schedule: Option<ScheduleSpec>,
+    backups: Option<ScheduleSpec>,
     policy: Option<Policy>,
     wanted: bool,
 }
@@ -233,6 +252,8 @@ struct KnownBackend {
     way: Option<Way>,
     /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
     inherited: bool,
+    /// What was last said of its load.
+    load: LoadLimits,
     wanted: bool,
     quiet_censuses: u32,
 }
@@ -262,6 +283,31 @@ impl KnownBackend {
     }
 }
 
+impl KnownService {
+    /// Steps to these schedules from those in force. The backups come first: nobody is sent to them before the others are full.
+    fn put_in_force(&mut self, Schedules { schedule, backups }: Schedules, steps: &mut Vec<Step>) {
+        let service = self.number;
+        if self.backups.as_ref() != Some(&backups) {
+            self.backups = Some(backups.clone());
+            steps.push(Step::SetBackups { service, backups });
+        }
+        if self.schedule.as_ref() != Some(&schedule) {
+            self.schedule = Some(schedule.clone());
+            steps.push(Step::SetSchedule { service, schedule });
+        }
+    }
+}
+
+/// What the service wants beside its schedule, yes or no.
+fn flags(of: &DesiredService) -> PolicyFlags {
+    let wanted = [
+        (schedules::has_thresholds(&of.backends), PolicyFlags::THRESHOLDS),
+        (of.scheduling.fallback, PolicyFlags::FALLBACK),
+    ];
+    let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
+    wanted.fold(PolicyFlags::default(), |all, (_, flag)| all.with(flag))
+}
+
 /// Keeps the numbers and knows what is in force.
 #[derive(Debug, Clone)]
 pub struct Planner {
@@ -280,7 +326,7 @@ pub struct Planner {
 impl Planner {
     /// A planner for maps that hold `inventory`.
     ///
-    /// `key` is the cluster's key for identities of backends (see [`maglev::backend_id`]), `hz` how many jiffies make a
+    /// `key` is the cluster's key for identities of backends (see [`backend_id`](super::schedule::backend_id)), `hz` how many jiffies make a
     /// second.
     #[must_use]
     pub fn new(key: u64, hz: u32, max_services: u32, max_backends: u32, inventory: &Inventory) -> Self {
@@ -290,6 +336,7 @@ impl Planner {
                 KnownService {
                     number,
                     schedule: None,
+                    backups: None,
                     policy: None,
                     wanted: false,
                 },
@@ -301,6 +348,7 @@ impl Planner {
                 forward: assigned.way.as_ref().and_then(way::method_of),
                 way: assigned.way,
                 inherited: true,
+                load: assigned.load,
                 wanted: false,
                 quiet_censuses: 0,
             };
@@ -347,8 +395,8 @@ impl Planner {
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
             self.want_policy(service, &mut steps)?;
-            for &(address, _) in &service.backends {
-                self.want_backend(number, service, address, &mut steps)?;
+            for backend in &service.backends {
+                self.want_backend(number, service, backend.address, &mut steps)?;
             }
             members.push((number, service));
             for &frontend in &service.frontends {
@@ -375,20 +423,16 @@ impl Planner {
         }
         steps.append(&mut appeared);
         self.follow_tunnels(&mut steps);
-        let schedules: Vec<_> = members
-            .into_iter()
-            .map(|(number, service)| (service.name.clone(), self.schedule(number, service)))
-            .collect();
-        for (name, spec) in schedules {
-            let Some(service) = self.services.get_mut(&name) else {
-                continue;
-            };
-            if service.schedule.as_ref() != Some(&spec) {
-                steps.push(Step::SetSchedule {
-                    service: service.number,
-                    schedule: spec.clone(),
-                });
-                service.schedule = Some(spec);
+        let mut schedules = Vec::new();
+        for (number, service) in members {
+            let candidates = self.candidates(number, service);
+            self.want_loads(&service.scheduling, &candidates, number, &mut steps);
+            let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
+            schedules.push((service.name.as_str(), schedules_of));
+        }
+        for (name, schedules) in schedules {
+            if let Some(service) = self.services.get_mut(name) {
+                service.put_in_force(schedules, &mut steps);
             }
         }
         if self.frontends.as_ref() != Some(&frontends) {
@@ -397,13 +441,7 @@ impl Planner {
         }
         steps.append(&mut vanished);
         for service in self.services.values_mut().filter(|service| !service.wanted) {
-            if service.schedule != Some(ScheduleSpec::default()) {
-                service.schedule = Some(ScheduleSpec::default());
-                steps.push(Step::SetSchedule {
-                    service: service.number,
-                    schedule: ScheduleSpec::default(),
-                });
-            }
+            service.put_in_force(Schedules::none(), &mut steps);
         }
         Ok(steps)
     }
@@ -423,20 +461,17 @@ impl Planner {
         }
     }
 
-    /// The table of a service whose backends have numbers and ways: those that cannot be reached get nothing.
-    fn schedule(&self, number: u32, service: &DesiredService) -> ScheduleSpec {
-        let entry = |&(address, weight): &(IpAddr, u32)| {
-            let backend = self.backends.get(&(number, address))?;
-            let entry = maglev::Entry {
-                id: maglev::backend_id(self.key, address, 0),
-                weight: if backend.way.is_some() { weight } else { 0 },
-            };
-            Some((backend.number, entry))
+    /// Backends of a service, which have numbers and ways: those that cannot be reached take nothing.
+    fn candidates<'a>(&self, number: u32, service: &'a DesiredService) -> Vec<Candidate<'a>> {
+        let candidate = |backend: &'a DesiredBackend| {
+            let known = self.backends.get(&(number, backend.address))?;
+            Some(Candidate {
+                number: known.number,
+                weight: if known.way.is_some() { backend.weight } else { 0 },
+                backend,
+            })
         };
-        ScheduleSpec {
-            table_size: service.table_size,
-            entries: service.backends.iter().filter_map(entry).collect(),
-        }
+        service.backends.iter().filter_map(candidate).collect()
     }
 
     fn want_service(&mut self, name: &str, steps: &mut Vec<Step>) -> Result<u32, PlanError> {
@@ -458,6 +493,7 @@ impl Planner {
         let known = KnownService {
             number,
             schedule: None,
+            backups: Some(ScheduleSpec::NOBODY),
             policy: None,
             wanted: true,
         };
@@ -471,6 +507,8 @@ impl Planner {
             timeout_class: class.ok_or_else(|| PlanError::TooManyTimeouts {
                 service: of.name.clone(),
             })?,
+            hash: of.scheduling.hash_fields(),
+            flags: flags(of),
         };
         if let Some(service) = self.services.get_mut(&of.name)
             && service.policy != Some(policy)
@@ -482,6 +520,40 @@ impl Planner {
             });
         }
         Ok(())
+    }
+
+    /// Says what backends can bear, where it matters and is not what was said last.
+    fn want_loads(
+        &mut self,
+        scheduling: &Scheduling,
+        candidates: &[Candidate<'_>],
+        service: u32,
+        steps: &mut Vec<Step>,
+    ) {
+        let counted = schedules::is_counted(scheduling, candidates);
+        for candidate in candidates {
+            let thresholds = candidate.backend.thresholds;
+            // Where nobody asks, there is nothing to say.
+            let limits = if counted {
+                LoadLimits {
+                    weight: candidate.weight,
+                    upper: thresholds.upper,
+                    lower: thresholds.lower,
+                    counted,
+                }
+            } else {
+                LoadLimits::default()
+            };
+            if let Some(known) = self.backends.get_mut(&(service, candidate.backend.address))
+                && known.load != limits
+            {
+                known.load = limits;
+                steps.push(Step::SetLoad {
+                    backend: known.number,
+                    limits,
+                });
+            }
+        }
     }
 
     fn want_backend(
@@ -516,6 +588,7 @@ impl Planner {
             forward: Some(of.forward),
             way: None,
             inherited: false,
+            load: LoadLimits::default(),
             wanted: true,
             quiet_censuses: 0,
         };

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use lb_common::flow_state::FlowState;
+use lb_common::{flow_state::FlowState, scheduling::Choice};
 use proptest::prelude::*;
 
 use super::*;
 use crate::core::{
     model::{Encapsulation, Protocol},
     neighbour::{Mac, NextHop},
+    schedule::Scheduler,
 };
 
 fn hop(n: u8) -> Egress {
@@ -50,10 +51,13 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
     DesiredService {
         name: name.to_owned(),
         frontends: vec![frontend(port)],
-        table_size: 251,
+        scheduling: Scheduling::new(Scheduler::Maglev, 251),
         timeouts: timeouts(7),
         forward: Forward::Dr,
-        backends: backends.iter().map(|&n| (address(n), 100)).collect(),
+        backends: backends
+            .iter()
+            .map(|&n| DesiredBackend::new(address(n), 100))
+            .collect(),
     }
 }
 
@@ -83,7 +87,9 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::SetTimeouts { .. } => "timeouts",
             Step::SetPolicy { .. } => "policy",
             Step::SetTunnelSources(_) => "tunnels",
+            Step::SetLoad { .. } => "load",
             Step::SetSchedule { .. } => "schedule",
+            Step::SetBackups { .. } => "backups",
             Step::SetFrontends(_) => "frontends",
             Step::ForgetBackend { .. } | Step::ForgetService { .. } => "forget",
         })
@@ -209,7 +215,7 @@ fn a_removed_service_stops_scheduling_and_is_forgotten_with_its_backends() {
     let steps = planner.plan(&desired(&[], &[1])).unwrap();
     let gone = Step::SetSchedule {
         service: 0,
-        schedule: ScheduleSpec::default(),
+        schedule: ScheduleSpec::NOBODY,
     };
     assert_eq!(steps, [Step::SetFrontends(Frontends::default()), gone]);
     assert_eq!(planner.census(|_| false, |_| true), []);
@@ -234,6 +240,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                     service: 3,
                     address: address(1),
                     way: Some(way(1)),
+                    load: LoadLimits::default(),
                 },
             ),
             (
@@ -242,6 +249,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                     service: 3,
                     address: address(9),
                     way: Some(way(9)),
+                    load: LoadLimits::default(),
                 },
             ),
         ]),
@@ -255,7 +263,10 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
         steps[0],
         Step::SetPolicy {
             service: 3,
-            policy: Policy { timeout_class: 4 }
+            policy: Policy {
+                timeout_class: 4,
+                ..Policy::default()
+            }
         }
     );
     assert_eq!(
@@ -274,9 +285,11 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
         }
     );
     assert_eq!(steps[3], Step::SetTunnelSources(BTreeSet::new()));
-    assert!(matches!(steps[4], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[5], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 6);
+    // Nobody knows what the earlier daemon had there.
+    assert!(matches!(steps[4], Step::SetBackups { service: 3, .. }));
+    assert!(matches!(steps[5], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[6], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 7);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
 }
 
@@ -354,15 +367,32 @@ struct Effect {
     names: BTreeMap<u32, String>,
     backends: BTreeMap<u32, (u32, IpAddr)>,
     ways: BTreeMap<u32, Option<Way>>,
-    schedules: BTreeMap<u32, Vec<u32>>,
+    schedules: BTreeMap<u32, (Choice, Vec<u32>)>,
+    backups: BTreeMap<u32, Vec<u32>>,
+    loads: BTreeMap<u32, LoadLimits>,
     frontends: BTreeMap<Frontend, u32>,
     timeouts: BTreeMap<u8, Timeouts>,
     policies: BTreeMap<u32, Policy>,
     tunnel_sources: BTreeSet<IpAddr>,
 }
 
-/// For each frontend: the service's name and timeouts, and for each slot the address and way of the backend.
-type Meaning = BTreeMap<Frontend, (String, Timeouts, Vec<(IpAddr, Option<Way>)>)>;
+/// A service as a packet would meet it.
+#[derive(Debug, PartialEq)]
+struct Served {
+    name: String,
+    timeouts: Timeouts,
+    policy: Policy,
+    choice: Choice,
+    /// For each slot, what the packet would meet there.
+    slots: Vec<Met>,
+    backups: Vec<Met>,
+}
+
+/// Address, way and load of a backend.
+type Met = (IpAddr, Option<Way>, LoadLimits);
+
+/// By frontend.
+type Meaning = BTreeMap<Frontend, Served>;
 
 impl Effect {
     fn apply(&mut self, steps: Vec<Step>) {
@@ -376,14 +406,29 @@ impl Effect {
                     assert!(!self.backends.contains_key(&backend), "number {backend} is taken");
                     self.backends.insert(backend, (service, address));
                     self.ways.insert(backend, None);
+                    self.loads.insert(backend, LoadLimits::default());
                 }
                 Step::SetWay { backend, way } => {
                     assert!(self.backends.contains_key(&backend));
                     self.ways.insert(backend, way);
                 }
-                Step::NameService { service, name } => assert!(self.names.insert(service, name).is_none()),
+                Step::NameService { service, name } => {
+                    assert!(self.names.insert(service, name).is_none());
+                    self.backups.insert(service, Vec::new());
+                }
+                Step::SetLoad { backend, limits } => {
+                    assert!(
+                        self.loads
+                            .insert(backend, limits)
+                            .is_some_and(|before| before != limits)
+                    );
+                }
                 Step::SetSchedule { service, schedule } => {
-                    self.schedules.insert(service, schedule.table());
+                    self.schedules
+                        .insert(service, (schedule.choice, schedule.table()));
+                }
+                Step::SetBackups { service, backups } => {
+                    self.backups.insert(service, backups.table());
                 }
                 Step::SetFrontends(frontends) => self.frontends = frontends.services,
                 Step::SetTimeouts { class, timeouts } => {
@@ -403,7 +448,12 @@ impl Effect {
             }
             // At no moment does a table name a backend that cannot be reached.
             for (frontend, service) in &self.frontends {
-                for backend in self.schedules.get(service).into_iter().flatten() {
+                let slots = self
+                    .schedules
+                    .get(service)
+                    .into_iter()
+                    .flat_map(|(_, slots)| slots);
+                for backend in slots.chain(&self.backups[service]) {
                     assert!(
                         self.ways[backend].is_some(),
                         "{frontend} leads to an unreachable backend"
@@ -414,13 +464,21 @@ impl Effect {
     }
 
     fn meaning(&self) -> Meaning {
-        let slot = |backend: &u32| (self.backends[backend].1, self.ways[backend]);
+        let met = |backend: &u32| (self.backends[backend].1, self.ways[backend], self.loads[backend]);
         let service = |number: &u32| {
-            (
-                self.names[number].clone(),
-                self.timeouts[&self.policies[number].timeout_class],
-                self.schedules[number].iter().map(slot).collect(),
-            )
+            let policy = self.policies[number];
+            let (choice, slots) = &self.schedules[number];
+            Served {
+                name: self.names[number].clone(),
+                timeouts: self.timeouts[&policy.timeout_class],
+                policy: Policy {
+                    timeout_class: 0,
+                    ..policy
+                },
+                choice: *choice,
+                slots: slots.iter().map(met).collect(),
+                backups: self.backups[number].iter().map(met).collect(),
+            }
         };
         self.frontends
             .iter()
@@ -429,27 +487,123 @@ impl Effect {
     }
 }
 
+fn backend() -> impl Strategy<Value = (u32, bool, u32)> {
+    (
+        0..3u32,
+        proptest::bool::weighted(0.2),
+        prop_oneof![3 => Just(0), 1 => 1..9u32],
+    )
+}
+
 fn wish() -> impl Strategy<Value = Desired> {
-    let backends = proptest::collection::btree_map(1..12u8, 0..3u32, 0..6);
-    let services = proptest::collection::btree_map(0..5u16, (backends, 0..4u16), 0..5);
+    let backends = proptest::collection::btree_map(1..12u8, backend(), 0..6);
+    let scheduler = proptest::sample::select(Scheduler::ALL);
+    let services = proptest::collection::btree_map(0..5u16, (backends, 0..4u16, scheduler), 0..5);
     (services, proptest::collection::btree_set(1..12u8, 0..12)).prop_map(|(services, reachable)| Desired {
         services: services
             .into_iter()
-            .map(|(n, (backends, timeouts))| DesiredService {
+            .map(|(n, (backends, timeouts, scheduler))| DesiredService {
                 name: format!("s{n}"),
                 frontends: vec![frontend(80 + n)],
-                table_size: 31,
+                scheduling: Scheduling::new(scheduler, 31),
                 timeouts: self::timeouts(timeouts),
                 forward: [Forward::Dr, Forward::Tunnel(Encapsulation::Ipip)][usize::from(timeouts % 2)],
                 backends: backends
                     .into_iter()
-                    .map(|(n, weight)| (address(n), weight))
+                    .map(|(n, (weight, backup, upper))| DesiredBackend {
+                        address: address(n),
+                        weight,
+                        thresholds: Thresholds {
+                            upper,
+                            lower: upper / 2,
+                        },
+                        backup,
+                    })
                     .collect(),
             })
             .collect(),
         egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
         leases: BTreeMap::new(),
     })
+}
+
+/// What happens to the service `web` with these backends: address, weight, whether it is a backup. Slots and backups.
+fn lists(backends: &[(u8, u32, bool)], reachable: &[u8], scheduler: Scheduler) -> (Vec<u32>, Vec<u32>) {
+    let mut wish = desired(&[service("web", 80, &[])], reachable);
+    wish.services[0].scheduling = Scheduling::new(scheduler, 31);
+    wish.services[0].backends = backends
+        .iter()
+        .map(|&(n, weight, backup)| DesiredBackend {
+            backup,
+            ..DesiredBackend::new(address(n), weight)
+        })
+        .collect();
+    let mut effect = Effect::default();
+    effect.apply(planner().plan(&wish).unwrap());
+    (effect.schedules[&0].1.clone(), effect.backups[&0].clone())
+}
+
+#[test]
+fn backups_stand_by_until_nobody_else_is_left() {
+    let backends = [
+        (1, 100, false),
+        (2, 0, false),
+        (3, 100, true),
+        (4, 50, true),
+        (5, 0, true),
+    ];
+    for scheduler in [Scheduler::Rr, Scheduler::Wlc, Scheduler::Fo] {
+        assert_eq!(
+            lists(&backends, &[1, 2, 3, 4, 5], scheduler),
+            (vec![0], vec![2, 3]),
+            "{scheduler}"
+        );
+        assert_eq!(
+            lists(&backends, &[2, 3, 4, 5], scheduler),
+            (vec![2, 3], vec![]),
+            "{scheduler}"
+        );
+        assert_eq!(
+            lists(&backends, &[2, 5], scheduler),
+            (vec![], vec![]),
+            "{scheduler}"
+        );
+    }
+}
+
+#[test]
+fn loads_are_said_where_somebody_goes_by_them() {
+    let mut planner = planner();
+    let loads = |steps: Vec<Step>| -> Vec<(u32, LoadLimits)> {
+        let load = |step| match step {
+            Step::SetLoad { backend, limits } => Some((backend, limits)),
+            _ => None,
+        };
+        steps.into_iter().filter_map(load).collect()
+    };
+    let mut wish = desired(&[service("web", 80, &[1, 2])], &[1]);
+    assert_eq!(loads(planner.plan(&wish).unwrap()), [], "nobody asks");
+
+    wish.services[0].backends[0].thresholds.upper = 9;
+    let counted = |weight, upper| LoadLimits {
+        weight,
+        upper,
+        lower: 0,
+        counted: true,
+    };
+    assert_eq!(
+        loads(planner.plan(&wish).unwrap()),
+        [(0, counted(100, 9)), (1, counted(0, 0))],
+        "one that cannot be reached has no weight"
+    );
+    wish.services[0].backends[0].thresholds.upper = 0;
+    wish.services[0].scheduling = Scheduling::new(Scheduler::Lc, 251);
+    assert_eq!(loads(planner.plan(&wish).unwrap()), [(0, counted(100, 0))]);
+    wish.services[0].scheduling = Scheduling::new(Scheduler::Rr, 251);
+    assert_eq!(
+        loads(planner.plan(&wish).unwrap()),
+        [(0, LoadLimits::default()), (1, LoadLimits::default())]
+    );
 }
 
 proptest! {

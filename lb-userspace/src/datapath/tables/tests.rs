@@ -15,7 +15,8 @@ use super::{super::region::Shared, *};
 use crate::core::{
     model::{Forward, Frontend, Protocol},
     neighbour::{Egress, Mac, NextHop},
-    plan::{Desired, DesiredService, Planner},
+    plan::{Desired, DesiredBackend, DesiredService, Planner},
+    schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
 };
 
@@ -30,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 14],
+    files: [File; 15],
 }
 
 impl Memory {
@@ -69,6 +70,7 @@ impl Memory {
             timeouts,
             slots,
             backends,
+            loads,
             flows4,
             flows6,
             leases,
@@ -87,6 +89,7 @@ impl Memory {
             timeouts: region(timeouts, 1).into(),
             slots,
             backends: region(backends, BACKENDS),
+            loads: region(loads, BACKENDS).into(),
             flows_v4: region(flows4, 2).into(),
             flows_v6: region(flows6, 2).into(),
             leases: region(leases, 1).into(),
@@ -117,10 +120,13 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
     DesiredService {
         name: name.to_owned(),
         frontends: frontends.to_vec(),
-        table_size: TABLE,
+        scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
         forward: Forward::Dr,
-        backends: backends.iter().map(|&n| (backend(n), 100)).collect(),
+        backends: backends
+            .iter()
+            .map(|&n| DesiredBackend::new(backend(n), 100))
+            .collect(),
     }
 }
 

@@ -386,19 +386,6 @@ pub(super) const VIRTUAL_SERVER: Table = &[
         "each client's port keeps its backend; there is no choice per packet yet",
     ),
     (
-        &[
-            "flag-1",
-            "flag-2",
-            "flag-3",
-            "sh-port",
-            "sh-fallback",
-            "mh-port",
-            "mh-fallback",
-        ],
-        Nothing,
-        "Maglev hashes addresses and ports, and goes past backends that cannot take connections",
-    ),
-    (
         &["ha_suspend", "ip_family"],
         Nothing,
         "every director is ready for every VIP, and a service may have addresses of both families",
@@ -428,19 +415,14 @@ pub(super) const VIRTUAL_SERVER: Table = &[
         "there are no health checks yet",
     ),
     (
-        &["sorry_server", "sorry_server_lvs_method"],
+        &["sorry_server_lvs_method"],
         Something,
-        "there are no backends yet that serve only when no other can",
+        "all backends of a service are reached by one method",
     ),
 ];
 
 /// In `real_server`.
 pub(super) const REAL_SERVER: Table = &[
-    (
-        &["uthreshold", "lthreshold"],
-        Something,
-        "there is no limit of connections per backend yet",
-    ),
     (
         &["inhibit_on_failure"],
         Nothing,

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use super::{Notes, needless, statement::Statement};
 use crate::config::import::{
     lvs::{self, Backend, Method, Register, Service},
-    report::{Comments, Outcome},
+    report::Outcome,
+    scheduling,
 };
 
 /// What the virtual server says about all of its real servers.
@@ -16,7 +17,7 @@ pub(super) struct Defaults {
     pub(super) port: u16,
 }
 
-/// Makes a backend of a `real_server`, and says what became of each statement in it.
+/// Makes a backend of a `real_server` or `sorry_server`, and says what became of each statement in it.
 pub(super) fn translate(
     statement: &Statement,
     defaults: Defaults,
@@ -51,12 +52,8 @@ fn backend(
     notes: &mut Notes,
 ) -> Result<Outcome, Outcome> {
     let address = statement.argument().parse::<IpAddr>();
-    let mut backend = Backend {
-        name: None,
-        comments: Comments::default(),
-        address: address.map_err(|_| Outcome::missing("no address"))?,
-        weight: 1,
-    };
+    let mut backend = Backend::new(address.map_err(|_| Outcome::missing("no address"))?);
+    backend.backup = statement.keyword() == "sorry_server";
     for part in statement.inner() {
         one(part, &mut backend, notes);
     }
@@ -84,6 +81,8 @@ fn one(statement: &Statement, backend: &mut Backend, notes: &mut Notes) {
             }
             Err(outcome) => outcome,
         },
+        "uthreshold" => scheduling::threshold("upper_threshold", statement.argument(), &mut backend.upper),
+        "lthreshold" => scheduling::threshold("lower_threshold", statement.argument(), &mut backend.lower),
         "snmp_name" => {
             backend.name = Some(lvs::name(statement.argument()));
             Outcome::translated("`name` of the backend")

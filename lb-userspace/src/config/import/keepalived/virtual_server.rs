@@ -12,6 +12,7 @@ use crate::{
         document::Document,
         lvs::{self, Method, Register, Service},
         report::Outcome,
+        scheduling::Chosen,
     },
     core::model::{Frontend, Protocol},
 };
@@ -198,10 +199,10 @@ impl Translation {
             port: service.frontends[0].port,
         };
         for statement in block.inner() {
-            if statement.keyword() == "real_server" {
+            if matches!(statement.keyword(), "real_server" | "sorry_server") {
                 server::translate(statement, defaults, &mut service, register, notes);
             } else {
-                one(statement, notes);
+                one(statement, &mut service.chosen, notes);
             }
         }
         service.comments = notes.take_comments();
@@ -288,9 +289,12 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn one(statement: &Statement, notes: &mut Notes) {
+fn one(statement: &Statement, chosen: &mut Chosen, notes: &mut Notes) {
     let outcome = match statement.keyword() {
-        "lvs_sched" | "lb_algo" => lvs::scheduler(statement.argument()),
+        "lvs_sched" | "lb_algo" => chosen.scheduler(statement.argument()),
+        flag @ ("flag-1" | "flag-2" | "flag-3" | "sh-port" | "sh-fallback" | "mh-port" | "mh-fallback") => {
+            chosen.flag(flag)
+        }
         "lvs_method" | "lb_kind" => server::method(statement).map_or_else(|outcome| outcome, Method::outcome),
         "protocol" => Outcome::translated("`listen`"),
         "snmp_name" => Outcome::translated("`name` of the service"),

@@ -2,44 +2,16 @@
 //!
 //! After the Maglev paper (Eisenbud et al., NSDI 2016, section 3.4): every backend has its own pseudo-random
 //! permutation of the slots and the backends take turns in claiming the next slot of theirs that is still
-//! free. The paper leaves weights open; here the turns are handed out on a common time line, on which a
-//! backend of weight `w` has its turn number `k` at `(2k + 1) / 2w`. That is Sainte-Laguë's apportionment,
-//! which favours neither heavy nor light backends, and since a backend's turns depend on nothing but its own
-//! weight, a change to one backend leaves the order of the others as it was. Turn 0 is at time 0 for
-//! everybody, so that every backend gets at least one slot while there are slots.
+//! free. The paper leaves weights open; here the turns are those of [`turns`](super::turns).
 //!
 //! The table depends on the set of entries alone and not on their order: two directors that list the same
 //! backends differently build the same table.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
-    net::IpAddr,
+use super::{
+    Entry,
+    backend::mix,
+    turns::{gcd, in_turn},
 };
-
-/// A backend as the table sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// Identity of the backend, alike on every director: see [`backend_id`]. Unique among the entries of a
-    /// table.
-    pub id: u64,
-    /// Share of the slots relative to the other entries; an entry of weight 0 takes none.
-    pub weight: u32,
-}
-
-/// Identity of the backend at `address` and `port` (0: the port of the frontend), spread over all 64 bits.
-///
-/// `key` is the cluster's: directors that share it agree on every identity, and so on every table. An IPv4 address and
-/// its IPv4-mapped IPv6 form (RFC 4291 section 2.5.5.2) are one backend.
-pub fn backend_id(key: u64, address: IpAddr, port: u16) -> u64 {
-    let bits = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    [(bits >> 64) as u64, bits as u64, u64::from(port)]
-        .into_iter()
-        .fold(mix(key), |hash, word| mix(hash ^ word))
-}
 
 /// The table: for each of `table_size` slots the index into `entries` of the backend that owns it.
 ///
@@ -52,20 +24,18 @@ pub fn backend_id(key: u64, address: IpAddr, port: u16) -> u64 {
 ///
 /// Takes time of the order of `table_size × (log table_size + log entries)`.
 pub fn populate(entries: &[Entry], table_size: u32) -> Vec<u32> {
-    let mut turns: BinaryHeap<Claimant> = (0..)
-        .zip(entries)
-        .filter(|(_, entry)| entry.weight > 0)
-        .map(|(index, entry)| Claimant::new(index, *entry, table_size))
+    let mut claimants: Vec<Claimant> = entries
+        .iter()
+        .map(|entry| Claimant::new(entry.id, table_size))
         .collect();
-    if turns.is_empty() {
+    let mut owners = vec![FREE; table_size as usize];
+    let mut turns = in_turn(entries).take(owners.len()).peekable();
+    if turns.peek().is_none() {
         return Vec::new();
     }
-    let mut owners = vec![FREE; table_size as usize];
-    for _ in 0..table_size {
-        // Dropping `next` moves it to its new place on the time line.
-        if let Some(mut next) = turns.peek_mut() {
-            next.claim(&mut owners);
-        }
+    for index in turns {
+        let slot = claimants[index as usize].claim(&owners);
+        owners[slot] = index;
     }
     owners
 }
@@ -81,18 +51,8 @@ pub fn is_prime(n: u32) -> bool {
 /// Marks a slot that nobody has claimed yet.
 const FREE: u32 = u32::MAX;
 
-/// Units of the time line in a whole: fine enough to tell any two different turns of weights up to 65535
-/// apart, since those are at least 2^-33 apart.
-const TIME_UNIT: u64 = 1 << 34;
-
 /// An entry on its way through its permutation of the slots.
 struct Claimant {
-    index: u32,
-    entry: Entry,
-    /// When its next turn is, in 1/[`TIME_UNIT`].
-    time: u64,
-    /// How many turns it has had.
-    turns: u64,
     /// Where its permutation has got to.
     slot: u32,
     /// The step from one slot of the permutation to the next.
@@ -100,24 +60,20 @@ struct Claimant {
 }
 
 impl Claimant {
-    fn new(index: u32, entry: Entry, table_size: u32) -> Self {
+    fn new(id: u64, table_size: u32) -> Self {
         let size = u64::from(table_size.max(1));
-        let first_skip = 1 + mix(entry.id) % (size - 1).max(1);
+        let first_skip = 1 + mix(id) % (size - 1).max(1);
         // A step that shares a factor with the size would come round before it has seen every slot. With a
         // prime size the first will do; with any other, `size - 1` does at the latest.
         let skip = (first_skip..size).find(|skip| gcd(*skip, size) == 1).unwrap_or(1);
         Self {
-            index,
-            entry,
-            time: 0,
-            turns: 0,
-            slot: (entry.id % size) as u32,
+            slot: (id % size) as u32,
             skip: skip as u32,
         }
     }
 
-    /// Takes the first free slot of its permutation; there must be one.
-    fn claim(&mut self, owners: &mut [u32]) {
+    /// The first free slot of its permutation; there must be one.
+    fn claim(&mut self, owners: &[u32]) -> usize {
         // A division here would take up half of the time of the whole table.
         let wrap = owners.len() as u32 - self.skip;
         while owners[self.slot as usize] != FREE {
@@ -127,51 +83,8 @@ impl Claimant {
                 self.slot + self.skip
             };
         }
-        owners[self.slot as usize] = self.index;
-        self.turns += 1;
-        self.time = (2 * self.turns + 1) * (TIME_UNIT / 2) / u64::from(self.entry.weight);
+        self.slot as usize
     }
-
-    /// Earlier turns first; at the same time the order is by identity, which no list order has a say in.
-    fn precedence(&self) -> Reverse<(u64, u64, u32, u32)> {
-        Reverse((self.time, self.entry.id, self.entry.weight, self.index))
-    }
-}
-
-impl Ord for Claimant {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.precedence().cmp(&other.precedence())
-    }
-}
-
-impl PartialOrd for Claimant {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Claimant {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Claimant {}
-
-/// Spreads a word over all 64 bits, one to one: the output function of SplitMix64 (Steele, Lea and Flood,
-/// OOPSLA 2014).
-const fn mix(word: u64) -> u64 {
-    let mut x = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-const fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]
@@ -181,7 +94,10 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::SizeRange};
 
     use super::*;
-    use crate::core::model::{DEFAULT_TABLE_SIZE, MAX_WEIGHT};
+    use crate::core::{
+        model::{DEFAULT_TABLE_SIZE, MAX_WEIGHT},
+        schedule::backend_id,
+    };
 
     fn entries(weights: impl IntoIterator<Item = u32>) -> Vec<Entry> {
         (0x0a00_0001..)
@@ -297,28 +213,6 @@ mod tests {
             u32::MAX,
         ];
         assert!(!composite.iter().any(|n| is_prime(*n)));
-    }
-
-    #[test]
-    fn identity_depends_on_key_address_and_port() {
-        let v4: IpAddr = Ipv4Addr::new(10, 0, 0, 1).into();
-        let mapped: IpAddr = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into();
-        assert_eq!(backend_id(1, v4, 80), backend_id(1, mapped, 80));
-        assert_ne!(backend_id(1, v4, 80), backend_id(2, v4, 80));
-        assert_ne!(backend_id(1, v4, 80), backend_id(1, v4, 81));
-        assert_ne!(
-            backend_id(1, v4, 80),
-            backend_id(1, Ipv4Addr::new(10, 0, 0, 2).into(), 80)
-        );
-    }
-
-    #[test]
-    fn identity_is_pinned() {
-        // Directors of different versions must agree: a change here moves flows in a rolling upgrade.
-        assert_eq!(
-            backend_id(0, Ipv4Addr::new(192, 0, 2, 1).into(), 0),
-            0x76cc_5d37_9537_8f95
-        );
     }
 
     proptest! {

@@ -1,0 +1,84 @@
+//! A new flow gets its entry.
+
+use lb_common::{
+    abi::Event,
+    flow_state::{FlowState, Worth},
+    flow_table::{self, Clock, Insertion, NewFlow, Target},
+    packet::{TcpFlags, protocol},
+    reason::Reason,
+    tcp_state,
+};
+
+use super::Parcel;
+use crate::{
+    clock::jiffies,
+    count,
+    family::{Family, V4, V6},
+    load,
+    maps::TIMEOUTS,
+    outcome::{Refusal, encode_target},
+    schedule,
+};
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+pub(crate) extern "C" fn tandem_enter4(parcel: *const Parcel<<V4 as Family>::Key>, backend: u32) -> u64 {
+    encode_target(enter::<V4>(parcel, backend))
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+pub(crate) extern "C" fn tandem_enter6(parcel: *const Parcel<<V6 as Family>::Key>, backend: u32) -> u64 {
+    encode_target(enter::<V6>(parcel, backend))
+}
+
+/// Enters a new flow; the target that counts in the end, which is another's choice if another CPU was faster.
+#[inline(always)]
+fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Target, Refusal> {
+    // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
+    let parcel = unsafe { parcel.as_ref() }.ok_or(Reason::MapMissing)?;
+    let target = Target::Backend(backend);
+    let flags = TcpFlags::new(parcel.flags as u8);
+    if flags.rst() {
+        // The end of a connection that nobody here remembers: it is shown to the backend, and leaves no trace.
+        return Ok(target);
+    }
+    let clock = Clock {
+        now: jiffies(),
+        timeouts: TIMEOUTS.get(0).ok_or(Reason::MapMissing)?,
+    };
+    let state = if parcel.protocol == u32::from(protocol::TCP) {
+        tcp_state::first(flags)
+    } else {
+        FlowState::Udp
+    };
+    let flow = NewFlow {
+        key: parcel.key,
+        hash: parcel.hash,
+        target,
+        state,
+        class: schedule::service(parcel.service)?.policy().timeout_class,
+    };
+    match flow_table::insert(&F::flows(), &flow, &clock) {
+        Insertion::Existing(control) => return Ok(control.target()),
+        Insertion::Contended => {
+            count::event(Event::FlowContended);
+            return Ok(target);
+        }
+        Insertion::Inserted => {}
+        Insertion::Evicted(worth, victim) => {
+            load::left(victim);
+            count::event(match worth {
+                Worth::Expired => Event::EvictedExpired,
+                Worth::HalfOpen => Event::EvictedHalfOpen,
+                Worth::Closing => Event::EvictedClosing,
+                Worth::IdleDatagram => Event::EvictedIdleDatagram,
+                Worth::Active => Event::EvictedActive,
+            });
+        }
+    }
+    load::entered(backend, state as u32);
+    count::event(Event::FlowCreated);
+    count::new_flow(backend);
+    Ok(target)
+}

@@ -1,0 +1,113 @@
+//! A packet that changes its flow's state, or has no flow yet: the flow, or else the service, and for most services the
+//! backend.
+
+use lb_common::{
+    flow_table::{self, Control, Entry, Hit, Target},
+    packet::{TcpFlags, protocol},
+    reason::Reason,
+    tcp_state::{self, Heard, Segment},
+};
+
+use super::Parcel;
+use crate::{
+    family::{Family, V4, V6},
+    load,
+    outcome::{Refusal, encode},
+    schedule::{self, Moment},
+    service::find_service,
+};
+
+/// What is known of a packet's way.
+pub(super) enum Placed {
+    /// It belongs to a flow that leads there.
+    Known(Target),
+    /// It is of a new flow, which goes to this backend.
+    Chosen(u32),
+    /// It is of a new flow, for which a backend is to be searched.
+    Open,
+}
+
+const TRANSLATION: u64 = 1 << 32;
+const CHOSEN: u64 = 1 << 33;
+const OPEN: u64 = 1 << 34;
+
+impl Placed {
+    /// From [`Self::number`].
+    #[inline(always)]
+    pub(super) const fn from_number(number: u64) -> Self {
+        if number & OPEN != 0 {
+            Self::Open
+        } else if number & CHOSEN != 0 {
+            Self::Chosen(number as u32)
+        } else if number & TRANSLATION != 0 {
+            Self::Known(Target::Translation(number as u32))
+        } else {
+            Self::Known(Target::Backend(number as u32))
+        }
+    }
+
+    /// All of it in one number.
+    #[inline(always)]
+    const fn number(self) -> u64 {
+        match self {
+            Self::Known(Target::Backend(number)) => number as u64,
+            Self::Known(Target::Translation(place)) => place as u64 | TRANSLATION,
+            Self::Chosen(backend) => backend as u64 | CHOSEN,
+            Self::Open => OPEN,
+        }
+    }
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+pub(crate) extern "C" fn tandem_place4(parcel: *mut Parcel<<V4 as Family>::Key>) -> u64 {
+    encode(place::<V4>(parcel).map(Placed::number))
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+pub(crate) extern "C" fn tandem_place6(parcel: *mut Parcel<<V6 as Family>::Key>) -> u64 {
+    encode(place::<V6>(parcel).map(Placed::number))
+}
+
+#[inline(always)]
+fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
+    // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
+    let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
+    let flags = TcpFlags::new(parcel.flags as u8);
+    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
+        if !tcp_state::begins_anew(control.state_number(), Heard::ClientAlone, flags) {
+            advance(entry, control, flags);
+            return Ok(Placed::Known(control.target()));
+        }
+        if entry.remove(control) {
+            load::left(control);
+        }
+    }
+    parcel.service = find_service::<F>(&F::frontend(&parcel.key)).ok_or(Reason::NoService)?;
+    let service = schedule::service(parcel.service)?;
+    let policy = service.policy();
+    let moment = if parcel.protocol == u32::from(protocol::TCP) && (!flags.syn() || flags.ack()) {
+        Moment::Middle
+    } else {
+        Moment::Beginning
+    };
+    parcel.schedule_hash = schedule::hash::<F>(policy, &parcel.key);
+    match schedule::by_table(service, policy, parcel.schedule_hash, moment) {
+        Some(backend) => Ok(Placed::Chosen(backend?)),
+        None => Ok(Placed::Open),
+    }
+}
+
+/// The flow's state after the packet.
+#[inline(always)]
+fn advance<E: Entry>(entry: &E, control: Control, flags: TcpFlags) {
+    let state = control.state_number();
+    let next = tcp_state::next_number(state, Heard::ClientAlone, Segment::of(flags));
+    if next != state {
+        // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
+        if entry.change(control, control.with_state_number(next)) {
+            load::moved(control, next.into());
+        }
+    }
+}
