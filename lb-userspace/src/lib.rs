@@ -13,3 +13,4 @@ pub mod doctor;
 mod io;
 pub mod net;
 pub mod notify;
+pub mod probe;

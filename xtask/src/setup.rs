@@ -83,6 +83,7 @@ const TOOLS: &[Tool] = {
             &[Test],
         ),
         tool("aiosmtpd", "python3-aiosmtpd", "a real mail server", &[Test]),
+        tool("dnsmasq", "dnsmasq-base", "a real DNS server", &[Test]),
         Tool {
             unit: Some("keepalived.service"),
             ..tool("keepalived", "keepalived", "a real VRRP peer", &[Test])

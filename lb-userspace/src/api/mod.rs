@@ -21,6 +21,7 @@
 mod client;
 mod dump;
 mod follow;
+pub mod health;
 mod lines;
 pub mod orders;
 mod patience;

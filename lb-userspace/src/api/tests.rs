@@ -23,6 +23,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     ApiSocket, Bounds, Client, ClientError, Sources,
+    health::{CheckView, HealthView},
     orders::*,
     query::{self, EventFilter, FlowFilter, FlowSource, Query, Refusal},
     serve,
@@ -76,6 +77,7 @@ fn service() -> ServiceView {
         table_size: 65_537,
         backends: 2,
         backends_ready: 1,
+        has_quorum: true,
         flows: 3,
         new_flows: 4,
         packets: 5,
@@ -97,6 +99,17 @@ fn backend() -> BackendView {
         full: false,
         order: Some(order_view()),
         drain: Some(drain_view()),
+        health: Some(HealthView {
+            state: "up".into(),
+            checks: vec![CheckView {
+                check: "tcp".into(),
+                state: "up".into(),
+                reason: String::new(),
+                warning: None,
+                took_ms: Some(3),
+                weight_percent: 50.0,
+            }],
+        }),
         share: Some(0.25),
         mac: None,
         interface: None,

@@ -21,7 +21,10 @@ use lb_common::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
-use super::orders::{DrainView, OrderView};
+use super::{
+    health::HealthView,
+    orders::{DrainView, OrderView},
+};
 use crate::core::{
     model::{Encapsulation, Forward, Protocol},
     schedule::Scheduler,
@@ -111,6 +114,8 @@ pub struct ServiceView {
     pub backends: u32,
     /// Backends that take new flows.
     pub backends_ready: u32,
+    /// Whether enough of them serve.
+    pub has_quorum: bool,
     /// Living flows, at the last census.
     pub flows: u64,
     /// Flows that were given to its present backends.
@@ -180,6 +185,9 @@ pub struct BackendView {
     /// How its drain goes, if it takes no new flows because of an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
+    /// What its checks have found, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthView>,
     /// The share of new flows that it is to get, 0..=1; `None` where the scheduler goes by the load of the moment.
     pub share: Option<f64>,
     /// Its MAC address; `None` while it is not known.

@@ -226,6 +226,16 @@ fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
         if let BackendState::Unresolved { reason } | BackendState::Down { reason } = &backend.state {
             writeln!(out, "{}/{}: {reason}", backend.service, backend.name)?;
         }
+        let checks = backend.health.iter().flat_map(|health| &health.checks);
+        for check in checks {
+            if let Some(warning) = &check.warning {
+                writeln!(
+                    out,
+                    "{}/{}: {}: {warning}",
+                    backend.service, backend.name, check.check
+                )?;
+            }
+        }
         if let Some(drain) = &backend.drain {
             let what = order::describe(backend, drain);
             writeln!(out, "{}/{}: {what}", backend.service, backend.name)?;

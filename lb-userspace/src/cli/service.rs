@@ -123,7 +123,15 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
             table.row(vec![String::new(), frontend.clone()]);
         }
     }
-    table.flush(out)
+    table.flush(out)?;
+    for service in services.iter().filter(|service| !service.has_quorum) {
+        writeln!(
+            out,
+            "{}: no quorum: too few of its backends serve (`tandem backend --service {}`)",
+            service.name, service.name
+        )?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub(super) fn parse(
             fallback: None,
             forward: None,
             tunnel: None,
+            check: None,
+            health: None,
             drain: None,
             timeouts: None,
             backends,

@@ -1,6 +1,7 @@
 //! The tables and keys of the configuration file, as they stand in it: nothing is checked here but names and
 //! types.
 
+mod check;
 mod events;
 mod forward;
 pub(super) mod instance;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 pub(super) use self::{
+    check::{Check, Checks, Health, Kind as CheckKind, Require},
     events::{Events, Hook, Mail, Webhook},
     forward::{Forward, Tunnel, TunnelType},
     timeouts::Timeouts,
@@ -82,6 +84,8 @@ pub(super) struct Service {
     pub(super) table_size: Option<Spanned<i64>>,
     pub(super) hash_on: Option<Spanned<Vec<HashField>>>,
     pub(super) fallback: Option<Spanned<bool>>,
+    pub(super) check: Option<Checks>,
+    pub(super) health: Option<Health>,
     pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
@@ -177,6 +181,9 @@ impl From<&model::Service> for Service {
             fallback: scheduler.hashes().then(|| unplaced(service.scheduling.fallback)),
             forward: Some(unplaced(service.forward.into())),
             tunnel: Tunnel::of(service.forward).map(unplaced),
+            check: (!service.health.checks.is_empty())
+                .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
+            health: Some((&service.health).into()),
             drain: service.drain.map(|drain| Drain {
                 deadline: unplaced(Time(drain.deadline)),
                 at_deadline: Some(drain.at_deadline),

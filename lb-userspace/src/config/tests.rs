@@ -1,5 +1,6 @@
 //! The module as its callers see it.
 
+mod checks;
 mod instances;
 
 use std::{
@@ -15,6 +16,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::core::event;
+use crate::core::health;
 use crate::core::model::{
     Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend,
     Limits, MAX_WEIGHT, Protocol, Service, Thresholds,
@@ -119,6 +121,7 @@ fn defaults() {
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
             timeouts: Timeouts::default(),
+            health: health::Health::default(),
             drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
@@ -509,6 +512,7 @@ prop_compose! {
                 scheduling: scheduling(index, table_size),
                 forward: forwards[index % 2],
                 timeouts: timeouts[index % 2].clone(),
+                health: checks::health(index, drain.unwrap_or(0)),
                 drain: drain.map(|seconds| Drain {
                     deadline: Duration::from_secs(seconds),
                     at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },

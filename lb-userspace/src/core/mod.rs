@@ -11,6 +11,7 @@ pub mod backend;
 pub mod drain;
 pub mod event;
 pub mod ha;
+pub mod health;
 pub mod load;
 pub mod model;
 pub mod neighbour;

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub use self::instance::{
     Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
 };
-use super::{event, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts};
+use super::{
+    event, health::Health, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts,
+};
 
 /// Default length of a service's Maglev table, in slots: a prime, large against any sane number of backends.
 pub const DEFAULT_TABLE_SIZE: u32 = 65_537;
@@ -113,6 +115,8 @@ pub struct Service {
     pub forward: Forward,
     /// How long its flows live without a packet.
     pub timeouts: Timeouts,
+    /// How its backends are checked.
+    pub health: Health,
     /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
     pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.

@@ -12,9 +12,11 @@ use tracing::{debug, info, warn};
 use super::{
     flows::Flows,
     ha::{self, Answers, Ha, HaError},
+    health::HealthBook,
     identity::Identity,
     links::Links,
     orders::Orders,
+    standing::Standings,
     vips::Vips,
 };
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     core::{
         event,
         ha::LeaseNumbers,
+        health::Pool,
         model::{Config, Forward},
         neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
@@ -88,8 +91,8 @@ pub(super) struct Director {
     pub(super) links: Links,
     /// Interfaces of the configuration in force, and whether the program is on them at present.
     pub(super) interfaces: BTreeMap<String, bool>,
-    /// Slots of each backend, by number.
-    pub(super) slots: BTreeMap<u32, u32>,
+    /// Slots of each backend, by the numbers of its service and of itself.
+    pub(super) slots: BTreeMap<u32, BTreeMap<u32, u32>>,
     /// The latest census, and when it was taken.
     pub(super) census: Census,
     pub(super) census_at: Option<Instant>,
@@ -108,6 +111,12 @@ pub(super) struct Director {
     pub(super) events: Sink,
     /// What operators ordered.
     pub(super) orders: Orders,
+    /// What checks have found.
+    pub(super) health: HealthBook,
+    /// What backends take part in, as it is in force.
+    pub(super) standing: Standings,
+    /// Whether services have their quorum.
+    pub(super) pools: BTreeMap<String, Pool>,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
     adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
@@ -162,6 +171,9 @@ impl Director {
             flows: Arc::new(Flows::new(&kernel)),
             events,
             orders,
+            health: HealthBook::inherit(&kernel),
+            standing: Standings::new(),
+            pools: BTreeMap::new(),
             kernel,
             adopted: false,
             behind: None,
@@ -215,7 +227,11 @@ impl Director {
         if !self.adopted {
             return;
         }
-        let failed = self.apply(&self.desired(&self.config, &self.leases)).err();
+        let standing = self.stand_all(&self.config);
+        let desired = self.desired(&self.config, &standing, &self.leases);
+        self.keep_standing(standing);
+        let failed = self.apply(&desired).err();
+        self.tell_health();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
             self.events.tell(match &failed {
@@ -256,7 +272,8 @@ impl Director {
             warn!(setting, %error, "cannot be set: clients will not hear of links on the way to backends that are too narrow");
         }
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
-        if let Err(error) = self.apply(&self.desired(&config, &leases)) {
+        let standing = self.stand_all(&config);
+        if let Err(error) = self.apply(&self.desired(&config, &standing, &leases)) {
             // Some of it may be in force already.
             self.converge();
             self.kernel.release(&added)?;
@@ -268,12 +285,14 @@ impl Director {
         self.addresses = config.vips();
         self.leases = leases;
         self.config = config;
+        self.keep_standing(standing);
         self.identity = identity;
         self.interfaces = interfaces;
         self.adopted = true;
         self.behind = None;
         self.drop_orders_that_were_followed();
         self.watch_drains();
+        self.tell_health();
         self.kernel.keep();
         self.flows.set_names(self.names());
         self.hold_vips().await
@@ -343,13 +362,12 @@ impl Director {
     }
 
     fn count_slots(&mut self, service: u32) {
-        let backends = &self.kernel.tables.backends;
-        self.slots.retain(|&backend, _| {
-            backends
-                .get(backend as usize)
-                .is_some_and(|entry| entry.in_use() && entry.service() != service)
-        });
-        self.slots.extend(self.kernel.tables.slot_counts(service));
+        let counts = self.kernel.tables.slot_counts(service);
+        if counts.is_empty() {
+            self.slots.remove(&service);
+        } else {
+            self.slots.insert(service, counts);
+        }
     }
 
     /// Attaches to all of these interfaces or, with an error, to none that was not attached before. One that is in force

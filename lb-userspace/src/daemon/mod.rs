@@ -6,6 +6,7 @@ mod director;
 mod failure;
 mod flows;
 mod ha;
+mod health;
 mod holder;
 mod identity;
 mod keeper;
@@ -32,7 +33,7 @@ use futures_util::FutureExt as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tracing::{info, warn};
 
@@ -49,14 +50,22 @@ use crate::{
         query::{self, Query},
     },
     config,
-    core::{event, model::Config, neighbour::Timing},
+    core::{
+        event,
+        health::{Report, WatchKey},
+        model::Config,
+        neighbour::Timing,
+    },
     datapath::Pins,
     net::monitor::Monitor,
     notify::Notifier,
+    probe::{Prober, Watches},
 };
 
 /// How long a configuration waits for its backends to be found before it is adopted without those that are missing.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long news of health waits for others that come with it.
+const GATHER: Duration = Duration::from_millis(1);
 /// Between two censuses of the flow table.
 const CENSUS: Duration = Duration::from_secs(1);
 
@@ -132,6 +141,8 @@ struct Daemon {
     director: Director,
     monitor: Monitor,
     followed: BTreeSet<IpAddr>,
+    prober: Prober,
+    watched: Watches,
     pending: Option<Pending>,
     survey: Survey,
     config_path: Option<PathBuf>,
@@ -186,6 +197,8 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         director,
         monitor: Monitor::spawn(Timing::default())?,
         followed: BTreeSet::new(),
+        prober: Prober::start()?,
+        watched: Watches::new(),
         pending: None,
         config_path: args.config_path().map(Path::to_owned),
         queries,
@@ -226,6 +239,7 @@ impl Daemon {
                     self.follow();
                 }
                 Some(query) = self.queries.recv() => self.director.answer(query).await,
+                (watch, report) = self.prober.next() => self.note_health(watch, report).await,
                 kept = self.director.orders.keeper.finished() => self.director.note_kept(kept),
                 _ = self.signals.reload.recv() => self.reload(),
                 _ = terminate.recv() => break,
@@ -270,6 +284,17 @@ impl Daemon {
         Ok(())
     }
 
+    /// Takes note of this and of all that is known at the same time, and then acts once: when many backends fail together,
+    /// each service's schedule is made anew once.
+    async fn note_health(&mut self, watch: WatchKey, report: Report) {
+        self.director.note_health(watch, report);
+        sleep(GATHER).await;
+        while let Some((watch, report)) = self.prober.next().now_or_never() {
+            self.director.note_health(watch, report);
+        }
+        self.director.converge();
+    }
+
     async fn tick(&mut self) -> Result<(), DaemonError> {
         self.director.reattach();
         self.director.keep_vips().await;
@@ -298,7 +323,9 @@ impl Daemon {
     /// The configuration whose time has come.
     fn due(&mut self) -> Option<Pending> {
         self.pending.take_if(|pending| {
-            self.director.links.settled(&pending.targets) || Instant::now() >= pending.deadline
+            let known = self.director.links.settled(&pending.targets)
+                && self.director.health_is_known(&pending.config);
+            known || Instant::now() >= pending.deadline
         })
     }
 
@@ -312,6 +339,16 @@ impl Daemon {
             self.director.links.retain(&targets);
             self.monitor.set_targets(targets.iter().copied().collect());
             self.followed = targets;
+        }
+        // What a configuration that waits asks counts already.
+        let mut watches = self.director.watches(&self.director.config);
+        if let Some(pending) = &self.pending {
+            watches.extend(self.director.watches(&pending.config));
+        }
+        if watches != self.watched {
+            self.director.retain_health(&watches, &self.watched);
+            self.prober.watch(watches.clone());
+            self.watched = watches;
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
         query::{OrderReply, Refusal},
     },
     core::{
+        backend::Effective,
         drain::Progress,
         event::{self, Timestamp},
         model::{Backend, MAX_WEIGHT, Service},
@@ -307,10 +308,8 @@ impl Director {
             .map(|(service, _)| (service.name.as_str(), *service))
             .collect();
         let serves = |service: &Service, book: &Book| {
-            service.backends.iter().any(|backend| {
-                self.effective_under(service, backend, book, &self.addresses)
-                    .serves()
-            })
+            let (_, standing) = self.stand(service, book, &self.addresses);
+            standing.backends.iter().any(Effective::serves)
         };
         let left = services
             .into_values()

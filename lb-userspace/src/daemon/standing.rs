@@ -1,94 +1,132 @@
 //! What each backend takes part in, and the desired state that follows from it.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::director::Director;
 use crate::core::{
-    backend::{Agent, Effective, FULL, Factor, Facts, Health, State, effective, shares},
+    backend::{Effective, FULL, Factor, Facts, State, effective, shares},
     ha::LeaseNumbers,
+    health::{Pool, Standing},
     model::{Backend, Config, Service},
     order::Book,
     plan::{Desired, DesiredBackend, DesiredService},
 };
 
+/// What the backends of each service take part in, by the service's name.
+pub(super) type Standings = BTreeMap<String, Standing>;
+
 impl Director {
     /// Everything that has a say in whether this backend serves, under these orders.
     fn facts(&self, service: &Service, backend: &Backend, book: &Book, vips: &BTreeSet<IpAddr>) -> Facts {
+        let (health, agent) = self.health_of(service, backend);
         Facts {
             weight: backend.weight,
             order: book
                 .order(&service.name, backend.address)
                 .map(|order| order.command),
             reachable: self.links.way(service.forward, backend.address, vips).is_ok(),
-            health: Health::Unchecked,
+            health,
             ramp: FULL,
-            agent: Agent::SILENT,
+            agent,
         }
     }
 
     /// What a backend takes part in.
     pub(super) fn effective(&self, service: &Service, backend: &Backend) -> Effective {
-        self.effective_under(service, backend, &self.orders.book, &self.addresses)
+        let index = service
+            .backends
+            .iter()
+            .position(|found| found.address == backend.address);
+        let standing = self.standing.get(&service.name);
+        let known = standing.and_then(|standing| standing.backends.get(index?).copied());
+        known.unwrap_or_else(|| effective(&self.facts(service, backend, &self.orders.book, &self.addresses)))
     }
 
-    /// What a backend would take part in under these orders, with these VIPs.
-    pub(super) fn effective_under(
-        &self,
-        service: &Service,
-        backend: &Backend,
-        book: &Book,
-        vips: &BTreeSet<IpAddr>,
-    ) -> Effective {
-        effective(&self.facts(service, backend, book, vips))
+    /// What the backends of a service take part in under these orders, with these VIPs, and the memory of its quorum.
+    pub(super) fn stand(&self, service: &Service, book: &Book, vips: &BTreeSet<IpAddr>) -> (Pool, Standing) {
+        let facts: Vec<Facts> = service
+            .backends
+            .iter()
+            .map(|backend| self.facts(service, backend, book, vips))
+            .collect();
+        let mut pool = self.pools.get(&service.name).copied().unwrap_or_default();
+        let standing = pool.stand(&facts, &service.health);
+        (pool, standing)
+    }
+
+    /// What all of a configuration take part in.
+    pub(super) fn stand_all(&self, config: &Config) -> BTreeMap<String, (Pool, Standing)> {
+        let vips = config.vips();
+        let stand = |service: &Service| {
+            let standing = self.stand(service, &self.orders.book, &vips);
+            (service.name.clone(), standing)
+        };
+        config.services.iter().map(stand).collect()
+    }
+
+    /// Remembers it.
+    pub(super) fn keep_standing(&mut self, all: BTreeMap<String, (Pool, Standing)>) {
+        self.pools = all
+            .iter()
+            .map(|(name, (pool, _))| (name.clone(), *pool))
+            .collect();
+        self.standing = all
+            .into_iter()
+            .map(|(name, (_, standing))| (name, standing))
+            .collect();
     }
 
     /// What should be in the maps, where the groups of instances have these numbers.
-    pub(super) fn desired(&self, config: &Config, leases: &LeaseNumbers) -> Desired {
-        let vips = config.vips();
+    pub(super) fn desired(
+        &self,
+        config: &Config,
+        all: &BTreeMap<String, (Pool, Standing)>,
+        leases: &LeaseNumbers,
+    ) -> Desired {
+        let services = config.services.iter().filter_map(|service| {
+            let (_, standing) = all.get(&service.name)?;
+            Some(desired_service(service, standing))
+        });
         Desired {
-            services: config
-                .services
-                .iter()
-                .map(|service| self.desired_service(service, &vips))
-                .collect(),
+            services: services.collect(),
             egress: self.links.all().clone(),
             leases: leases.by_vip(&config.instances),
         }
     }
+}
 
-    fn desired_service(&self, service: &Service, vips: &BTreeSet<IpAddr>) -> DesiredService {
-        let standing: Vec<(&Backend, Effective)> = service
-            .backends
-            .iter()
-            .map(|backend| {
-                let effective = self.effective_under(service, backend, &self.orders.book, vips);
-                (backend, effective)
-            })
-            .filter(|(_, effective)| effective.state != State::Removed)
-            .collect();
-        let weights: Vec<_> = standing
-            .iter()
-            .map(|(_, effective)| (effective.weight, effective.factor))
-            .collect();
-        let weights = if service.scheduling.scheduler.counts_by_weight() {
-            let part = |&(weight, factor): &(u32, Factor)| factor.of_weight(weight);
-            weights.iter().map(part).collect()
-        } else {
-            shares(&weights)
-        };
-        let desired = |((backend, _), weight): ((&Backend, Effective), u32)| DesiredBackend {
-            address: backend.address,
-            weight,
-            thresholds: backend.thresholds,
-            backup: backend.backup,
-        };
-        DesiredService {
-            name: service.name.clone(),
-            frontends: service.frontends.clone(),
-            scheduling: service.scheduling.clone(),
-            timeouts: service.timeouts.clone(),
-            forward: service.forward,
-            backends: standing.into_iter().zip(weights).map(desired).collect(),
-        }
+fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
+    let there: Vec<(&Backend, &Effective)> = service
+        .backends
+        .iter()
+        .zip(&standing.backends)
+        .filter(|(_, effective)| effective.state != State::Removed)
+        .collect();
+    let weights: Vec<_> = there
+        .iter()
+        .map(|(_, effective)| (effective.weight, effective.factor))
+        .collect();
+    let weights = if service.scheduling.scheduler.counts_by_weight() {
+        let part = |&(weight, factor): &(u32, Factor)| factor.of_weight(weight);
+        weights.iter().map(part).collect()
+    } else {
+        shares(&weights)
+    };
+    let desired = |((backend, _), weight): ((&Backend, &Effective), u32)| DesiredBackend {
+        address: backend.address,
+        weight,
+        thresholds: backend.thresholds,
+        backup: backend.backup,
+    };
+    DesiredService {
+        name: service.name.clone(),
+        frontends: service.frontends.clone(),
+        scheduling: service.scheduling.clone(),
+        timeouts: service.timeouts.clone(),
+        forward: service.forward,
+        backends: there.into_iter().zip(weights).map(desired).collect(),
     }
 }

@@ -110,6 +110,10 @@ impl Director {
             },
             table_size: self.schedule(service).length,
             backends: backends.len() as u32,
+            has_quorum: self
+                .standing
+                .get(&service.name)
+                .is_none_or(|standing| standing.has_quorum),
             backends_ready: ready,
             flows: sum(|backend| backend.flows),
             new_flows: sum(|backend| backend.new_flows),
@@ -151,7 +155,7 @@ impl Director {
             State::Offline => BackendState::Offline,
             State::Removed => BackendState::Removed,
             State::Down => BackendState::Down {
-                reason: String::new(),
+                reason: self.why_down(service, backend),
             },
             // With the reason that is there already.
             State::Unresolved => view.state,
@@ -162,6 +166,7 @@ impl Director {
             .order(&service.name, backend.address)
             .map(OrderView::from);
         view.drain = self.drain_view(service, backend);
+        view.health = self.health_view(service, backend);
         view.backup = backend.backup;
         let slots = self.slots(service, backend);
         // A backup that stands by has no share of what the others get, nor none.
@@ -183,11 +188,12 @@ impl Director {
 
     /// Slots that the backend has in it.
     fn slots(&self, service: &Service, backend: &Backend) -> u32 {
+        let Some(number) = self.planner.service_number(&service.name) else {
+            return 0;
+        };
         self.planner
-            .service_number(&service.name)
-            .and_then(|service| self.planner.backend_number(service, backend.address))
-            .and_then(|number| self.slots.get(&number))
-            .copied()
+            .backend_number(number, backend.address)
+            .and_then(|backend| self.slots.get(&number)?.get(&backend).copied())
             .unwrap_or(0)
     }
 
@@ -254,6 +260,7 @@ impl Director {
             interface: way.as_ref().ok().map(|(_, interface)| (*interface).to_owned()),
             order: None,
             drain: None,
+            health: None,
             state: match way {
                 Ok(_) => BackendState::Ready,
                 Err(reason) => BackendState::Unresolved {

@@ -13,7 +13,7 @@ pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
 
 /// Silence, in seconds, after which a flow that is being closed, or never came to be, is over for whoever waits for it. Its
 /// entry stays longer, for packets that come late.
-const OVER: u64 = 10;
+const OVER: u64 = 5;
 
 /// Open flows of one backend by their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,7 +96,7 @@ mod tests {
             now,
             timeouts: &timeouts,
         };
-        for (n, age) in (0_u32..).zip([10_u64, 30, 300, 7200, 90_000]) {
+        for (n, age) in (0_u32..).zip([4_u64, 30, 300, 7200, 90_000]) {
             for backend in [3, 4] {
                 for state in [FlowState::Established, FlowState::FinWait] {
                     let port = n << 16 | backend << 4 | u32::from(state as u8);

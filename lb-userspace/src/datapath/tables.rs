@@ -352,14 +352,15 @@ impl Tables {
             .get(service as usize)
             .map(ServiceEntry::schedule)
             .unwrap_or_default();
-        let mut counts = BTreeMap::new();
+        let mut counts = vec![0; self.backends.len()];
         for slot in schedule.base..schedule.base + schedule.length {
             let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
-            *counts
-                .entry(line.slots[(slot % SLOTS_PER_LINE) as usize].load())
-                .or_default() += 1;
+            let backend = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
+            if let Some(count) = counts.get_mut(backend as usize) {
+                *count += 1;
+            }
         }
-        counts
+        (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
     /// The VIPs in force.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    Connections, Share, Summary,
+    Connections, Share, Summary, backends,
     cost::Cost,
     screen::{Row, Screen},
 };
@@ -51,7 +51,7 @@ type Cast = [(usize, u32)];
 pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
     screen.act("a director, three nginx servers, and clients on one network");
     let lab = OneDirector::build("demo", 1, 4).context("building the lab")?;
-    let _servers = lab.serve_http_everywhere().context("starting nginx")?;
+    let servers = lab.serve_http_everywhere().context("starting nginx")?;
     let three = [(0, 100), (1, 100), (2, 200)];
     let tandem = Tandem::start(&lab.director, &configuration(&lab, &three))?;
     let cost = Cost::start(&lab.director, "eth0")?;
@@ -102,10 +102,11 @@ pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
     show.act("the daemon is back, and took up what it found", &without)?;
 
     let (rows, total, expected) = (show.overall(), show.total(), show.expected);
-    screen.end(&rows, &total);
     let first = held.failures().values().sum::<u64>();
     let answers = held.ask();
     let tally = load.stop()?;
+    let (drain, backend_failure) = backends::acts(&lab, &tandem, &servers, screen)?;
+    screen.end(&rows, &total);
     tandem.process().ensure_running()?;
 
     let made = tally.opened + (answers.kept + answers.moved) as u64 + answers.broken();
@@ -132,6 +133,8 @@ pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
                 + answers.broken(),
         },
         share: expected.iter().map(share).collect(),
+        drain,
+        backend_failure,
         ns_per_packet: measured.map(|(cost, _)| cost),
         packets: measured.map_or(0, |(_, packets)| packets),
     })

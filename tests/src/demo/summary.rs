@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, io};
 
 use serde::Serialize;
 
+use super::backends::{Drain, Failure};
+
 /// The result of a demonstration.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
@@ -11,6 +13,10 @@ pub struct Summary {
     pub connections: Connections,
     /// New connections by backend.
     pub share: BTreeMap<String, Share>,
+    /// A backend that was drained under load.
+    pub drain: Drain,
+    /// A backend that was killed under load.
+    pub backend_failure: Failure,
     /// Time that the XDP program took for a packet, in nanoseconds, as the kernel measured it under this traffic.
     pub ns_per_packet: Option<f64>,
     /// Packets that the XDP program saw while that was measured.
@@ -38,13 +44,15 @@ pub struct Share {
 }
 
 impl Summary {
-    /// Whether all went as it should: every connection kept, and every share within `tolerance` percent points.
+    /// Whether all went as it should: every connection kept, also while a backend was drained, and every share within `tolerance` percent points.
     #[must_use]
     pub fn is_good(&self, tolerance: f64) -> bool {
         let Connections { made, kept, broken } = self.connections;
         made > 0
             && kept == made
             && broken == 0
+            && self.drain.client_errors == 0
+            && self.backend_failure.others == 0
             && self.share.values().all(|s| (s.weight - s.got).abs() <= tolerance)
     }
 
@@ -66,6 +74,12 @@ impl Summary {
                 share.weight, share.got
             )?;
         }
+        let (drain, failure) = (&self.drain, &self.backend_failure);
+        writeln!(
+            out,
+            "\n  drained in {:.1} s with {} client errors; a killed backend was out after {:.0} ms, with {} client errors",
+            drain.seconds, drain.client_errors, failure.detect_ms, failure.client_errors
+        )?;
         match self.ns_per_packet {
             Some(cost) => writeln!(
                 out,
@@ -86,6 +100,8 @@ mod tests {
         Summary {
             connections,
             share,
+            drain: Drain::default(),
+            backend_failure: Failure::default(),
             ns_per_packet: None,
             packets: 0,
         }
@@ -122,5 +138,13 @@ mod tests {
         assert_eq!(json["share"]["web1"]["weight"], 50.0);
         assert_eq!(json["share"]["web1"]["got"], 49.0);
         assert!(json.get("ns_per_packet").is_some());
+        for keys in [
+            ["drain", "client_errors"],
+            ["drain", "seconds"],
+            ["backend_failure", "detect_ms"],
+            ["backend_failure", "client_errors"],
+        ] {
+            assert!(json[keys[0]].get(keys[1]).is_some(), "{keys:?}");
+        }
     }
 }

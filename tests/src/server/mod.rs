@@ -2,6 +2,8 @@
 
 mod background;
 mod digest;
+pub mod dns;
+pub mod grpc;
 pub mod hold;
 pub mod mail;
 pub mod nginx;
@@ -12,6 +14,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use digest::Digest;
+pub use dns::DnsServer;
+pub use grpc::GrpcHealth;
 pub use hold::HoldServer;
 pub use mail::MailServer;
 pub use nginx::Nginx;

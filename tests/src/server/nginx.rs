@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ServerError;
 use crate::big_file::BigFile;
+use crate::certificate::Certificate;
 use crate::host::Host;
 use crate::process::Process;
 use crate::wait::wait_for;
@@ -40,7 +41,49 @@ impl Nginx {
         addresses: &[SocketAddr],
         big_file: Option<&BigFile>,
     ) -> Result<Self, ServerError> {
-        let prefix = host.run_dir().join("nginx");
+        let listen: String = addresses
+            .iter()
+            .map(|address| format!("    listen {address} backlog=65535;\n"))
+            .collect();
+        Self::launch(
+            host,
+            "nginx",
+            addresses,
+            &configuration(host.name(), &listen, big_file),
+        )
+    }
+
+    /// Starts nginx with TLS on one address of `host`, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_tls(
+        host: &Host,
+        address: SocketAddr,
+        certificate: &Certificate,
+    ) -> Result<Self, ServerError> {
+        let Certificate { certificate, key } = certificate;
+        let listen = format!(
+            "    listen {address} ssl;\n    ssl_certificate {};\n    ssl_certificate_key {};\n",
+            certificate.display(),
+            key.display()
+        );
+        let name = format!("nginx-{}", address.port());
+        Self::launch(
+            host,
+            &name,
+            &[address],
+            &configuration(host.name(), &listen, None),
+        )
+    }
+
+    fn launch(
+        host: &Host,
+        name: &str,
+        addresses: &[SocketAddr],
+        config_text: &str,
+    ) -> Result<Self, ServerError> {
+        let prefix = host.run_dir().join(name);
         let write = |path: &Path, content: &[u8]| {
             fs::write(path, content).map_err(|source| ServerError::File {
                 path: path.to_owned(),
@@ -52,10 +95,7 @@ impl Nginx {
             source,
         })?;
         let config = prefix.join("nginx.conf");
-        write(
-            &config,
-            configuration(host.name(), addresses, big_file).as_bytes(),
-        )?;
+        write(&config, config_text.as_bytes())?;
         write(&prefix.join("slow"), &vec![b'.'; SLOW_FILE])?;
         let mut command = host.command("nginx")?;
         // `-e`: without it nginx first opens the machine's log, before it has read of its own.
@@ -67,7 +107,7 @@ impl Nginx {
             .arg("-c")
             .arg(&config);
         let nginx = Self {
-            process: host.spawn("nginx", command)?,
+            process: host.spawn(name, command)?,
         };
         nginx.wait_until_ready(host, addresses)?;
         Ok(nginx)
@@ -93,11 +133,7 @@ impl Nginx {
 }
 
 /// One process without a master, so that a signal to it is a signal to the server.
-fn configuration(name: &str, addresses: &[SocketAddr], big_file: Option<&BigFile>) -> String {
-    let listen: String = addresses
-        .iter()
-        .map(|address| format!("    listen {address} backlog=65535;\n"))
-        .collect();
+fn configuration(name: &str, listen: &str, big_file: Option<&BigFile>) -> String {
     let big = big_file.map_or_else(String::new, |file| {
         format!("    location = /big {{ alias {}; }}\n", file.path.display())
     });
@@ -134,19 +170,16 @@ mod tests {
 
     #[test]
     fn the_configuration_names_host_addresses_and_big_file() {
-        let addresses = [
-            "192.0.2.10:80".parse().unwrap(),
-            "[2001:db8::10]:80".parse().unwrap(),
-        ];
+        let listen = "    listen 192.0.2.10:80;\n    listen [2001:db8::10]:80;\n";
         let big = BigFile {
             path: "/var/tmp/big".into(),
             size: 1,
             sha256: String::new(),
         };
-        let text = configuration("backend1", &addresses, Some(&big));
+        let text = configuration("backend1", listen, Some(&big));
         for line in [
-            "    listen 192.0.2.10:80 backlog=65535;",
-            "    listen [2001:db8::10]:80 backlog=65535;",
+            "    listen 192.0.2.10:80;",
+            "    listen [2001:db8::10]:80;",
             "    add_header X-Backend backend1 always;",
             "    location = / { return 200 \"backend1\\n\"; }",
             "    location = /big { alias /var/tmp/big; }",
@@ -156,6 +189,6 @@ mod tests {
                 "{line} is not in\n{text}"
             );
         }
-        assert!(!configuration("backend1", &addresses, None).contains("/big"));
+        assert!(!configuration("backend1", listen, None).contains("/big"));
     }
 }

@@ -7,6 +7,7 @@ mod direct_routing;
 mod drain;
 mod events;
 mod failures;
+mod health;
 mod icmp;
 mod network;
 mod operator;

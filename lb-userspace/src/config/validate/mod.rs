@@ -1,5 +1,6 @@
 //! The rules that a configuration must keep beyond its syntax. Every breach is reported, not just the first.
 
+mod check;
 mod cluster;
 mod events;
 mod forward;

@@ -49,6 +49,7 @@ impl Validator<'_> {
                 scheduling: self.scheduling(table),
                 forward: self.forward(table),
                 timeouts: self.timeouts(table),
+                health: self.health(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });

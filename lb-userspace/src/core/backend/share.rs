@@ -10,8 +10,8 @@ pub struct Factor(u32);
 pub const FULL: Factor = Factor(1000);
 
 impl Factor {
-    /// Most that a factor may be: ten times the whole.
-    pub const MOST: u32 = 10_000;
+    /// Most that a factor may be: a thousand times the whole.
+    pub const MOST: u32 = 1_000_000;
 
     /// So many thousandths, [`Factor::MOST`] at most.
     #[must_use]
@@ -38,8 +38,8 @@ impl Factor {
     /// This part of that part; not nothing, if neither is.
     #[must_use]
     pub fn of(self, other: Self) -> Self {
-        let product = (self.0 * other.0).div_ceil(1000);
-        Self::permille(product)
+        let product = (u64::from(self.0) * u64::from(other.0)).div_ceil(1000);
+        Self::permille(u32::try_from(product).unwrap_or(u32::MAX))
     }
 
     /// This part of a weight, for people: at least 1 if neither is nothing.

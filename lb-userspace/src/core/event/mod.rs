@@ -6,6 +6,7 @@
 //!
 //! [`Log`] keeps the latest events, [`Filter`] chooses among them, [`Pace`] says how fast they may be passed on.
 
+mod backend;
 mod director;
 mod filter;
 mod ha;
@@ -21,6 +22,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    backend::{Backend, Service},
     director::Director,
     filter::{Filter, Pattern, PatternError},
     log::{Batch, Log},
@@ -170,6 +172,10 @@ pub enum What {
     Reach(Reach),
     /// To an order of an operator's.
     Order(Order),
+    /// To the health of a backend.
+    Backend(Backend),
+    /// To the health of a service.
+    Service(Service),
     /// To its part in the pair.
     Ha(super::ha::Event),
 }
@@ -180,6 +186,8 @@ impl What {
             Self::Director(event) => event,
             Self::Reach(event) => event,
             Self::Order(event) => event,
+            Self::Backend(event) => event,
+            Self::Service(event) => event,
             Self::Ha(event) => event,
         }
     }
@@ -209,11 +217,29 @@ impl From<super::ha::Event> for What {
     }
 }
 
+impl From<Backend> for What {
+    fn from(event: Backend) -> Self {
+        Self::Backend(event)
+    }
+}
+
+impl From<Service> for What {
+    fn from(event: Service) -> Self {
+        Self::Service(event)
+    }
+}
+
 /// Every kind there is, by family.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    [director::KINDS, reach::KINDS, order::KINDS, ha::KINDS]
-        .into_iter()
-        .flatten()
+    let families = [
+        director::KINDS,
+        reach::KINDS,
+        backend::KINDS,
+        backend::SERVICE_KINDS,
+        order::KINDS,
+        ha::KINDS,
+    ];
+    families.into_iter().flatten()
 }
 
 /// Something that happened.

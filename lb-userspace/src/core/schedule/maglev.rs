@@ -28,16 +28,16 @@ pub fn populate(entries: &[Entry], table_size: u32) -> Vec<u32> {
         .iter()
         .map(|entry| Claimant::new(entry.id, table_size))
         .collect();
-    let mut owners = vec![FREE; table_size as usize];
-    let mut turns = in_turn(entries).take(owners.len()).peekable();
+    let mut slots = Slots::new(table_size);
+    let mut turns = in_turn(entries).take(slots.owners.len()).peekable();
     if turns.peek().is_none() {
         return Vec::new();
     }
     for index in turns {
-        let slot = claimants[index as usize].claim(&owners);
-        owners[slot] = index;
+        let slot = claimants[index as usize].claim(&mut slots);
+        slots.owners[slot as usize] = index;
     }
-    owners
+    slots.owners
 }
 
 /// Whether `n` is a prime. Trial division: meant for table sizes, a thousand steps at most for a million.
@@ -48,8 +48,29 @@ pub fn is_prime(n: u32) -> bool {
             .all(|d| !n.is_multiple_of(d))
 }
 
-/// Marks a slot that nobody has claimed yet.
-const FREE: u32 = u32::MAX;
+/// The slots, and a bit for each that is taken: those stay in the first-level cache while slots are searched.
+struct Slots {
+    owners: Vec<u32>,
+    taken: Vec<u64>,
+}
+
+impl Slots {
+    fn new(table_size: u32) -> Self {
+        Self {
+            owners: vec![0; table_size as usize],
+            taken: vec![0; table_size.div_ceil(64) as usize],
+        }
+    }
+
+    /// Whether the slot was free; it is taken now.
+    fn take(&mut self, slot: u32) -> bool {
+        let word = &mut self.taken[(slot / 64) as usize];
+        let bit = 1 << (slot % 64);
+        let free = *word & bit == 0;
+        *word |= bit;
+        free
+    }
+}
 
 /// An entry on its way through its permutation of the slots.
 struct Claimant {
@@ -72,18 +93,18 @@ impl Claimant {
         }
     }
 
-    /// The first free slot of its permutation; there must be one.
-    fn claim(&mut self, owners: &[u32]) -> usize {
+    /// Takes the first free slot of its permutation; there must be one.
+    fn claim(&mut self, slots: &mut Slots) -> u32 {
         // A division here would take up half of the time of the whole table.
-        let wrap = owners.len() as u32 - self.skip;
-        while owners[self.slot as usize] != FREE {
+        let wrap = slots.owners.len() as u32 - self.skip;
+        while !slots.take(self.slot) {
             self.slot = if self.slot >= wrap {
                 self.slot - wrap
             } else {
                 self.slot + self.skip
             };
         }
-        self.slot as usize
+        self.slot
     }
 }
 

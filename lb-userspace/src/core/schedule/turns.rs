@@ -9,8 +9,8 @@
 //! backends differently agree.
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
 };
 
 use super::Entry;
@@ -41,17 +41,34 @@ pub(super) fn longest(weights: impl Iterator<Item = u32>) -> u32 {
 
 /// Indices of the entries in the order of their turns, for ever; nobody's where no entry has a weight.
 pub(super) fn in_turn(entries: &[Entry]) -> InTurn {
-    let waiting = (0..)
-        .zip(entries)
-        .filter(|(_, entry)| entry.weight > 0)
-        .map(|(index, &entry)| Waiting {
-            index,
-            entry,
-            time: 0,
-            turns: 0,
-        })
+    let mut order: Vec<u32> = (0..entries.len() as u32)
+        .filter(|&index| entries[index as usize].weight > 0)
         .collect();
-    InTurn { waiting }
+    order.sort_unstable_by_key(|&index| {
+        let entry = entries[index as usize];
+        (entry.id, entry.weight, index)
+    });
+    let mut ranks = vec![0; entries.len()];
+    let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (rank, index) in (0..).zip(order) {
+        ranks[index as usize] = rank;
+        let weight = entries[index as usize].weight;
+        classes.entry(weight).or_default().push(index);
+    }
+    let class = |(weight, members): (u32, Vec<u32>)| Class {
+        weight: weight.into(),
+        turns: 0,
+        members,
+    };
+    InTurn {
+        waiting: (0..classes.len() as u32)
+            .map(|class| Reverse((0, class)))
+            .collect(),
+        classes: classes.into_iter().map(class).collect(),
+        ranks,
+        round: Vec::new(),
+        next: 0,
+    }
 }
 
 pub(super) const fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -61,59 +78,67 @@ pub(super) const fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// See [`in_turn`].
+/// See [`in_turn`]. Entries of one weight have their turns at the same times, so that a heap of weights will do where there
+/// are thousands of entries.
 pub(super) struct InTurn {
-    waiting: BinaryHeap<Waiting>,
+    /// Entries by weight; those of one weight in the order of their identities, which no list order has a say in.
+    classes: Vec<Class>,
+    /// When the next turn of each class is, in 1/[`TIME_UNIT`].
+    waiting: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Place of each entry in the order of identities.
+    ranks: Vec<u32>,
+    /// Those who have their turn at this time, and who of them is next.
+    round: Vec<u32>,
+    next: usize,
+}
+
+/// Entries of one weight.
+struct Class {
+    weight: u64,
+    /// How many turns they have had.
+    turns: u64,
+    members: Vec<u32>,
+}
+
+impl InTurn {
+    /// Gathers those who have the next turn, all at the same time, in their order.
+    fn begin_round(&mut self) {
+        self.round.clear();
+        self.next = 0;
+        let mut now = None;
+        let mut together = 0;
+        while let Some(mut first) = self.waiting.peek_mut() {
+            let Reverse((time, number)) = *first;
+            if now.is_some_and(|now| now != time) {
+                break;
+            }
+            now = Some(time);
+            together += 1;
+            let class = &mut self.classes[number as usize];
+            class.turns += 1;
+            // Dropping `first` moves it to its new place on the time line.
+            *first = Reverse(((2 * class.turns + 1) * (TIME_UNIT / 2) / class.weight, number));
+            self.round.extend_from_slice(&class.members);
+        }
+        if together > 1 {
+            let ranks = &self.ranks;
+            self.round.sort_unstable_by_key(|&index| ranks[index as usize]);
+        }
+    }
 }
 
 impl Iterator for InTurn {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
-        // Dropping `next` moves it to its new place on the time line.
-        let mut next = self.waiting.peek_mut()?;
-        next.turns += 1;
-        next.time = (2 * next.turns + 1) * (TIME_UNIT / 2) / u64::from(next.entry.weight);
-        Some(next.index)
+        if self.next == self.round.len() {
+            self.begin_round();
+        }
+        let index = self.round.get(self.next).copied()?;
+        self.next += 1;
+        Some(index)
     }
 }
-
-/// An entry that waits for its next turn.
-struct Waiting {
-    index: u32,
-    entry: Entry,
-    /// When its next turn is, in 1/[`TIME_UNIT`].
-    time: u64,
-    /// How many turns it has had.
-    turns: u64,
-}
-
-impl Waiting {
-    /// Earlier turns first; at the same time the order is by identity, which no list order has a say in.
-    fn precedence(&self) -> Reverse<(u64, u64, u32, u32)> {
-        Reverse((self.time, self.entry.id, self.entry.weight, self.index))
-    }
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.precedence().cmp(&other.precedence())
-    }
-}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Waiting {}
 
 #[cfg(test)]
 mod tests {

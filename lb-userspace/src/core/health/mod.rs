@@ -1,0 +1,32 @@
+//! Health: from the outcomes of single probes to what a backend, and then a service, can be trusted with.
+//!
+//! ```text
+//!  outcomes ──▶ Tracker ──▶ verdict of a check ──▶ compose ──▶ health of a backend ──▶ Pool ──▶ quorum of a service
+//!             rise, fall,                       all, any,                          hysteresis,
+//!             damping                           at least n                         fail, all, sorry
+//! ```
+//!
+//! [`Monitor`] says when which probe is to be run and what its outcome means: one probe for a target, however many services
+//! watch it. It does no I/O and knows no clock: `now` is monotonic, counted from any fixed point.
+
+mod compose;
+mod monitor;
+mod pool;
+mod schedule;
+mod settings;
+#[cfg(test)]
+mod simulator;
+mod target;
+mod tracker;
+
+pub use self::{
+    compose::{Finding, compose},
+    monitor::{Input, Monitor, Output, Report, Watch, WatchKey},
+    pool::{Pool, Standing},
+    settings::{
+        Agent, AgentForm, BodyMatch, Check, Dns, Grpc, Health, Http, Judge, Policy, Probe, RecordType,
+        Require, Script, Smtp, Start, Target, Timing, Tls, Trust, Udp,
+    },
+    target::{Outcome, ProbeTarget, Share, Success},
+    tracker::{Tracker, Verdict},
+};

@@ -1,0 +1,313 @@
+//! Which probe is to be run when, and what its outcome means for everybody who watches its target.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Finding, Judge, Outcome, ProbeTarget, Share, Timing, Tracker, Verdict, schedule::Schedule};
+use crate::core::backend::Says;
+
+/// Names a check of a backend of a service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchKey {
+    /// Name of the service.
+    pub service: Arc<str>,
+    /// Address of the backend.
+    pub backend: IpAddr,
+    /// Number of the check within the service.
+    pub check: u32,
+}
+
+/// A check of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// What is asked.
+    pub target: Arc<ProbeTarget>,
+    /// When; of several who watch one target, the shortest times count.
+    pub timing: Timing,
+    /// How outcomes are judged.
+    pub judge: Judge,
+    /// What it counts as until its first outcome.
+    pub assumed: Verdict,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// These are to be watched from now on, and nothing else. What is watched already goes on as it was.
+    Watch(BTreeMap<WatchKey, Watch>),
+    /// A probe has ended.
+    Ended {
+        /// Its number.
+        probe: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// [`Monitor::next_deadline`] may have passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Run a probe, and hand in [`Input::Ended`]; it must not take longer than `timeout`.
+    Run {
+        /// Its number.
+        probe: u32,
+        /// What is asked.
+        target: Arc<ProbeTarget>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// Nobody wants to know any more how this probe ends.
+    Cancel {
+        /// Its number.
+        probe: u32,
+    },
+    /// Something is known of a check that was not known before: its verdict, what the backend says, or a warning.
+    News {
+        /// Which check.
+        watch: WatchKey,
+        /// What is known.
+        report: Report,
+    },
+}
+
+/// What is known of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What it has come to, and what the backend says of itself.
+    pub finding: Finding,
+    /// Why, as a sentence: of the failure, or of why success is not believed. Empty if all is well.
+    pub reason: String,
+    /// What is to be said of it although it succeeds.
+    pub warning: Option<String>,
+    /// How long the latest success took.
+    pub took: Option<Duration>,
+}
+
+/// A target, and its probe.
+#[derive(Debug, Clone)]
+struct Running {
+    number: u32,
+    timing: Timing,
+    watchers: Vec<WatchKey>,
+    active: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Watched {
+    watch: Watch,
+    tracker: Tracker,
+    report: Report,
+}
+
+/// Runs probes and judges their outcomes.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    schedule: Schedule,
+    targets: BTreeMap<Arc<ProbeTarget>, Running>,
+    numbers: BTreeMap<u32, Arc<ProbeTarget>>,
+    next_number: u32,
+    watches: BTreeMap<WatchKey, Watched>,
+    outputs: VecDeque<Output>,
+}
+
+impl Monitor {
+    /// Watches nothing yet. `seed` decides how probes are spread.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            schedule: Schedule::new(seed),
+            targets: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            watches: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        match input {
+            Input::Watch(wanted) => self.watch(wanted, now),
+            Input::Ended { probe, outcome } => self.ended(probe, &outcome, now),
+            Input::Tick => {}
+        }
+        while let Some((probe, timing)) = self.schedule.begin(now) {
+            let Some(target) = self.numbers.get(&probe) else {
+                continue;
+            };
+            if let Some(running) = self.targets.get_mut(target) {
+                running.active = true;
+            }
+            self.outputs.push_back(Output::Run {
+                probe,
+                target: Arc::clone(target),
+                timeout: timing.timeout,
+            });
+        }
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to hand in [`Input::Tick`].
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.schedule.next_deadline()
+    }
+
+    /// How many targets are probed.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    fn watch(&mut self, wanted: BTreeMap<WatchKey, Watch>, now: Duration) {
+        let mut old = std::mem::take(&mut self.watches);
+        let mut watchers: BTreeMap<Arc<ProbeTarget>, (Timing, Vec<WatchKey>)> = BTreeMap::new();
+        for (key, watch) in wanted {
+            let (timing, of) = watchers
+                .entry(Arc::clone(&watch.target))
+                .or_insert_with(|| (watch.timing, Vec::new()));
+            *timing = shortest(*timing, watch.timing);
+            of.push(key.clone());
+            let watched = match old.remove(&key) {
+                Some(known) if known.watch.target == watch.target && known.watch.judge == watch.judge => {
+                    Watched { watch, ..known }
+                }
+                Some(_) | None => Watched {
+                    tracker: Tracker::new(watch.judge, watch.assumed),
+                    report: Report {
+                        finding: Finding {
+                            verdict: watch.assumed,
+                            ..Finding::NONE
+                        },
+                        reason: String::new(),
+                        warning: None,
+                        took: None,
+                    },
+                    watch,
+                },
+            };
+            self.watches.insert(key, watched);
+        }
+        for (target, running) in self
+            .targets
+            .extract_if(.., |target, _| !watchers.contains_key(target))
+        {
+            debug_assert_eq!(self.numbers.get(&running.number), Some(&target));
+            self.numbers.remove(&running.number);
+            self.schedule.remove(running.number);
+            if running.active {
+                self.outputs.push_back(Output::Cancel {
+                    probe: running.number,
+                });
+            }
+        }
+        for (target, (timing, watchers)) in watchers {
+            if let Some(running) = self.targets.get_mut(&target) {
+                running.watchers = watchers;
+                if running.timing != timing {
+                    running.timing = timing;
+                    self.schedule.retime(running.number, timing);
+                }
+                continue;
+            }
+            let number = self.next_number;
+            self.next_number = self.next_number.wrapping_add(1);
+            self.schedule.add(number, timing, now);
+            self.numbers.insert(number, Arc::clone(&target));
+            let running = Running {
+                number,
+                timing,
+                watchers,
+                active: false,
+            };
+            self.targets.insert(target, running);
+        }
+    }
+
+    fn ended(&mut self, probe: u32, outcome: &Outcome, now: Duration) {
+        let Some(target) = self.numbers.get(&probe) else {
+            return;
+        };
+        let Some(running) = self.targets.get_mut(target) else {
+            return;
+        };
+        running.active = false;
+        let mut changing = false;
+        for key in &running.watchers {
+            let Some(watched) = self.watches.get_mut(key) else {
+                continue;
+            };
+            let changed = watched.tracker.note(outcome.is_success(), now);
+            changing |= watched.tracker.is_changing();
+            let report = report(&watched.report, &watched.tracker, outcome);
+            let news = changed
+                || report.finding != watched.report.finding
+                || report.warning != watched.report.warning
+                || (report.reason != watched.report.reason && report.finding.verdict == Verdict::Down);
+            watched.report = report;
+            if news {
+                self.outputs.push_back(Output::News {
+                    watch: key.clone(),
+                    report: watched.report.clone(),
+                });
+            }
+        }
+        self.schedule.end(probe, changing, now);
+    }
+}
+
+/// What is known after an outcome.
+fn report(before: &Report, tracker: &Tracker, outcome: &Outcome) -> Report {
+    let verdict = tracker.verdict();
+    match outcome {
+        Outcome::Success(success) => Report {
+            finding: Finding {
+                verdict,
+                says: success.says,
+                weight: success.weight,
+            },
+            reason: if tracker.is_suppressed() && verdict == Verdict::Down {
+                "it answers, but has failed so often of late that it is not believed yet".to_owned()
+            } else {
+                String::new()
+            },
+            warning: success.warning.clone(),
+            took: Some(success.took),
+        },
+        Outcome::Failure(reason) => Report {
+            finding: match verdict {
+                // What it said while it was well counts no more when it comes back.
+                Verdict::Down => Finding {
+                    verdict,
+                    says: Says::Up,
+                    weight: Share::WHOLE,
+                },
+                Verdict::Up | Verdict::Unknown => Finding {
+                    verdict,
+                    ..before.finding
+                },
+            },
+            reason: reason.clone(),
+            warning: before.warning.clone(),
+            took: before.took,
+        },
+    }
+}
+
+fn shortest(a: Timing, b: Timing) -> Timing {
+    Timing {
+        interval: a.interval.min(b.interval),
+        fast_interval: a.fast_interval.min(b.fast_interval),
+        timeout: a.timeout.min(b.timeout),
+    }
+}

@@ -1,0 +1,327 @@
+//! What is known of the health of backends, and what follows from it.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use super::director::Director;
+use crate::{
+    api::health::{CheckView, HealthView},
+    core::{
+        backend::{self, Health},
+        event,
+        health::{Check, Finding, Probe, ProbeTarget, Report, Start, Verdict, Watch, WatchKey, compose},
+        model::{Backend, Config, Service},
+    },
+    datapath::Kernel,
+    probe::Watches,
+};
+
+/// What is known of the health of backends.
+#[derive(Debug, Default)]
+pub(super) struct HealthBook {
+    reports: BTreeMap<WatchKey, Report>,
+    /// Whether a backend served under an earlier daemon: it is as healthy as it was until something else is known, so that
+    /// a restart changes nothing.
+    inherited: BTreeMap<(Arc<str>, IpAddr), bool>,
+    /// What was told of each backend.
+    told: BTreeMap<(Arc<str>, IpAddr), Health>,
+    quorum: BTreeMap<Arc<str>, bool>,
+}
+
+impl HealthBook {
+    /// What the maps say of an earlier daemon's verdicts.
+    pub(super) fn inherit(kernel: &Kernel) -> Self {
+        let inventory = kernel.tables.inventory();
+        let mut inherited = BTreeMap::new();
+        for (number, name) in &inventory.services {
+            let name: Arc<str> = name.as_str().into();
+            let slots = kernel.tables.slot_counts(*number);
+            for (backend, assigned) in &inventory.backends {
+                if assigned.service == *number {
+                    inherited.insert((Arc::clone(&name), assigned.address), slots.contains_key(backend));
+                }
+            }
+        }
+        Self {
+            inherited,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn report(&self, service: &str, backend: IpAddr, check: u32) -> Option<&Report> {
+        self.reports.get(&key(service, backend, check))
+    }
+}
+
+fn key(service: &str, backend: IpAddr, check: u32) -> WatchKey {
+    WatchKey {
+        service: service.into(),
+        backend,
+        check,
+    }
+}
+
+/// What a check of a service asks of a backend.
+fn target(service: &Service, backend: &Backend, check: &Check) -> ProbeTarget {
+    let frontend = service.frontends.first().map_or(0, |frontend| frontend.port);
+    ProbeTarget {
+        address: backend.address,
+        port: match check.probe {
+            Probe::Icmp => 0,
+            _ => check.port.unwrap_or(frontend),
+        },
+        probe: check.probe.clone(),
+    }
+}
+
+impl Director {
+    /// What is to be watched under a configuration.
+    pub(super) fn watches(&self, config: &Config) -> Watches {
+        let mut watches = Watches::new();
+        for service in &config.services {
+            for backend in &service.backends {
+                for (number, check) in (0..).zip(&service.health.checks) {
+                    let watch = Watch {
+                        target: Arc::new(target(service, backend, check)),
+                        timing: check.timing,
+                        judge: check.judge,
+                        assumed: self.assumed(service, backend),
+                    };
+                    watches.insert(key(&service.name, backend.address, number), watch);
+                }
+            }
+        }
+        watches
+    }
+
+    /// What a backend counts as before its first outcome.
+    fn assumed(&self, service: &Service, backend: &Backend) -> Verdict {
+        let inherited = self
+            .health
+            .inherited
+            .get(&(service.name.as_str().into(), backend.address));
+        match inherited {
+            Some(true) => Verdict::Up,
+            Some(false) | None => Verdict::Unknown,
+        }
+    }
+
+    /// Takes note of news.
+    pub(super) fn note_health(&mut self, watch: WatchKey, report: Report) {
+        if let Some(warning) = &report.warning
+            && self
+                .health
+                .reports
+                .get(&watch)
+                .and_then(|before| before.warning.as_ref())
+                != Some(warning)
+        {
+            let name = self.name_of(&watch.service, watch.backend);
+            self.events.tell(event::Backend::Warning {
+                service: watch.service.to_string(),
+                backend: name,
+                warning: warning.clone(),
+            });
+        }
+        self.health.reports.insert(watch, report);
+    }
+
+    fn name_of(&self, service: &str, address: IpAddr) -> String {
+        let service = self.config.services.iter().find(|found| found.name == service);
+        let backend =
+            service.and_then(|service| service.backends.iter().find(|backend| backend.address == address));
+        backend.map_or_else(|| address.to_string(), |backend| backend.name.clone())
+    }
+
+    /// The health of a backend, and what it says of itself.
+    pub(super) fn health_of(&self, service: &Service, backend: &Backend) -> (Health, backend::Agent) {
+        let findings: Vec<Finding> = (0..)
+            .zip(&service.health.checks)
+            .map(
+                |(number, _)| match self.health.report(&service.name, backend.address, number) {
+                    Some(report) => report.finding,
+                    None => Finding {
+                        verdict: self.assumed(service, backend),
+                        ..Finding::NONE
+                    },
+                },
+            )
+            .collect();
+        compose(
+            backend.weight,
+            &findings,
+            service.health.require,
+            service.health.start,
+        )
+    }
+
+    /// Whether something is known of every backend, so that nobody has to be assumed to be well or not.
+    pub(super) fn health_is_known(&self, config: &Config) -> bool {
+        let known = |service: &Service, backend: &Backend| {
+            service.health.start == Start::Up
+                || self.assumed(service, backend) != Verdict::Unknown
+                || (0..service.health.checks.len() as u32).all(|check| {
+                    self.health
+                        .report(&service.name, backend.address, check)
+                        .is_some()
+                })
+        };
+        config
+            .services
+            .iter()
+            .all(|service| service.backends.iter().all(|backend| known(service, backend)))
+    }
+
+    /// Forgets what is watched no more, or otherwise than before.
+    pub(super) fn retain_health(&mut self, now: &Watches, before: &Watches) {
+        let same = |key: &WatchKey| match (now.get(key), before.get(key)) {
+            (Some(now), Some(before)) => now.target == before.target && now.judge == before.judge,
+            (Some(_), None) | (None, _) => false,
+        };
+        self.health.reports.retain(|key, _| same(key));
+    }
+
+    /// Why a backend is down, as a sentence.
+    pub(super) fn why_down(&self, service: &Service, backend: &Backend) -> String {
+        let reports = (0..).zip(&service.health.checks).filter_map(|(number, check)| {
+            let report = self.health.report(&service.name, backend.address, number)?;
+            let bad = report.finding.verdict != Verdict::Up || report.finding.says != backend::Says::Up;
+            let reason = match report.finding.says {
+                backend::Says::Down => "the backend says so itself",
+                backend::Says::Drain | backend::Says::Up => report.reason.as_str(),
+            };
+            bad.then(|| format!("{}: {reason}", check.probe.name()))
+        });
+        let reasons: Vec<String> = reports.collect();
+        if reasons.is_empty() {
+            "not checked yet".to_owned()
+        } else {
+            reasons.join("; ")
+        }
+    }
+
+    /// What is known of a backend.
+    pub(super) fn health_view(&self, service: &Service, backend: &Backend) -> Option<HealthView> {
+        if service.health.checks.is_empty() {
+            return None;
+        }
+        let (health, _) = self.health_of(service, backend);
+        let checks = (0..).zip(&service.health.checks).map(|(number, check)| {
+            let report = self.health.report(&service.name, backend.address, number);
+            let finding = report.map(|report| report.finding);
+            CheckView {
+                check: check.probe.name().to_owned(),
+                state: match finding.map_or(Verdict::Unknown, |finding| finding.verdict) {
+                    Verdict::Unknown => "unknown",
+                    Verdict::Up => "up",
+                    Verdict::Down => "down",
+                }
+                .to_owned(),
+                reason: report.map_or_else(String::new, |report| report.reason.clone()),
+                warning: report.and_then(|report| report.warning.clone()),
+                took_ms: report
+                    .and_then(|report| report.took)
+                    .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+                weight_percent: finding.map_or(100.0, |finding| {
+                    f64::from(finding.weight.of(backend.weight).as_permille()) / 10.0
+                }),
+            }
+        });
+        Some(HealthView {
+            state: match health {
+                Health::Down => "down",
+                Health::Up | Health::Unchecked => "up",
+            }
+            .to_owned(),
+            checks: checks.collect(),
+        })
+    }
+
+    /// Tells of what has changed since it was last told.
+    pub(super) fn tell_health(&mut self) {
+        let mut events: Vec<event::What> = Vec::new();
+        let mut told = BTreeMap::new();
+        for service in self
+            .config
+            .services
+            .iter()
+            .filter(|service| !service.health.checks.is_empty())
+        {
+            let name: Arc<str> = service.name.as_str().into();
+            for backend in &service.backends {
+                let (health, agent) = self.health_of(service, backend);
+                let health = match agent.says {
+                    backend::Says::Down => Health::Down,
+                    backend::Says::Up | backend::Says::Drain => health,
+                };
+                let key = (Arc::clone(&name), backend.address);
+                let before = self.health.told.get(&key).copied();
+                let unknown = (0..service.health.checks.len() as u32).any(|check| {
+                    self.health
+                        .report(&service.name, backend.address, check)
+                        .is_none()
+                });
+                if before.is_none() && unknown {
+                    continue;
+                }
+                let inherited = self
+                    .health
+                    .inherited
+                    .get(&key)
+                    .map(|up| if *up { Health::Up } else { Health::Down });
+                let before = before.or(inherited).unwrap_or(Health::Unchecked);
+                let (of, backend_name) = (service.name.clone(), backend.name.clone());
+                match (before, health) {
+                    (Health::Up | Health::Unchecked, Health::Down) => events.push(
+                        event::Backend::Down {
+                            service: of,
+                            backend: backend_name,
+                            reason: self.why_down(service, backend),
+                        }
+                        .into(),
+                    ),
+                    (Health::Down, Health::Up) => events.push(
+                        event::Backend::Up {
+                            service: of,
+                            backend: backend_name,
+                        }
+                        .into(),
+                    ),
+                    (Health::Up | Health::Unchecked, Health::Up | Health::Unchecked)
+                    | (Health::Down, Health::Down | Health::Unchecked) => {}
+                }
+                told.insert(key, health);
+            }
+            if let Some(standing) = self.standing.get(&service.name) {
+                let before = self
+                    .health
+                    .quorum
+                    .insert(Arc::clone(&name), standing.has_quorum)
+                    .unwrap_or(true);
+                let (serving, quorum) = (standing.serving, service.health.quorum);
+                let of = service.name.clone();
+                match (before, standing.has_quorum) {
+                    (true, false) => events.push(
+                        event::Service::QuorumLost {
+                            service: of,
+                            serving,
+                            quorum,
+                            policy: service.health.policy,
+                        }
+                        .into(),
+                    ),
+                    (false, true) => events.push(
+                        event::Service::QuorumRegained {
+                            service: of,
+                            serving,
+                            quorum,
+                        }
+                        .into(),
+                    ),
+                    (true, true) | (false, false) => {}
+                }
+            }
+        }
+        self.health.told = told;
+        events.into_iter().for_each(|event| self.events.tell(event));
+    }
+}
