@@ -20,7 +20,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{Forward, Frontend},
+        model::{Connections, Forward, Frontend},
         neighbour::{Egress, Mac, NextHop},
         plan::{Desired, DesiredBackend, DesiredService, Inventory, Planner},
         schedule::{Scheduler, Scheduling},
@@ -364,6 +364,7 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
             scheduling: Scheduling::new(Scheduler::Maglev, 65_537),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
+            connections: Connections::default(),
             backends: addresses
                 .clone()
                 .map(|(_, address)| DesiredBackend::new(address, 100))

@@ -292,7 +292,7 @@ mod tests {
                 let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
                 if let Target::Backend(_) = target {
                     use FlowState::*;
-                    let unsteady = [None, SynRecv, Close, LastAck, SynAck];
+                    let unsteady = [None, SynRecv, Close, LastAck, SynAck, Ended];
                     assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
                 } else {
                     assert_eq!(steady, [false; FlowState::ALL.len()]);

@@ -127,6 +127,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
         forward: service.forward,
+        connections: service.connections.clone(),
         backends: there.into_iter().zip(weights).map(desired).collect(),
     }
 }

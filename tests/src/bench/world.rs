@@ -14,7 +14,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, Protocol},
+        model::{Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, Protocol},
         plan::{Desired, DesiredBackend, DesiredService},
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
@@ -249,6 +249,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
+            connections: Connections::default(),
             backends,
         });
     }

@@ -10,7 +10,7 @@ use lb_tests::prog_run::{
     Action, DIRECTOR_MAC, INGRESS, Outcome, Rig, SIZES, backend_mac, director_address, on_link,
 };
 use lb_userspace::core::{
-    model::{Encapsulation, Forward, Frontend, GUE_PORT, Protocol},
+    model::{Connections, Encapsulation, Forward, Frontend, GUE_PORT, Protocol},
     plan::{Desired, DesiredBackend, DesiredService},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -73,6 +73,7 @@ impl World {
                 scheduling: Scheduling::new(Scheduler::Maglev, 13),
                 timeouts: Timeouts::default(),
                 forward: Forward::Tunnel(encapsulation),
+                connections: Connections::default(),
                 backends: vec![DesiredBackend::new(backend, 100)],
             });
         let desired = Desired {
