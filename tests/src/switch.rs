@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::LabError;
+use crate::interface::Interface;
 use crate::netns::Namespace;
 
 /// The bridge's name inside its namespace.
@@ -42,6 +43,19 @@ impl Switch {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// Parts these ports from each other, or joins them again: frames pass between each of them and all others, but not among
+    /// them. Their hosts see nothing of it but what no longer comes.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn part(&self, ports: &[&Interface], parted: bool) -> Result<(), LabError> {
+        let state = if parted { "on" } else { "off" };
+        let commands = ports
+            .iter()
+            .map(|port| format!("link set dev {} type bridge_slave isolated {state}", port.port()));
+        self.namespace().ip(&commands.collect::<Vec<_>>())
     }
 
     /// Where its ports are.

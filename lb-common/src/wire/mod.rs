@@ -1,6 +1,7 @@
 //! Protocols that directors speak among themselves: a message is read where it lies, checked as a whole, and only then
 //! given out.
 
+pub mod heartbeat;
 mod refusal;
 pub mod seal;
 pub mod vrrp;

@@ -25,7 +25,10 @@ use super::{
     peer,
     query::{EventFilter, FlowFilter},
     routes::path,
-    types::{BackendView, ErrorView, FlowCount, FlowView, HaView, ServiceView, StatsView, StatusView},
+    types::{
+        BackendView, ErrorView, FlowCount, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StatsView,
+        StatusView,
+    },
 };
 use crate::{core::event::Record, notify::ReceiverView};
 
@@ -179,8 +182,25 @@ impl Client {
         order: &OrderRequest,
         behalf: Option<&str>,
     ) -> Result<OrderAnswer, ClientError> {
-        let body = serde_json::to_vec(order).map_err(|error| self.strange(error.to_string()))?;
-        let request = Request::post(path::ORDERS).header(header::CONTENT_TYPE, "application/json");
+        self.post(path::ORDERS, order, behalf).await
+    }
+
+    /// Gives an order about the pair; `behalf` is for whom, if the user acts for another.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn order_pair(&self, order: &HaOrder, behalf: Option<&str>) -> Result<HaAnswer, ClientError> {
+        self.post(path::HA, order, behalf).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        behalf: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.strange(error.to_string()))?;
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
         let request = match behalf {
             Some(behalf) => request.header(peer::ON_BEHALF_OF, behalf),
             None => request,

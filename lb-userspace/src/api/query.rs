@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
-    types::{BackendView, FlowView, HaView, ServiceView, StateName, StatsView, StatusView},
+    types::{
+        BackendView, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StateName, StatsView, StatusView,
+    },
 };
 use crate::{
     core::event::{Filter, Pattern, PatternError, Severity},
@@ -38,6 +40,8 @@ pub enum Query {
     Order(Box<OrderRequest>, String, OrderReply),
     /// This director's part in the pair.
     Ha(oneshot::Sender<HaView>),
+    /// An order about the pair, and who gives it.
+    HaOrder(HaOrder, String, oneshot::Sender<Result<HaAnswer, Refusal>>),
 }
 
 /// Where the answer to an order goes.
@@ -131,6 +135,16 @@ impl Refusal {
             kind: RefusalKind::Harmful,
             error: format!("no backend of {what} {names} would be left to serve new connections"),
             hint: "bring another one back first, or say --force".to_owned(),
+        }
+    }
+
+    /// It would do harm.
+    #[must_use]
+    pub fn harmful(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            kind: RefusalKind::Harmful,
+            error: error.into(),
+            hint: hint.into(),
         }
     }
 

@@ -23,7 +23,9 @@ use super::{
     peer::{self, Peer},
     query::{EventFilter, FlowFilter, FlowSource, Query, Refusal, RefusalKind, Sources},
     server::Bounds,
-    types::{BackendView, ErrorView, FlowCount, HaView, ServiceView, StatsView, StatusView},
+    types::{
+        BackendView, ErrorView, FlowCount, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView,
+    },
 };
 use crate::notify::{Journal, ReceiverView};
 
@@ -69,7 +71,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::SERVICES, get(services))
         .route(path::BACKENDS, get(backends))
         .route(path::STATS, get(stats))
-        .route(path::HA, get(ha))
+        .route(path::HA, get(ha).post(ha_order))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
         .route(path::ORDERS, get(orders).post(order))
@@ -128,9 +130,12 @@ impl ApiError {
                 "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/flows, /v1/flows/count, \
                  /v1/orders, /v1/events or /v1/events/receivers"
             }
-            Self::WrongMethod { .. } => "use GET; orders are given by POST to /v1/orders",
+            Self::WrongMethod { .. } => {
+                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair"
+            }
             Self::BadOrder(_) => {
-                "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"}; docs/draining.md has all of it"
+                "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"} (docs/draining.md has all of it), or about \
+                 the pair {\"order\": \"handover\"} (docs/ha.md)"
             }
             Self::Refused(refusal) => &refusal.hint,
             Self::BadParameters(_) => {
@@ -217,6 +222,18 @@ async fn ha(State(daemon): State<Daemon>) -> Result<Json<HaView>, ApiError> {
     daemon.ask(Query::Ha).await
 }
 
+async fn ha_order(
+    State(daemon): State<Daemon>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<HaAnswer>, ApiError> {
+    let order: HaOrder = daemon.read(body).await?;
+    let who = peer.describe(behalf(&headers)).await;
+    let answer = daemon.answer(|to| Query::HaOrder(order, who, to)).await?;
+    answer.map(Json).map_err(ApiError::Refused)
+}
+
 async fn stats(State(daemon): State<Daemon>) -> Result<Json<StatsView>, ApiError> {
     daemon.ask(Query::Stats).await
 }
@@ -257,14 +274,16 @@ async fn order(
     body: Body,
 ) -> Result<Json<OrderAnswer>, ApiError> {
     let request: OrderRequest = daemon.read(body).await?;
-    let behalf = headers
-        .get(peer::ON_BEHALF_OF)
-        .and_then(|value| value.to_str().ok());
-    let who = peer.describe(behalf).await;
+    let who = peer.describe(behalf(&headers)).await;
     let answer = daemon
         .answer(|to| Query::Order(Box::new(request), who, to))
         .await?;
     answer.map(Json).map_err(ApiError::Refused)
+}
+
+/// For whom the user acts, if it is another.
+fn behalf(headers: &HeaderMap) -> Option<&str> {
+    headers.get(peer::ON_BEHALF_OF)?.to_str().ok()
 }
 
 async fn events(

@@ -245,6 +245,9 @@ impl Server {
                             sender.send(answer(&request, who)).unwrap();
                         }
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
+                        (_, Query::HaOrder(order, _, sender)) => {
+                            sender.send(orders::pair_answer(&order)).unwrap();
+                        }
                     }
                 }
             };

@@ -4,6 +4,7 @@
 //! started: a restart of the daemon does not set them back.
 
 mod ha;
+mod peers;
 
 use std::{
     borrow::Cow,
@@ -20,7 +21,13 @@ use lb_common::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use self::ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView};
+pub use self::{
+    ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView},
+    peers::{
+        CandidateView, ClusterPart, HaAnswer, HaOrder, HandedOver, OutlookView, PathView, PeerGroupView,
+        PeerPathView, PeerView,
+    },
+};
 use super::{
     health::HealthView,
     orders::{DrainView, OrderView},

@@ -1,8 +1,11 @@
 //! `tandem ha`
 
-use std::io::{self, Write};
+use std::{
+    env,
+    io::{self, Write},
+};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     CliError, Exit, Show,
@@ -11,7 +14,10 @@ use super::{
 };
 use crate::api::{
     Client,
-    types::{CountView, HaView, InstanceView},
+    types::{
+        CandidateView, CountView, HaAnswer, HaOrder, HaView, InstanceView, OutlookView, PathView,
+        PeerPathView, PeerView,
+    },
 };
 
 #[derive(Debug, Args)]
@@ -30,6 +36,32 @@ enum Verb {
         /// Name of the instance.
         instance: Option<String>,
     },
+    /// Says what would happen if an Active died now.
+    Explain,
+    /// Hands VIPs over to another director, without a packet lost.
+    Handover {
+        /// Only those of this instance or group; else all that this director holds.
+        instance: Option<String>,
+        /// To this director; else to the one that would take over by itself. This director's own name has it take them.
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+    },
+    /// Gives all VIPs up and takes none, also after a restart, until it is switched off.
+    Maintenance {
+        /// Which.
+        switch: Switch,
+        /// Do it even though nobody else could hold the VIPs.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    /// Begin.
+    On,
+    /// End.
+    Off,
 }
 
 pub(super) async fn run<W: Write>(
@@ -37,15 +69,75 @@ pub(super) async fn run<W: Write>(
     client: &Client,
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
+    match &arguments.verb {
+        None => list(None, client, show).await,
+        Some(Verb::List { instance }) => list(instance.as_deref(), client, show).await,
+        Some(Verb::Explain) => {
+            let view = client.ha().await?;
+            if show.json {
+                show.json(&view.outlook)?;
+            } else {
+                explain(&view, show.out)?;
+            }
+            Ok(Exit::Success)
+        }
+        Some(Verb::Handover { instance, to }) => {
+            let (instance, to) = (instance.clone(), to.clone());
+            order(&HaOrder::Handover { instance, to }, client, show).await
+        }
+        Some(Verb::Maintenance { switch, force }) => {
+            let (on, force) = (*switch == Switch::On, *force);
+            order(&HaOrder::Maintenance { on, force }, client, show).await
+        }
+    }
+}
+
+async fn order<W: Write>(order: &HaOrder, client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    let behalf = env::var("SUDO_USER").ok();
+    let answer = client.order_pair(order, behalf.as_deref()).await?;
+    if show.json {
+        show.json(&answer)?;
+    } else {
+        render_answer(order, &answer, show.out)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn render_answer(order: &HaOrder, answer: &HaAnswer, out: &mut impl Write) -> io::Result<()> {
+    match order {
+        HaOrder::Handover { .. } if answer.handed_over.is_empty() => {
+            writeln!(out, "nothing to hand over: this director holds the VIPs already")
+        }
+        HaOrder::Handover { .. } => answer
+            .handed_over
+            .iter()
+            .try_for_each(|handed| writeln!(out, "{}: handed over to {}", handed.group, handed.to)),
+        HaOrder::Maintenance { on: true, .. } => {
+            writeln!(
+                out,
+                "in maintenance: it holds and takes no VIPs; `tandem ha maintenance off` ends that"
+            )
+        }
+        HaOrder::Maintenance { on: false, .. } => {
+            writeln!(
+                out,
+                "no longer in maintenance: it takes part as its priority and failback say"
+            )
+        }
+    }
+}
+
+async fn list<W: Write>(
+    instance: Option<&str>,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
     let mut view = client.ha().await?;
-    if let Some(Verb::List {
-        instance: Some(instance),
-    }) = &arguments.verb
-    {
+    if let Some(instance) = instance {
         let known: Vec<_> = view.instances.iter().map(|view| view.name.clone()).collect();
-        view.instances.retain(|view| view.name == *instance);
+        view.instances.retain(|view| view.name == instance);
         if view.instances.is_empty() {
-            let (kind, name) = ("instance", instance.clone());
+            let (kind, name) = ("instance", instance.to_owned());
             return Err(CliError::NotFound { kind, name, known });
         }
     }
@@ -58,7 +150,8 @@ pub(super) async fn run<W: Write>(
 }
 
 fn render(view: &HaView, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "director {}", view.director)?;
+    let maintenance = if view.maintenance { ", in maintenance" } else { "" };
+    writeln!(out, "director {}{maintenance}", view.director)?;
     if view.instances.is_empty() {
         return writeln!(
             out,
@@ -80,6 +173,7 @@ fn render(view: &HaView, out: &mut impl Write) -> io::Result<()> {
         rows(instance, &mut table);
     }
     table.flush(out)?;
+    directors(view, out)?;
     for instance in &view.instances {
         for sentence in sentences(instance) {
             writeln!(out, "{}: {sentence}", instance.name)?;
@@ -95,6 +189,12 @@ fn render(view: &HaView, out: &mut impl Write) -> io::Result<()> {
             )?;
         }
     }
+    for path in &view.cluster.paths {
+        for sentence in path_sentences(path) {
+            writeln!(out, "heartbeat {}: {sentence}", path.name)?;
+        }
+    }
+    refused("heartbeats", &view.cluster.heartbeats_refused, out)?;
     refused("other virtual routers", &view.refused, out)?;
     for instance in &view.instances {
         for router in &instance.routers {
@@ -102,6 +202,174 @@ fn render(view: &HaView, out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The other directors: one row a path.
+fn directors(view: &HaView, out: &mut impl Write) -> io::Result<()> {
+    let part = &view.cluster;
+    if part.paths.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    if part.peers.is_empty() {
+        return writeln!(out, "no other director was heard on a heartbeat path yet");
+    }
+    let mut table = Table::new([
+        words("DIRECTOR"),
+        words("STATE"),
+        numbers("SINCE"),
+        words("ROLES"),
+        words("PATH"),
+        numbers("HEARD"),
+        numbers("LOST"),
+        numbers("RTT"),
+    ]);
+    for peer in &part.peers {
+        let mut first = vec![
+            peer.name.clone(),
+            state(peer).to_owned(),
+            peer.since_seconds.map_or("-".to_owned(), units::seconds),
+            roles(peer),
+        ];
+        for path in &peer.paths {
+            let mut cells = std::mem::replace(&mut first, vec![String::new(); 4]);
+            cells.extend(path_cells(path));
+            table.row(cells);
+        }
+    }
+    table.flush(out)?;
+    for peer in part.peers.iter().filter(|peer| peer.alive) {
+        if !peer.same_configuration {
+            writeln!(
+                out,
+                "{}: has other services or instances than this director",
+                peer.name
+            )?;
+        }
+        for path in peer.paths.iter().filter(|path| !path.heard) {
+            writeln!(
+                out,
+                "{}: not heard on {}: that network fails",
+                peer.name, path.path
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn state(peer: &PeerView) -> &'static str {
+    match (peer.alive, peer.proven, peer.maintenance) {
+        (false, _, _) => "silent",
+        (true, false, _) => "unproven",
+        (true, true, true) => "maintenance",
+        (true, true, false) => "alive",
+    }
+}
+
+fn roles(peer: &PeerView) -> String {
+    let roles = peer.groups.iter().map(|group| {
+        let role = if peer.alive { group.role.name() } else { "?" };
+        format!("{} {role} ({})", group.name, group.priority)
+    });
+    let roles: Vec<_> = roles.collect();
+    if roles.is_empty() {
+        "-".to_owned()
+    } else {
+        roles.join(", ")
+    }
+}
+
+fn path_cells(path: &PeerPathView) -> [String; 4] {
+    let none = || "-".to_owned();
+    let total = path.received + path.lost;
+    [
+        path.path.clone(),
+        path.age_milliseconds.map_or("never".to_owned(), |age| {
+            format!("{} ago", units::milliseconds(age))
+        }),
+        if total == 0 {
+            none()
+        } else {
+            units::percent(path.lost as f64 / total as f64)
+        },
+        path.round_trip_microseconds
+            .map_or_else(none, |time| format!("{:.2}ms", time as f64 / 1000.0)),
+    ]
+}
+
+fn path_sentences(path: &PathView) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if !path.up {
+        sentences.push(format!(
+            "{} is down or has no carrier, or its socket cannot be opened",
+            path.interface
+        ));
+    }
+    if let Some(error) = &path.last_error {
+        sentences.push(format!("{error} ({} times)", units::count(path.errors)));
+    }
+    if path.malformed > 0 {
+        sentences.push(format!(
+            "{} datagrams were no heartbeats: does another director run another version?",
+            units::count(path.malformed)
+        ));
+    }
+    sentences
+}
+
+/// What would happen if an Active died now.
+fn explain(view: &HaView, out: &mut impl Write) -> io::Result<()> {
+    if view.outlook.is_empty() {
+        return writeln!(
+            out,
+            "no [[instance]] is configured: this director is the only one"
+        );
+    }
+    for outlook in &view.outlook {
+        writeln!(out, "{}: {}", outlook.group, verdict(outlook))?;
+        for director in &outlook.directors {
+            writeln!(out, "  {}: {}", director.director, standing(director))?;
+        }
+    }
+    Ok(())
+}
+
+fn verdict(outlook: &OutlookView) -> String {
+    let dies = match &outlook.active {
+        Some(active) => format!("{active} is Active; if it died now, "),
+        None => "no Active is known here; ".to_owned(),
+    };
+    let then = match (&outlook.successor, outlook.within_milliseconds) {
+        (Some(successor), Some(within)) => {
+            format!(
+                "{successor} would take over within {}",
+                units::milliseconds(within)
+            )
+        }
+        (Some(successor), None) => format!("{successor} would take over"),
+        (None, _) => "nobody who is heard over a heartbeat path could take over".to_owned(),
+    };
+    dies + &then
+}
+
+fn standing(director: &CandidateView) -> String {
+    if !director.why_not.is_empty() {
+        return format!("could not: {}", director.why_not.join("; "));
+    }
+    let mut parts = Vec::new();
+    parts.extend(director.active.then(|| "Active".to_owned()));
+    parts.extend(director.priority.map(|priority| format!("priority {priority}")));
+    parts.extend(
+        director
+            .health_percent
+            .map(|health| format!("reaches {health}% of the backends")),
+    );
+    parts.extend(
+        director
+            .sync_percent
+            .map(|sync| format!("knows {sync}% of the connections")),
+    );
+    parts.join(", ")
 }
 
 /// One row a VIP; what was heard stands in the first ones.
@@ -167,10 +435,28 @@ fn refused(whose: &str, counts: &[CountView], out: &mut impl Write) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testdata::golden, render};
+    use super::{
+        super::testdata::{golden, view},
+        *,
+    };
 
     #[test]
     fn looks_as_documented() {
         golden("ha", render);
+        golden("ha_order", |answer, out| {
+            let order = HaOrder::Handover {
+                instance: None,
+                to: None,
+            };
+            render_answer(&order, answer, out)
+        });
+    }
+
+    #[test]
+    fn explains_as_documented() {
+        let mut out = Vec::new();
+        explain(&view::<HaView>("ha"), &mut out).unwrap();
+        let expected = include_str!("testdata/ha_explain.txt");
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -4,8 +4,10 @@
 mod check;
 mod events;
 mod forward;
+pub(super) mod heartbeat;
 pub(super) mod instance;
 mod timeouts;
+pub(super) mod track;
 
 use std::fmt::Display;
 
@@ -41,6 +43,8 @@ pub(super) struct File {
     pub(super) events: Events,
     #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
     pub(super) instances: Vec<instance::Instance>,
+    #[serde(default, rename = "heartbeat", skip_serializing_if = "Vec::is_empty")]
+    pub(super) heartbeats: Vec<heartbeat::Heartbeat>,
     #[serde(default, rename = "service", skip_serializing_if = "Vec::is_empty")]
     pub(super) services: Vec<Service>,
 }
@@ -145,6 +149,7 @@ impl From<&model::Config> for File {
             limits,
             events,
             instances,
+            heartbeats,
             services,
         } = config;
         Self {
@@ -162,6 +167,7 @@ impl From<&model::Config> for File {
             },
             events: Events::from(events),
             instances: instances.iter().map(instance::Instance::from).collect(),
+            heartbeats: heartbeats.iter().map(heartbeat::Heartbeat::from).collect(),
             services: services.iter().map(Service::from).collect(),
         }
     }

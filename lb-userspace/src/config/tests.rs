@@ -1,6 +1,7 @@
 //! The module as its callers see it.
 
 mod checks;
+mod heartbeats;
 mod instances;
 
 use std::{
@@ -111,6 +112,7 @@ fn defaults() {
         },
         events: event::Settings::default(),
         instances: Vec::new(),
+        heartbeats: Vec::new(),
         services: vec![Service {
             name: "web".to_owned(),
             frontends: vec![Frontend {
@@ -502,6 +504,7 @@ prop_compose! {
         forwards in [forward(), forward()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
         instances in instances::instances(),
+        heartbeats in heartbeats::heartbeats(),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
     ) -> Config {
         let mut frontends = frontends.into_iter().map(|(vip, port, udp)| {
@@ -516,6 +519,7 @@ prop_compose! {
                 interfaces: interfaces.into_iter().collect(),
                 manage_vips,
             },
+            heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },

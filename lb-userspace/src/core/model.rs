@@ -4,7 +4,9 @@
 //! again: names are unique, frontends do not overlap, weights are in range.
 
 mod connections;
+mod heartbeat;
 mod instance;
+mod track;
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -12,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     connections::{Connections, OnGone, OnUnknown, Persistence},
+    heartbeat::{DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
+    track::{Track, Tracked},
 };
 use super::{
     event, health::Health, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts,
@@ -39,6 +43,8 @@ pub struct Config {
     /// Virtual routers in the order of the file; names are unique, and no VIP is in two of them. Where there is none, the
     /// director is the only one.
     pub instances: Vec<Instance>,
+    /// On which ways directors hear each other besides VRRP; names are unique. Without a cluster there is none.
+    pub heartbeats: Vec<Heartbeat>,
     /// Who is told of events.
     pub events: event::Settings,
     /// Services in the order of the file; names are unique.

@@ -438,7 +438,7 @@ impl Director {
             return Ok(());
         }
         match &self.ha {
-            Some(ha) => ha.configure(&self.config, &self.leases)?,
+            Some(ha) => ha.configure(&self.config, self.identity.as_ref(), &self.leases)?,
             None => {
                 self.vips.release().await;
                 let answers = Answers {
@@ -447,9 +447,11 @@ impl Director {
                 };
                 self.ha = Some(Ha::start(
                     &self.config,
+                    self.identity.as_ref(),
                     &self.leases,
                     answers,
                     self.events.clone(),
+                    self.orders.maintenance.is_on(),
                 )?);
             }
         }

@@ -10,7 +10,7 @@ use std::{
 use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::error;
 
-use super::{director::Director, keeper::Keeper, state::StateDirectory};
+use super::{director::Director, keeper::Keeper, maintenance::Maintenance, state::StateDirectory};
 use crate::{
     api::{
         orders::{Covered, OrderAnswer, OrderRequest, OrderView, Verb},
@@ -38,6 +38,7 @@ const LONGEST_TEXT: usize = 500;
 pub(super) struct Orders {
     pub(super) book: Book,
     pub(super) keeper: Keeper,
+    pub(super) maintenance: Maintenance,
     drains: BTreeMap<(String, IpAddr), Drain>,
     clock: Clock,
     /// Whether it was told that the book cannot be kept.
@@ -74,6 +75,7 @@ impl Clock {
 impl Orders {
     /// Takes up the orders of an earlier daemon.
     pub(super) fn open(state: StateDirectory, events: &Sink) -> Self {
+        let maintenance = Maintenance::open(state.clone());
         let keeper = Keeper::new(state);
         let read = match keeper.read() {
             Ok(None) => Ok(Book::default()),
@@ -90,6 +92,7 @@ impl Orders {
         Self {
             book,
             keeper,
+            maintenance,
             drains: BTreeMap::new(),
             clock: Clock {
                 began: crate::notify::now(),

@@ -17,7 +17,7 @@ use crate::{
     api::orders::{AgeCount, DrainView, OrderView},
     api::query::Query,
     api::types::{
-        BackendState, BackendView, ClusterView, EventView, Family, HaView, InterfaceView, KeyView, LiveView,
+        BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, LiveView,
         ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
     },
     core::{
@@ -69,6 +69,13 @@ impl Director {
                 // Who gets no answer is told to ask again.
                 if let Some(view) = self.pair().await {
                     let _ = to.send(view);
+                }
+                Ok(())
+            }
+            Query::HaOrder(order, who, to) => {
+                // Who gets no answer is told to ask again.
+                if let Some(answer) = self.order_pair(&order, &who).await {
+                    let _ = to.send(answer);
                 }
                 Ok(())
             }
@@ -310,23 +317,6 @@ impl Director {
             ],
             census_age_seconds: self.census_at.map(|at| at.elapsed().as_secs()),
         })
-    }
-
-    /// This director's part in the pair; `None` when the HA thread does not answer.
-    async fn pair(&self) -> Option<HaView> {
-        let Some(ha) = &self.ha else {
-            return Some(HaView {
-                director: self.config.director.name.clone(),
-                ..HaView::default()
-            });
-        };
-        match ha.view().await {
-            Ok(view) => Some(view),
-            Err(error) => {
-                warn!(%error, "cannot answer a query");
-                None
-            }
-        }
     }
 
     /// The director as a whole.

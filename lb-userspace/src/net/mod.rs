@@ -13,11 +13,13 @@ mod translate;
 pub mod address;
 pub mod announce;
 pub mod carrier;
+pub mod heartbeat;
 pub mod link;
 pub mod loopback;
 pub mod monitor;
 pub mod news;
 pub mod packet;
+pub mod ping;
 pub mod vrrp;
 
 pub use self::netlink::{Netlink, NetlinkError};

@@ -6,6 +6,7 @@
 
 pub mod fastpath;
 pub mod front;
+pub mod ha;
 pub mod machine;
 pub mod measure;
 pub mod memory;

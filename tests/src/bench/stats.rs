@@ -49,7 +49,8 @@ impl Summary {
 }
 
 /// The value below which this share of the samples lies, between two of them if need be.
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let position = share * sorted.len().checked_sub(1)? as f64;
     let (below, above) = (position.floor() as usize, position.ceil() as usize);
     let weight = position - position.floor();

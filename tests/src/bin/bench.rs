@@ -1,15 +1,15 @@
-//! `cargo xtask bench`: measures the XDP program.
+//! `cargo xtask bench`: measures the XDP program, and the pair.
 
 use std::{
     fs::File,
     io::{BufWriter, IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use lb_tests::bench::fastpath;
+use lb_tests::bench::{fastpath, ha};
 
 /// Measures the XDP program, beside the targets.
 #[derive(Parser)]
@@ -26,6 +26,21 @@ struct Cli {
 enum Command {
     /// Nanoseconds a packet, by case (the default).
     Fastpath(Fastpath),
+    /// Milliseconds until the other director takes over, by fault, and packets lost in planned handovers.
+    Ha(Ha),
+}
+
+#[derive(Args)]
+struct Ha {
+    /// Faults of each kind at each interval [default: 100, or 5 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// A twentieth of the rounds.
+    #[arg(long)]
+    quick: bool,
+    /// Write the result to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -55,11 +70,16 @@ struct Fastpath {
 
 const ROUNDS: usize = 40;
 const QUICK_ROUNDS: usize = 8;
+const FAULTS: usize = 100;
+const QUICK_FAULTS: usize = 5;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Fastpath(arguments) = cli.command.unwrap_or(Command::Fastpath(cli.fastpath));
-    match measure_fastpath(&arguments) {
+    let measured = match cli.command.unwrap_or(Command::Fastpath(cli.fastpath)) {
+        Command::Fastpath(arguments) => measure_fastpath(&arguments),
+        Command::Ha(arguments) => measure_ha(&arguments),
+    };
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -68,13 +88,38 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
-    // Before the work of a minute, not after it.
-    let json = arguments.json.as_ref().map(|path| {
-        let file = File::create(path);
-        file.with_context(|| format!("cannot write {}", path.display()))
+fn measure_ha(arguments: &Ha) -> Result<()> {
+    let rounds = if arguments.quick { QUICK_FAULTS } else { FAULTS };
+    let options = ha::Options {
+        rounds: arguments.rounds.unwrap_or(rounds),
+        handovers: if arguments.quick { 2 } else { 10 },
+    };
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let is_watched = std::io::stderr().is_terminal();
+    let report = ha::run(&options, |doing| {
+        if is_watched {
+            eprint!("\r\x1b[K{doing} ");
+        }
     });
-    let json = json.transpose()?;
+    if is_watched {
+        eprint!("\r\x1b[K");
+    }
+    let report = report?;
+    print!("{report}");
+    if let Some(file) = &mut json {
+        serde_json::to_writer_pretty(&mut *file, &ha::to_json(&report)).context("writing the JSON file")?;
+        writeln!(file).context("writing the JSON file")?;
+    }
+    Ok(())
+}
+
+/// Before the work of a minute, not after it.
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
+    let json = arguments.json.as_deref().map(create).transpose()?;
     let rounds = arguments
         .rounds
         .unwrap_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS });

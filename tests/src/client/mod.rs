@@ -5,6 +5,7 @@ pub mod crowd;
 pub mod http;
 pub mod load;
 mod segment;
+mod stream;
 pub mod udp;
 mod upload;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use connection::Greeting;
 pub use crowd::{Answers, Crowd};
 pub use load::{Load, Rate, Tally};
+pub use stream::{Passage, Stream};
 pub use upload::{Upload, upload};
 
 use crate::error::LabError;

@@ -2,11 +2,13 @@
 
 mod backends;
 mod cost;
+mod pair;
 mod screen;
 mod story;
 mod summary;
 
 pub use backends::{Drain, Failure};
+pub use pair::{Failover, Handover};
 pub use screen::Screen;
 pub use story::{Options, run};
 pub use summary::{Connections, Share, Summary};

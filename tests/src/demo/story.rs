@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use super::{
     Connections, Share, Summary, backends,
     cost::Cost,
+    pair,
     screen::{Row, Screen},
 };
 use crate::{
@@ -121,6 +122,7 @@ pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
             },
         )
     };
+    let (failover, handover) = pair::run(screen)?;
     Ok(Summary {
         connections: Connections {
             made,
@@ -137,6 +139,8 @@ pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
         backend_failure,
         ns_per_packet: measured.map(|(cost, _)| cost),
         packets: measured.map_or(0, |(_, packets)| packets),
+        failover,
+        handover,
     })
 }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, io};
 
 use serde::Serialize;
 
-use super::backends::{Drain, Failure};
+use super::{
+    backends::{Drain, Failure},
+    pair::{Failover, Handover},
+};
 
 /// The result of a demonstration.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -21,6 +24,10 @@ pub struct Summary {
     pub ns_per_packet: Option<f64>,
     /// Packets that the XDP program saw while that was measured.
     pub packets: u64,
+    /// The Active of a pair dies under traffic.
+    pub failover: Failover,
+    /// The VIPs of a pair are handed over and back under traffic.
+    pub handover: Handover,
 }
 
 /// Connections of all clients.
@@ -53,6 +60,8 @@ impl Summary {
             && broken == 0
             && self.drain.client_errors == 0
             && self.backend_failure.others == 0
+            && self.failover.connections_broken == 0
+            && self.handover.lost_packets == 0
             && self.share.values().all(|s| (s.weight - s.got).abs() <= tolerance)
     }
 
@@ -80,6 +89,23 @@ impl Summary {
             "\n  drained in {:.1} s with {} client errors; a killed backend was out after {:.0} ms, with {} client errors",
             drain.seconds, drain.client_errors, failure.detect_ms, failure.client_errors
         )?;
+        let Handover {
+            packets,
+            lost_packets,
+        } = self.handover;
+        writeln!(
+            out,
+            "\n  planned handover, there and back: {lost_packets} of {packets} packets lost"
+        )?;
+        let Failover {
+            gap_ms,
+            connections_kept,
+            connections_broken,
+        } = self.failover;
+        writeln!(
+            out,
+            "  death of the Active: no answer for {gap_ms:.0} ms; connections kept {connections_kept}, broken {connections_broken}"
+        )?;
         match self.ns_per_packet {
             Some(cost) => writeln!(
                 out,
@@ -104,6 +130,8 @@ mod tests {
             backend_failure: Failure::default(),
             ns_per_packet: None,
             packets: 0,
+            failover: Failover::default(),
+            handover: Handover::default(),
         }
     }
 
@@ -138,6 +166,8 @@ mod tests {
         assert_eq!(json["share"]["web1"]["weight"], 50.0);
         assert_eq!(json["share"]["web1"]["got"], 49.0);
         assert!(json.get("ns_per_packet").is_some());
+        assert_eq!(json["failover"]["gap_ms"], 0.0);
+        assert_eq!(json["handover"]["lost_packets"], 0);
         for keys in [
             ["drain", "client_errors"],
             ["drain", "seconds"],

@@ -1,6 +1,10 @@
 //! Directors that stand in for each other.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use super::{VIP4, VIP6, add_backend, add_client, serve_http};
 use crate::{
@@ -102,6 +106,42 @@ impl Pair {
             );
         }
         config
+    }
+
+    /// A cluster `edge` with this key file, and heartbeats over `eth1` besides what VRRP says on `eth0`.
+    #[must_use]
+    pub fn cluster(key: &Path, more: &str) -> String {
+        format!(
+            "[cluster]\nname = \"edge\"\nkey_files = [{key:?}]\n\n[[heartbeat]]\ninterface = \"eth1\"\n{more}\n\n"
+        )
+    }
+
+    /// Makes a key for the cluster, in a file that all directors can read.
+    ///
+    /// # Errors
+    /// When `tandem key new` fails.
+    pub fn make_key(&self) -> anyhow::Result<PathBuf> {
+        let file = self.directors[0].run_dir().join("cluster.key");
+        let mut command = Command::new(crate::tandem::binary("tandem")?);
+        let made = command.args(["key", "new"]).arg(&file).output()?;
+        let said = String::from_utf8_lossy(&made.stderr);
+        anyhow::ensure!(made.status.success(), "{said}");
+        Ok(file)
+    }
+
+    /// Parts the directors from each other on the network of `interface`, or joins them again; everybody else hears
+    /// them all.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn part(&self, interface: &str, parted: bool) -> Result<(), LabError> {
+        let ports: Vec<_> = self
+            .directors
+            .iter()
+            .map(|director| director.interface(interface))
+            .collect::<Result<_, _>>()?;
+        let switch = ports[0].switch().clone();
+        switch.part(&ports.iter().collect::<Vec<_>>(), parted)
     }
 
     /// An instance `front` with both VIPs on `eth0`.

@@ -75,7 +75,7 @@ impl Channel {
 }
 
 /// A director, as the wire names it: derived from its name and its cluster's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NodeId(pub u64);
 
 impl Display for NodeId {

@@ -67,6 +67,57 @@ fn drain(backend: &str) -> OrderRequest {
     }
 }
 
+/// Hands everything over to `b`, but nothing to `c`.
+pub(super) fn pair_answer(order: &HaOrder) -> Result<HaAnswer, Refusal> {
+    let handed_over = match order {
+        HaOrder::Handover { to, .. } if to.as_deref() == Some("c") => {
+            return Err(Refusal::harmful(
+                "c cannot hold the VIPs",
+                "see `tandem ha explain`",
+            ));
+        }
+        HaOrder::Handover { .. } => vec![HandedOver {
+            group: "front".to_owned(),
+            to: "b".to_owned(),
+        }],
+        HaOrder::Maintenance { .. } => Vec::new(),
+    };
+    Ok(HaAnswer {
+        handed_over,
+        maintenance: matches!(order, HaOrder::Maintenance { on: true, .. }),
+    })
+}
+
+#[tokio::test]
+async fn orders_about_the_pair_have_a_place_of_their_own() {
+    let server = Server::start(Loop::Answers, plenty(1), Bounds::default());
+    let client = server.client();
+    let hand_over = |to: &str| HaOrder::Handover {
+        instance: None,
+        to: Some(to.to_owned()),
+    };
+    let answer = client.order_pair(&hand_over("b"), None).await.unwrap();
+    assert_eq!(answer.handed_over[0].to, "b");
+    let error = client.order_pair(&hand_over("c"), None).await.unwrap_err();
+    let ClientError::Refused { status, .. } = error else {
+        panic!("it was not refused: {error}")
+    };
+    assert_eq!(status, StatusCode::CONFLICT);
+    let maintenance = HaOrder::Maintenance {
+        on: true,
+        force: false,
+    };
+    assert!(client.order_pair(&maintenance, None).await.unwrap().maintenance);
+    for body in ["{}", "{\"order\": \"dance\"}", "{\"order\": \"maintenance\"}"] {
+        let request = format!(
+            "POST /v1/ha HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = server.raw(request).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn orders_are_given_by_somebody_and_may_be_refused() {
     let bounds = Bounds {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{ClusterPart, Family, OutlookView};
 use crate::core::{ha, vrrp};
 
 /// This director's part in the pair.
@@ -12,12 +12,21 @@ use crate::core::{ha, vrrp};
 pub struct HaView {
     /// Name of this director.
     pub director: String,
+    /// Whether it is in maintenance, and neither keeps nor takes VIPs.
+    #[serde(default)]
+    pub maintenance: bool,
     /// Instances in the order of the configuration; empty if this director is the only one.
     pub instances: Vec<InstanceView>,
     /// Interfaces on which instances are.
     pub interfaces: Vec<PortView>,
     /// VRRP messages that were refused, and belong to no instance; reasons that occurred.
     pub refused: Vec<CountView>,
+    /// The other directors of the cluster.
+    #[serde(flatten)]
+    pub cluster: ClusterPart,
+    /// What would happen if an Active died now.
+    #[serde(default)]
+    pub outlook: Vec<OutlookView>,
 }
 
 /// An instance.

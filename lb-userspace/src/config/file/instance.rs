@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{texts, unplaced};
+use super::{texts, track::Track, unplaced};
 use crate::{config::duration::Time, core::model};
 
 /// `[[instance]]`
@@ -22,6 +22,7 @@ pub(in crate::config) struct Instance {
     pub(in crate::config) peers: Option<Spanned<Vec<Spanned<String>>>>,
     pub(in crate::config) announce: Option<Announce>,
     pub(in crate::config) on_duplicate: Option<model::OnDuplicate>,
+    pub(in crate::config) track: Option<Spanned<Vec<Spanned<Track>>>>,
 }
 
 /// `announce` of an `[[instance]]`
@@ -57,6 +58,10 @@ impl From<&model::Instance> for Instance {
                 refresh: time(announce.refresh),
             }),
             on_duplicate: Some(instance.on_duplicate),
+            track: (!instance.track.is_empty()).then(|| {
+                let tracks = instance.track.iter().map(|track| unplaced(track.into()));
+                unplaced(tracks.collect())
+            }),
         }
     }
 }

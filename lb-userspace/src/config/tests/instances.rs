@@ -5,10 +5,20 @@ use std::{net::IpAddr, time::Duration};
 use proptest::{collection::vec, prelude::*};
 
 use super::{address, ip, name, read};
-use crate::core::model::{Announce, Failback, Instance, OnDuplicate};
+use crate::core::model::{Announce, Failback, Instance, OnDuplicate, Track, Tracked};
 
 fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
     (0..=most).prop_map(Duration::from_millis)
+}
+
+fn tracked() -> impl Strategy<Value = Tracked> {
+    prop_oneof![
+        "[a-z][a-z0-9]{0,14}".prop_map(Tracked::Interface),
+        (1..=254_u8).prop_map(|host| Tracked::Ping([10, 0, 0, host].into())),
+        "/[a-z]{1,9}".prop_map(|path| Tracked::File(path.into())),
+        "[a-z]{1,9}".prop_map(Tracked::Process),
+        "/[a-z]{1,9}".prop_map(|program| Tracked::Program(vec![program, "-x".to_owned()])),
+    ]
 }
 
 prop_compose! {
@@ -22,6 +32,7 @@ prop_compose! {
         group in proptest::option::of("[a-z]{1,9}"),
         has_peers: bool,
         on_duplicate in prop::sample::select(vec![OnDuplicate::Announce, OnDuplicate::Yield, OnDuplicate::Ignore]),
+        track in vec((tracked(), -254..=254_i16, 1..=3600_u64), 0..4),
         announce in (1..=255_u8, milliseconds(86_400_000), 1..=1_000_000_u32, milliseconds(86_400_000)),
     ) -> Instance {
         Instance {
@@ -42,6 +53,14 @@ prop_compose! {
                 refresh: announce.3,
             },
             on_duplicate,
+            track: track.into_iter().map(|(what, weight, seconds)| Track {
+                what,
+                weight,
+                interval: Duration::from_secs(seconds),
+                timeout: Duration::from_secs(1),
+                rise: 1,
+                fall: 3,
+            }).collect(),
         }
     }
 }

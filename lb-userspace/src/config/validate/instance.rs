@@ -101,10 +101,11 @@ impl Validator<'_> {
             peers: self.peers(table),
             announce: self.announce(table.announce.as_ref()),
             on_duplicate: table.on_duplicate.unwrap_or(OnDuplicate::Announce),
+            track: self.tracks(table.track.as_ref()),
         })
     }
 
-    fn interface(&mut self, given: &Spanned<String>) -> Option<String> {
+    pub(super) fn interface(&mut self, given: &Spanned<String>) -> Option<String> {
         if super::is_interface_name(given.get_ref()) {
             return Some(given.get_ref().clone());
         }
@@ -169,7 +170,7 @@ impl Validator<'_> {
     }
 
     /// An address of a host, which may be link-local here.
-    fn address(&mut self, role: &str, text: &str, span: &Range<usize>) -> Option<IpAddr> {
+    pub(super) fn address(&mut self, role: &str, text: &str, span: &Range<usize>) -> Option<IpAddr> {
         let Ok(address) = text.parse::<IpAddr>() else {
             self.report(
                 Diagnostic::error(format!("{} is no address, and cannot be a {role}", quote(text))).at(

@@ -5,9 +5,11 @@ mod cluster;
 mod connections;
 mod events;
 mod forward;
+mod heartbeat;
 mod instance;
 mod scheduling;
 mod service;
+mod track;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -52,12 +54,14 @@ pub(super) fn validate(file: &file::File, source: &Source, host_name: &str) -> (
         source,
         diagnostics: Vec::new(),
     };
+    let instances = validator.instances(&file.instances);
     let config = Config {
         director: validator.director(&file.director, host_name),
         cluster: file.cluster.as_ref().map(|table| validator.cluster(table)),
         limits: validator.limits(&file.limits),
         events: validator.events(&file.events),
-        instances: validator.instances(&file.instances),
+        heartbeats: validator.heartbeats(&file.heartbeats, &instances, file.cluster.is_some()),
+        instances,
         services: validator.services(&file.services),
     };
     validator.fits_together(&config, file);

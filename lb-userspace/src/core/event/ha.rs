@@ -14,6 +14,11 @@ kinds! {
     DUPLICATE = "ha.duplicate_address", Critical, "Another machine says that a VIP which this director holds is at its own MAC address: two hold it, or somebody forges.";
     VERSION_2 = "ha.old_vrrp", Warning, "A neighbour speaks VRRPv2, and takes no part in the election.";
     DIFFERS = "ha.differs", Warning, "Another director is configured differently.";
+    PEER_HEARD = "ha.peer_heard", Info, "Another director of the cluster is heard over a heartbeat path.";
+    PEER_LOST = "ha.peer_lost", Warning, "Another director of the cluster is heard on no heartbeat path any more.";
+    ANOMALY = "ha.anomaly", Critical, "A network between the directors fails: one of them is heard on one path and not on another. Nobody takes over for that.";
+    ANOMALY_OVER = "ha.anomaly_over", Notice, "A network between the directors that failed works again.";
+    DAMPED = "ha.damped", Warning, "This director lost the VIPs several times in a row, and does not ask for them for a while.";
 }
 
 impl Describe for Event {
@@ -27,7 +32,12 @@ impl Describe for Event {
             Self::Stalled { .. } => &STALLED,
             Self::Duplicate { .. } => &DUPLICATE,
             Self::Version2 { .. } => &VERSION_2,
-            Self::Differs { .. } => &DIFFERS,
+            Self::Differs { .. } | Self::PeerDiffers { .. } => &DIFFERS,
+            Self::PeerHeard { .. } => &PEER_HEARD,
+            Self::PeerLost { .. } => &PEER_LOST,
+            Self::PathSilent { .. } | Self::ServiceSilent { .. } => &ANOMALY,
+            Self::PathHeard { .. } | Self::ServiceHeard { .. } => &ANOMALY_OVER,
+            Self::Damped { .. } => &DAMPED,
         }
     }
 
@@ -35,7 +45,14 @@ impl Describe for Event {
         Subject::object(match self {
             Self::Changed(Change { group, .. })
             | Self::Stalled { group, .. }
-            | Self::Duplicate { group, .. } => group,
+            | Self::Duplicate { group, .. }
+            | Self::ServiceSilent { group, .. }
+            | Self::ServiceHeard { group }
+            | Self::Damped { group, .. } => group,
+            Self::PeerHeard { director }
+            | Self::PeerLost { director, .. }
+            | Self::PeerDiffers { director } => director,
+            Self::PathSilent { path, .. } | Self::PathHeard { path, .. } => path,
             Self::Version2 { interface, .. } => interface,
             Self::Differs { instance, .. } => instance,
         })
@@ -44,9 +61,18 @@ impl Describe for Event {
     fn change(&self) -> Option<(String, String)> {
         match self {
             Self::Changed(Change { from, to, .. }) => Some((from.to_string(), to.to_string())),
-            Self::Stalled { .. } | Self::Duplicate { .. } | Self::Version2 { .. } | Self::Differs { .. } => {
-                None
-            }
+            Self::Stalled { .. }
+            | Self::Duplicate { .. }
+            | Self::Version2 { .. }
+            | Self::Differs { .. }
+            | Self::PeerHeard { .. }
+            | Self::PeerLost { .. }
+            | Self::PeerDiffers { .. }
+            | Self::PathSilent { .. }
+            | Self::PathHeard { .. }
+            | Self::ServiceSilent { .. }
+            | Self::ServiceHeard { .. }
+            | Self::Damped { .. } => None,
         }
     }
 
@@ -56,6 +82,14 @@ impl Describe for Event {
             Self::Stalled { duration, .. } => format!("it did nothing for {} ms", duration.as_millis()),
             Self::Duplicate { mac, .. } => mac.to_string(),
             Self::Version2 { source, .. } | Self::Differs { source, .. } => source.to_string(),
+            Self::PeerLost { leaving: true, .. } => "it said goodbye".to_owned(),
+            Self::PeerLost { leaving: false, .. } => "silent on all heartbeat paths".to_owned(),
+            Self::PeerHeard { .. } | Self::ServiceHeard { .. } => String::new(),
+            Self::PeerDiffers { .. } => "its services or instances".to_owned(),
+            Self::PathSilent { director, .. }
+            | Self::PathHeard { director, .. }
+            | Self::ServiceSilent { director, .. } => director.clone(),
+            Self::Damped { wait, .. } => format!("for {} s", wait.as_secs()),
         }
     }
 
@@ -89,6 +123,36 @@ impl Describe for Event {
                 ..
             } => format!(
                 "{source} advertises at another interval than the one configured here: give all directors the same"
+            ),
+            Self::PeerHeard { director } => format!("{director} is heard"),
+            Self::PeerLost {
+                director,
+                leaving: true,
+            } => format!("{director} ends, as it said"),
+            Self::PeerLost {
+                director,
+                leaving: false,
+            } => {
+                format!("{director} is heard on no heartbeat path any more")
+            }
+            Self::PeerDiffers { director } => format!(
+                "{director} has other services or instances: give all directors the same, or clients find others after a \
+                 takeover"
+            ),
+            Self::PathSilent { path, director } => format!(
+                "{director} is heard, but not over the heartbeat path {path}: its network fails in this direction at least"
+            ),
+            Self::PathHeard { path, director } => {
+                format!("{director} is heard over the heartbeat path {path} again")
+            }
+            Self::ServiceSilent { director, .. } => format!(
+                "VRRP does not hear the Active, but {director} says over a heartbeat path that it holds the VIPs and its \
+                 link is up: the network of the clients fails between the directors, and nobody takes over"
+            ),
+            Self::ServiceHeard { .. } => "VRRP and the heartbeat paths agree again".to_owned(),
+            Self::Damped { wait, .. } => format!(
+                "the VIPs were lost several times in ten minutes: they are not asked for again for {} s",
+                wait.as_secs()
             ),
         }
     }

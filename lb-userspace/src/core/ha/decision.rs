@@ -1,13 +1,17 @@
 //! What a director that could take over does, by what it hears of the Active: the table of docs/ha.md, as one function.
 //!
-//! | service network | other paths | the Active's word | a fit Backup |
+//! | service network | heartbeat paths | the Active's word | a fit Backup |
 //! |---|---|---|---|
 //! | heard | none, or all heard | says that it lives | waits |
 //! | heard | one silent, or all | says that it lives | waits, and raises the anomaly |
 //! | silent | none, or all silent | | takes over |
-//! | silent | one heard | says that its link is up | waits, and raises the anomaly |
-//! | any | one heard | says that its link is down, or that it gives up | takes over at once |
-//! | silent | one heard | says that it is not Active | is elected, or waits for a better one |
+//! | silent | one heard | says that clients reach it | waits, and raises the anomaly |
+//! | any | one heard | hands over to this director | takes over at once |
+//! | any | one heard | hands over to another one | waits |
+//! | any | one heard | that its link is down, or that it gives up | is elected at once, or waits for a better one |
+//! | silent | one heard | nobody says that it is Active | is elected, or waits for a better one |
+//! | heard, a lesser one | one heard | says that it lives | asks for the VIPs |
+//! | heard, a lesser one | none, or all silent | | takes over |
 //!
 //! A director that is not fit, because clients cannot reach it or it was told so, does nothing in any case.
 
@@ -40,11 +44,13 @@ pub enum Paths {
 pub enum Word {
     /// It holds the VIPs, and clients reach it.
     Up,
-    /// Clients do not reach it.
-    LinkDown,
-    /// It gives the VIPs up.
-    GivesUp,
-    /// It does not hold the VIPs: somebody is to be elected.
+    /// Clients do not reach it any more, or it gives the VIPs up, to nobody in particular.
+    Leaves,
+    /// It leaves the VIPs to this director.
+    HandsOver,
+    /// It leaves the VIPs to another director, which lives.
+    Promised,
+    /// Those who are heard do not hold the VIPs: somebody is to be elected.
     NotActive,
 }
 
@@ -68,29 +74,28 @@ pub enum Action {
     TakeOver,
     /// Takes the VIPs if no other living director stands above it.
     Elect,
+    /// Asks the lesser Active for the VIPs.
+    Claim,
 }
 
 /// What a Backup does.
 #[must_use]
 pub const fn decide(own: Own, service: Service, paths: Paths) -> Action {
     match (own, service, paths) {
-        (Own::Unfit, _, _) => Action::Wait,
-        (
+        (Own::Unfit, _, _)
+        | (Own::Fit, _, Paths::Some(Word::Promised) | Paths::All(Word::Promised))
+        | (Own::Fit, Service::Heard, Paths::None | Paths::All(Word::Up | Word::NotActive)) => Action::Wait,
+        (Own::Fit, _, Paths::Some(Word::HandsOver) | Paths::All(Word::HandsOver))
+        | (Own::Fit, Service::Silent | Service::Preemptable, Paths::None | Paths::Silent) => Action::TakeOver,
+        (Own::Fit, _, Paths::Some(Word::Leaves) | Paths::All(Word::Leaves))
+        | (
             Own::Fit,
-            _,
-            Paths::Some(Word::LinkDown | Word::GivesUp) | Paths::All(Word::LinkDown | Word::GivesUp),
-        ) => Action::TakeOver,
-        (Own::Fit, Service::Heard, Paths::None | Paths::All(Word::Up | Word::NotActive)) => Action::Wait,
-        (Own::Fit, Service::Heard, Paths::Silent | Paths::Some(Word::Up | Word::NotActive)) => {
-            Action::Anomaly
-        }
-        (Own::Fit, Service::Preemptable, _) | (Own::Fit, Service::Silent, Paths::None | Paths::Silent) => {
-            Action::TakeOver
-        }
-        (Own::Fit, Service::Silent, Paths::Some(Word::Up) | Paths::All(Word::Up)) => Action::Anomaly,
-        (Own::Fit, Service::Silent, Paths::Some(Word::NotActive) | Paths::All(Word::NotActive)) => {
-            Action::Elect
-        }
+            Service::Silent | Service::Preemptable,
+            Paths::Some(Word::NotActive) | Paths::All(Word::NotActive),
+        ) => Action::Elect,
+        (Own::Fit, Service::Heard, Paths::Silent | Paths::Some(Word::Up | Word::NotActive))
+        | (Own::Fit, Service::Silent, Paths::Some(Word::Up) | Paths::All(Word::Up)) => Action::Anomaly,
+        (Own::Fit, Service::Preemptable, Paths::Some(Word::Up) | Paths::All(Word::Up)) => Action::Claim,
     }
 }
 
@@ -98,44 +103,56 @@ pub const fn decide(own: Own, service: Service, paths: Paths) -> Action {
 mod tests {
     use super::*;
 
-    const WORDS: [Word; 4] = [Word::Up, Word::LinkDown, Word::GivesUp, Word::NotActive];
+    const WORDS: [Word; 5] = [
+        Word::Up,
+        Word::Leaves,
+        Word::HandsOver,
+        Word::Promised,
+        Word::NotActive,
+    ];
 
     /// Every row of the table, and every row there is.
     #[test]
     fn the_truth_table() {
-        use Action::{Anomaly, Elect, TakeOver, Wait};
+        use Action::{Anomaly, Claim, Elect, TakeOver, Wait};
         use Service::{Heard, Preemptable, Silent};
         let table = [
             (Heard, Paths::None, Wait),
             (Heard, Paths::Silent, Anomaly),
             (Heard, Paths::Some(Word::Up), Anomaly),
-            (Heard, Paths::Some(Word::LinkDown), TakeOver),
-            (Heard, Paths::Some(Word::GivesUp), TakeOver),
+            (Heard, Paths::Some(Word::Leaves), Elect),
+            (Heard, Paths::Some(Word::HandsOver), TakeOver),
+            (Heard, Paths::Some(Word::Promised), Wait),
             (Heard, Paths::Some(Word::NotActive), Anomaly),
             (Heard, Paths::All(Word::Up), Wait),
-            (Heard, Paths::All(Word::LinkDown), TakeOver),
-            (Heard, Paths::All(Word::GivesUp), TakeOver),
+            (Heard, Paths::All(Word::Leaves), Elect),
+            (Heard, Paths::All(Word::HandsOver), TakeOver),
+            (Heard, Paths::All(Word::Promised), Wait),
             (Heard, Paths::All(Word::NotActive), Wait),
             (Silent, Paths::None, TakeOver),
             (Silent, Paths::Silent, TakeOver),
             (Silent, Paths::Some(Word::Up), Anomaly),
-            (Silent, Paths::Some(Word::LinkDown), TakeOver),
-            (Silent, Paths::Some(Word::GivesUp), TakeOver),
+            (Silent, Paths::Some(Word::Leaves), Elect),
+            (Silent, Paths::Some(Word::HandsOver), TakeOver),
+            (Silent, Paths::Some(Word::Promised), Wait),
             (Silent, Paths::Some(Word::NotActive), Elect),
             (Silent, Paths::All(Word::Up), Anomaly),
-            (Silent, Paths::All(Word::LinkDown), TakeOver),
-            (Silent, Paths::All(Word::GivesUp), TakeOver),
+            (Silent, Paths::All(Word::Leaves), Elect),
+            (Silent, Paths::All(Word::HandsOver), TakeOver),
+            (Silent, Paths::All(Word::Promised), Wait),
             (Silent, Paths::All(Word::NotActive), Elect),
             (Preemptable, Paths::None, TakeOver),
             (Preemptable, Paths::Silent, TakeOver),
-            (Preemptable, Paths::Some(Word::Up), TakeOver),
-            (Preemptable, Paths::Some(Word::LinkDown), TakeOver),
-            (Preemptable, Paths::Some(Word::GivesUp), TakeOver),
-            (Preemptable, Paths::Some(Word::NotActive), TakeOver),
-            (Preemptable, Paths::All(Word::Up), TakeOver),
-            (Preemptable, Paths::All(Word::LinkDown), TakeOver),
-            (Preemptable, Paths::All(Word::GivesUp), TakeOver),
-            (Preemptable, Paths::All(Word::NotActive), TakeOver),
+            (Preemptable, Paths::Some(Word::Up), Claim),
+            (Preemptable, Paths::Some(Word::Leaves), Elect),
+            (Preemptable, Paths::Some(Word::HandsOver), TakeOver),
+            (Preemptable, Paths::Some(Word::Promised), Wait),
+            (Preemptable, Paths::Some(Word::NotActive), Elect),
+            (Preemptable, Paths::All(Word::Up), Claim),
+            (Preemptable, Paths::All(Word::Leaves), Elect),
+            (Preemptable, Paths::All(Word::HandsOver), TakeOver),
+            (Preemptable, Paths::All(Word::Promised), Wait),
+            (Preemptable, Paths::All(Word::NotActive), Elect),
         ];
         for (service, paths, action) in table {
             assert_eq!(decide(Own::Fit, service, paths), action, "{service:?} {paths:?}");

@@ -52,6 +52,56 @@ pub enum Event {
         /// What differs.
         what: Difference,
     },
+    /// Another director of the cluster is heard.
+    PeerHeard {
+        /// Its name.
+        director: String,
+    },
+    /// Another director of the cluster is heard on no heartbeat path any more.
+    PeerLost {
+        /// Its name.
+        director: String,
+        /// Whether it said that it ends.
+        leaving: bool,
+    },
+    /// Another director of the cluster has other services.
+    PeerDiffers {
+        /// Its name.
+        director: String,
+    },
+    /// A director is not heard on one heartbeat path, but on others.
+    PathSilent {
+        /// Name of the path.
+        path: String,
+        /// Name of the director.
+        director: String,
+    },
+    /// It is heard there again.
+    PathHeard {
+        /// Name of the path.
+        path: String,
+        /// Name of the director.
+        director: String,
+    },
+    /// VRRP hears no Active, but a heartbeat path hears one that says that all is well.
+    ServiceSilent {
+        /// The group.
+        group: String,
+        /// Name of the Active.
+        director: String,
+    },
+    /// That is over.
+    ServiceHeard {
+        /// The group.
+        group: String,
+    },
+    /// The VIPs were lost several times in a row: they are not asked for again for a while.
+    Damped {
+        /// The group.
+        group: String,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 /// How the configurations of two directors differ.
@@ -90,6 +140,52 @@ pub enum Why {
     },
     /// This director cannot hold the VIPs.
     Unfit(Vec<Unfit>),
+    /// To Active: another director left the VIPs to this one.
+    HandedOver {
+        /// Its name.
+        director: String,
+    },
+    /// To Active: another director cannot hold the VIPs any more.
+    Left {
+        /// Its name.
+        director: String,
+    },
+    /// To Backup: another director is to hold the VIPs.
+    Yielded {
+        /// Its name.
+        to: String,
+        /// Why it is.
+        because: Yield,
+    },
+}
+
+impl Why {
+    /// Whether the VIPs were lost, rather than given away.
+    pub(super) fn is_loss(&self) -> bool {
+        match self {
+            Self::Vrrp { cause, .. } => *cause == Cause::Lapsed,
+            Self::Unfit(reasons) => reasons.iter().all(|reason| {
+                matches!(
+                    reason,
+                    Unfit::LinkDown { .. } | Unfit::NoAddress { .. } | Unfit::Tracked(_)
+                )
+            }),
+            Self::HandedOver { .. } | Self::Left { .. } | Self::Yielded { .. } => false,
+        }
+    }
+}
+
+/// Why another director is to hold the VIPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Yield {
+    /// An operator ordered it.
+    Ordered,
+    /// It has the higher priority, and asked for them.
+    Claimed,
+    /// It is Active as well, and stands above this one.
+    Several,
+    /// It is Active as well, and does not hear this one.
+    Deaf,
 }
 
 /// Why this director cannot hold VIPs.
@@ -99,6 +195,10 @@ pub enum Unfit {
     Stopping,
     /// It is no longer configured.
     Removed,
+    /// The director is in maintenance.
+    Maintenance,
+    /// Something that it depends on fails: what, and how.
+    Tracked(String),
     /// Another machine claimed a VIP, and the configuration says to give way.
     Duplicate {
         /// The VIP.
@@ -164,6 +264,8 @@ impl Display for Unfit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopping => f.write_str("the daemon stops"),
+            Self::Tracked(fault) => f.write_str(fault),
+            Self::Maintenance => f.write_str("the director is in maintenance"),
             Self::Removed => f.write_str("the configuration no longer has it"),
             Self::Duplicate { vip, mac } => write!(f, "{vip} was claimed by {mac}, another machine"),
             Self::LinkDown { interface } => write!(f, "{interface} is down or has no carrier"),
@@ -197,6 +299,14 @@ impl Display for Why {
                 }
                 Ok(())
             }
+            Self::HandedOver { director } => write!(f, "{director} handed the VIPs over"),
+            Self::Left { director } => write!(f, "{director} cannot hold the VIPs any more"),
+            Self::Yielded { to, because } => match because {
+                Yield::Ordered => write!(f, "handed over to {to}, as ordered"),
+                Yield::Claimed => write!(f, "handed over to {to}, which has the higher priority"),
+                Yield::Several => write!(f, "{to} is Active as well, and stands above this director"),
+                Yield::Deaf => write!(f, "{to} is Active as well, and does not hear this director"),
+            },
         }
     }
 }

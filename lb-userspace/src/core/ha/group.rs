@@ -6,17 +6,23 @@ use std::{
     time::Duration,
 };
 
+use lb_common::wire::heartbeat;
+
 use super::{
     Interface, Output, Packet, WireId,
-    decision::{Action, Own, Paths, Service, decide},
+    cluster::Cluster,
     duplicates::Duplicates,
+    election::Candidacy,
     event::{Change, Difference, Event, Family, Unfit, Why},
+    flaps::Flaps,
+    track::Tracking,
     wire::Wire,
 };
 use crate::core::{
-    model::Instance,
+    model::{Failback, Instance},
     neighbour::Mac,
-    vrrp::{Cause, Event as Vrrp, Output as RouterOutput, Role, Standing, StopCause, YIELD},
+    seal,
+    vrrp::{Cause, Event as Vrrp, Output as RouterOutput, Role, StopCause, YIELD},
 };
 
 /// The lease of an Active ends this many of its advertisement intervals after the last advertisement: before any Backup's
@@ -30,6 +36,8 @@ const MOST_TOLD: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) name: String,
+    /// What the other directors know it by.
+    pub(super) id: u64,
     pub(super) instances: Vec<Instance>,
     pub(super) wires: Vec<Wire>,
     pub(super) role: Role,
@@ -40,6 +48,11 @@ pub(super) struct Group {
     pub(super) lease: Option<Duration>,
     /// It is no longer configured, and goes when it has said goodbye.
     pub(super) is_leaving: bool,
+    pub(super) candidacy: Candidacy,
+    pub(super) flaps: Flaps,
+    /// How many of its backends this director reaches, in percent.
+    pub(super) health: u8,
+    tracking: Tracking,
     told: BTreeSet<(usize, IpAddr, Difference)>,
     duplicates: Duplicates,
 }
@@ -48,6 +61,9 @@ pub(super) struct Group {
 pub(super) struct Surroundings<'a> {
     pub(super) interfaces: &'a BTreeMap<String, Interface>,
     pub(super) stopping: bool,
+    pub(super) maintenance: bool,
+    /// `None` for one that works alone.
+    pub(super) cluster: Option<&'a Cluster>,
 }
 
 /// Where a group's outputs go.
@@ -69,7 +85,7 @@ impl Outputs<'_> {
         self.queue.push_back(Output::Lease { group, until });
     }
 
-    fn report(&mut self, event: Event) {
+    pub(super) fn report(&mut self, event: Event) {
         self.queue.push_back(Output::Report(event));
     }
 }
@@ -78,6 +94,7 @@ impl Group {
     pub(super) fn new(name: String, instances: Vec<Instance>) -> Self {
         let wires = instances.iter().enumerate();
         Self {
+            id: seal::group_id(&name),
             name,
             wires: wires
                 .flat_map(|(number, instance)| Wire::all_of(number, instance))
@@ -88,6 +105,10 @@ impl Group {
             unfit: Vec::new(),
             lease: None,
             is_leaving: false,
+            candidacy: Candidacy::default(),
+            flaps: Flaps::default(),
+            health: 100,
+            tracking: Tracking::default(),
             told: BTreeSet::new(),
             duplicates: Duplicates::default(),
         }
@@ -108,14 +129,65 @@ impl Group {
             for wire in &mut self.wires {
                 wire.reconfigure(&instances[wire.instance], now);
             }
+            let tracks = |instances: &[Instance]| -> Vec<_> {
+                instances.iter().map(|instance| instance.track.clone()).collect()
+            };
+            if tracks(&self.instances) != tracks(&fresh.instances) {
+                self.tracking.clear();
+            }
             self.instances = fresh.instances;
         }
         same
     }
 
-    pub(super) fn next_deadline(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn next_deadline(&self, cluster: Option<&Cluster>, now: Duration) -> Option<Duration> {
         let wires = self.wires.iter().filter_map(|wire| wire.next_deadline(now));
-        wires.chain(self.duplicates.next_deadline(now)).min()
+        let election = cluster.and_then(|cluster| self.candidacy.next_deadline(cluster, now));
+        wires
+            .chain(self.duplicates.next_deadline(now))
+            .chain(election)
+            .min()
+    }
+
+    /// Takes note of how something is that one of its instances depends on.
+    pub(super) fn tracked(&mut self, instance: &str, number: usize, fault: Option<&str>) {
+        if let Some(place) = self.instances.iter().position(|known| known.name == instance) {
+            self.tracking.note(place, number, fault);
+        }
+    }
+
+    /// Whether an operator means it by this name: its own, or that of an instance.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.instances.iter().any(|instance| instance.name == name)
+    }
+
+    /// Priority that is in force; all instances of a group have the same.
+    pub(super) fn priority(&self) -> u8 {
+        self.wires[0].router.settings().priority
+    }
+
+    pub(super) fn waits_for_sync(&self, is_complete: bool) -> bool {
+        !is_complete && self.instances[0].failback == Failback::AfterSync
+    }
+
+    /// What the other directors are told of it.
+    pub(super) fn part(&self) -> heartbeat::Group {
+        let down = |reason: &Unfit| matches!(reason, Unfit::LinkDown { .. } | Unfit::NoAddress { .. });
+        heartbeat::Group {
+            group: self.id,
+            role: match self.role {
+                Role::Initialize => heartbeat::Role::Out,
+                Role::Backup => heartbeat::Role::Backup,
+                Role::Active => heartbeat::Role::Active,
+            },
+            fit: self.unfit.is_empty(),
+            link: !self.unfit.iter().any(down),
+            claims: self.candidacy.claims,
+            takes: self.candidacy.takes_until.is_some(),
+            priority: self.priority(),
+            health: self.health,
+            successor: self.candidacy.successor(),
+        }
     }
 
     /// Comes before anything else that is done: an Active that slept is not Active.
@@ -138,11 +210,12 @@ impl Group {
         &mut self,
         wire: usize,
         packet: &Packet<'_>,
+        around: &Surroundings<'_>,
         now: Duration,
         outputs: &mut Outputs<'_>,
     ) {
         let source = packet.endpoints.source();
-        let standing = self.standing(wire, source, now);
+        let standing = self.standing(wire, source, around, now);
         let instance = &self.instances[self.wires[wire].instance];
         let router = &mut self.wires[wire].router;
         let before = *router.counters();
@@ -182,21 +255,6 @@ impl Group {
         }
     }
 
-    /// Who gives way to whom at equal priority. Of several virtual routers the first decides, or else two directors that
-    /// compare by addresses of both families might both give way.
-    fn standing(&self, wire: usize, source: IpAddr, now: Duration) -> Standing {
-        let standing = self.wires[wire].router.standing(source);
-        let first = &self.wires[0].router;
-        let first_has_rival = first.last_heard().is_some_and(|(heard, at)| {
-            heard.priority == first.settings().priority
-                && now < at + first.settings().active_down_interval(heard.interval)
-        });
-        Standing {
-            wins_tie: standing.wins_tie && (wire == 0 || !first_has_rival),
-            ..standing
-        }
-    }
-
     /// Tells of a difference when it appears.
     fn compare(
         &mut self,
@@ -218,6 +276,12 @@ impl Group {
 
     /// Looks at the clock and at everything around.
     pub(super) fn tick(&mut self, around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
+        let priority = self
+            .tracking
+            .priority(self.instances[0].priority, &self.instances);
+        for wire in &mut self.wires {
+            wire.advertise_as(priority, now);
+        }
         let unfit = self.unfit_in(around, now);
         if unfit.is_empty() {
             self.start(around, now, outputs);
@@ -231,25 +295,10 @@ impl Group {
         self.follow(None, now, outputs);
     }
 
-    /// Decides whether to take over.
-    pub(super) fn judge(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
-        match decide(self.own(), self.service(now), Paths::None) {
-            Action::Wait | Action::Anomaly => {}
-            Action::TakeOver | Action::Elect => self.take(now, outputs),
-        }
-    }
-
-    fn own(&self) -> Own {
-        if self.unfit.is_empty() {
-            Own::Fit
-        } else {
-            Own::Unfit
-        }
-    }
-
     fn unfit_in(&self, around: &Surroundings<'_>, now: Duration) -> Vec<Unfit> {
         let stopping = around.stopping.then_some(Unfit::Stopping);
         let leaving = self.is_leaving.then_some(Unfit::Removed);
+        let maintenance = around.maintenance.then_some(Unfit::Maintenance);
         let wires = self.wires.iter().filter_map(|wire| {
             let name = &self.instances[wire.instance].interface;
             wire.unfit(name, around.interfaces.get(name).unwrap_or(&Interface::ABSENT))
@@ -257,12 +306,15 @@ impl Group {
         let reasons = stopping
             .into_iter()
             .chain(leaving)
+            .chain(maintenance)
             .chain(self.duplicates.unfit(now));
-        let reasons: BTreeSet<_> = reasons.chain(wires).collect();
+        let faults = self.tracking.faults(&self.instances).map(Unfit::Tracked);
+        let reasons: BTreeSet<_> = reasons.chain(wires).chain(faults).collect();
         reasons.into_iter().collect()
     }
 
     fn start(&mut self, around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
+        self.candidacy.since.get_or_insert(now);
         for wire in &mut self.wires {
             let interface = around.interfaces.get(&self.instances[wire.instance].interface);
             if let Some(primary) = interface.and_then(|interface| interface.primary(wire.family)) {
@@ -280,43 +332,34 @@ impl Group {
             let cause = match wire.unfit(name, interface) {
                 Some(Unfit::LinkDown { .. }) => StopCause::LinkDown,
                 Some(Unfit::NoAddress { .. }) => StopCause::NoAddress,
-                Some(Unfit::Stopping | Unfit::Removed | Unfit::Duplicate { .. }) | None
+                Some(
+                    Unfit::Stopping
+                    | Unfit::Removed
+                    | Unfit::Maintenance
+                    | Unfit::Tracked(_)
+                    | Unfit::Duplicate { .. },
+                )
+                | None
                     if around.stopping || self.is_leaving =>
                 {
                     StopCause::Shutdown
                 }
-                Some(Unfit::Stopping | Unfit::Removed | Unfit::Duplicate { .. }) | None => {
-                    StopCause::Together
-                }
+                Some(
+                    Unfit::Stopping
+                    | Unfit::Removed
+                    | Unfit::Maintenance
+                    | Unfit::Tracked(_)
+                    | Unfit::Duplicate { .. },
+                )
+                | None => StopCause::Together,
             };
             wire.router.handle(Vrrp::Stop(cause), now);
         }
         self.follow(Some(Why::Unfit(unfit.to_vec())), now, outputs);
     }
 
-    /// What VRRP says, over all virtual routers: silent are only all together.
-    fn service(&self, now: Duration) -> Service {
-        let mut service = Service::Silent;
-        for wire in &self.wires {
-            match wire.router.due(now) {
-                None => return Service::Heard,
-                Some(Cause::Preempted(_)) => service = Service::Preemptable,
-                Some(_) => {}
-            }
-        }
-        service
-    }
-
-    fn take(&mut self, now: Duration, outputs: &mut Outputs<'_>) {
-        for wire in &mut self.wires {
-            let cause = wire.router.due(now).unwrap_or(Cause::Together);
-            wire.router.handle(Vrrp::Take(cause), now);
-        }
-        self.follow(None, now, outputs);
-    }
-
     /// Passes on what the virtual routers want, and has those follow that did not move by themselves.
-    fn follow(&mut self, why: Option<Why>, now: Duration, outputs: &mut Outputs<'_>) {
+    pub(super) fn follow(&mut self, why: Option<Why>, now: Duration, outputs: &mut Outputs<'_>) {
         let mut why = why;
         loop {
             self.pass_on(&mut why, now, outputs);
@@ -337,6 +380,15 @@ impl Group {
             self.lease = None;
         }
         let Some(why) = why else { return };
+        if from == Role::Active
+            && why.is_loss()
+            && let Some(wait) = self.flaps.lost(now)
+        {
+            outputs.report(Event::Damped {
+                group: self.name.clone(),
+                wait,
+            });
+        }
         let change = Change {
             group: self.name.clone(),
             from,

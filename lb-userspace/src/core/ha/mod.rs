@@ -11,13 +11,21 @@
 //!   director that slept hears what its sockets hold before it judges who is silent.
 
 mod announce;
+mod cluster;
+mod command;
 pub mod decision;
 mod duplicates;
+mod election;
 mod event;
+mod explain;
+mod flaps;
 mod group;
 mod lease;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod tests;
+mod track;
 mod wire;
 
 use std::{
@@ -27,10 +35,18 @@ use std::{
     time::Duration,
 };
 
-use lb_common::wire::vrrp::{Endpoints, Refusal, Repr, Unsendable, v2};
+use lb_common::wire::{
+    heartbeat::{self, Heartbeat, Report},
+    seal::{Greeting, NodeId},
+    vrrp::{Endpoints, Refusal, Repr, Unsendable, v2},
+};
 
 pub use self::{
-    event::{Change, Difference, Event, Family, Unfit, Why},
+    cluster::{Cluster, ClusterSettings, Heard, Path, Peer},
+    command::Unable,
+    election::Rank,
+    event::{Change, Difference, Event, Family, Unfit, Why, Yield},
+    explain::{Explanation, Part},
     lease::LeaseNumbers,
 };
 use self::{
@@ -40,6 +56,7 @@ use self::{
 use super::{
     model::Instance,
     neighbour::Mac,
+    seal::Standing,
     vrrp::{Counters, Role, Vips, VirtualRouter},
 };
 
@@ -110,6 +127,15 @@ pub enum Input<'a> {
         /// What it says.
         packet: Packet<'a>,
     },
+    /// Something that an instance depends on is like this now.
+    Tracked {
+        /// Name of the instance.
+        instance: &'a str,
+        /// Its number among what the instance depends on.
+        number: usize,
+        /// What is wrong with it; `None` if nothing is.
+        fault: Option<&'a str>,
+    },
     /// Another machine said that a VIP is at its own MAC address.
     Claimed {
         /// The VIP.
@@ -117,6 +143,35 @@ pub enum Input<'a> {
         /// Where it is said to be.
         mac: Mac,
     },
+    /// A heartbeat arrived.
+    Heartbeat {
+        /// Number of the path.
+        path: usize,
+        /// Who sent it.
+        sender: NodeId,
+        /// How far that is to be believed.
+        standing: Standing,
+        /// What it says.
+        heartbeat: &'a Heartbeat<'a>,
+    },
+    /// A heartbeat path can carry heartbeats now, or cannot any more.
+    Path {
+        /// Its number.
+        path: usize,
+        /// Whether it can.
+        is_up: bool,
+    },
+    /// This director's connections are so far those of the others.
+    Sync(heartbeat::Sync),
+    /// So many of a group's backends are reached.
+    Health {
+        /// Name of the group.
+        group: &'a str,
+        /// In percent.
+        percent: u8,
+    },
+    /// Who this director is for the others, and how it hears them; `None` if it works alone.
+    Cluster(Option<&'a ClusterSettings>),
     /// These are the instances from now on.
     Configured(&'a [Instance]),
     /// The daemon ends: give everything up.
@@ -138,6 +193,11 @@ pub enum Output {
         wire: WireId,
         /// With this priority.
         priority: u8,
+    },
+    /// Send what [`Member::heartbeat`] writes over the path of this number.
+    Beat {
+        /// Its number.
+        path: usize,
     },
     /// Tell the link that these of the virtual router's VIPs are here.
     Announce {
@@ -243,7 +303,9 @@ impl<'a> GroupView<'a> {
 pub struct Member {
     interfaces: BTreeMap<String, Interface>,
     groups: Vec<Group>,
+    cluster: Option<Cluster>,
     stopping: bool,
+    maintenance: bool,
     outputs: VecDeque<Output>,
     /// What was refused before it was known whom it concerned.
     strangers: Counters,
@@ -270,8 +332,52 @@ impl Member {
                 self.tick(false, now);
             }
             Input::Packet { interface, packet } => self.receive(interface, &packet, now),
+            Input::Tracked {
+                instance,
+                number,
+                fault,
+            } => {
+                for group in &mut self.groups {
+                    group.tracked(instance, number, fault);
+                }
+                self.tick(false, now);
+            }
             Input::Claimed { vip, mac } => {
                 self.each_group(|group, _, outputs| group.claimed(vip, mac, now, outputs));
+                self.tick(false, now);
+            }
+            Input::Heartbeat {
+                path,
+                sender,
+                standing,
+                heartbeat,
+            } => {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.receive(path, sender, standing, heartbeat, now);
+                }
+            }
+            Input::Path { path, is_up } => {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.set_path(path, is_up, now);
+                }
+                self.tick(false, now);
+            }
+            Input::Sync(sync) => {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.set_sync(sync);
+                }
+            }
+            Input::Health { group, percent } => {
+                if let Some(group) = self.groups.iter_mut().find(|known| known.name == group) {
+                    group.health = percent;
+                }
+            }
+            Input::Cluster(settings) => {
+                match (&mut self.cluster, settings) {
+                    (Some(cluster), Some(settings)) => cluster.reconfigure(settings.clone(), now),
+                    (None, Some(settings)) => self.cluster = Some(Cluster::new(settings.clone(), now)),
+                    (_, None) => self.cluster = None,
+                }
                 self.tick(false, now);
             }
             Input::Configured(instances) => {
@@ -294,10 +400,37 @@ impl Member {
     /// When to hand in an [`Input::Tick`]; `None` while nothing runs.
     #[must_use]
     pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
-        self.groups
-            .iter()
-            .filter_map(|group| group.next_deadline(now))
+        let cluster = self.cluster.as_ref();
+        let groups = self.groups.iter();
+        groups
+            .filter_map(|group| group.next_deadline(cluster, now))
+            .chain(cluster.and_then(|cluster| cluster.next_deadline(now)))
             .min()
+    }
+
+    /// Writes a heartbeat for the path of this number; `None` if there is no such path any more.
+    pub fn heartbeat(
+        &mut self,
+        path: usize,
+        greeting: &Greeting,
+        now: Duration,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        let report = self.report(now)?;
+        let cluster = self.cluster.as_mut()?;
+        cluster.write(path, greeting, report, now, buffer)
+    }
+
+    /// The other directors, as far as they speak over heartbeat paths; `None` for one that works alone.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// Whether this director is in maintenance.
+    #[must_use]
+    pub fn is_in_maintenance(&self) -> bool {
+        self.maintenance
     }
 
     /// Writes the advertisement of a virtual router, for a packet between `endpoints`.
@@ -369,6 +502,8 @@ impl Member {
             let around = Surroundings {
                 interfaces: &self.interfaces,
                 stopping: self.stopping,
+                maintenance: self.maintenance,
+                cluster: self.cluster.as_ref(),
             };
             let outputs = &mut Outputs {
                 group: number,
@@ -378,14 +513,37 @@ impl Member {
         }
     }
 
+    /// What this director says of itself; `None` for one that works alone.
+    fn report(&self, now: Duration) -> Option<Report> {
+        let cluster = self.cluster.as_ref()?;
+        let known = self
+            .interfaces()
+            .into_iter()
+            .filter_map(|name| self.interfaces.get(name));
+        let addresses = known.flat_map(|interface| Family::ALL.map(|family| interface.primary(family)));
+        let groups = self.groups.iter().filter(|group| !group.is_leaving);
+        Some(Report {
+            groups: groups.map(Group::part).collect(),
+            leaving: self.stopping,
+            maintenance: self.maintenance,
+            addresses: addresses.flatten().map(heartbeat::Address).collect(),
+            ..cluster.report(now)
+        })
+    }
+
     fn tick(&mut self, is_drained: bool, now: Duration) {
         self.each_group(|group, around, outputs| {
             group.tick(around, now, outputs);
             if is_drained {
-                group.judge(now, outputs);
+                group.judge(around, now, outputs);
             }
             group.announce(now, outputs);
         });
+        if let Some(report) = self.report(now)
+            && let Some(cluster) = &mut self.cluster
+        {
+            cluster.tick(&report, now, &mut self.outputs);
+        }
     }
 
     /// Groups whose virtual routers stay the same stay what they are; others begin anew, and take their leave before.
@@ -425,11 +583,17 @@ impl Member {
         }
         match found {
             Some((number, wire)) => {
+                let around = Surroundings {
+                    interfaces: &self.interfaces,
+                    stopping: self.stopping,
+                    maintenance: self.maintenance,
+                    cluster: self.cluster.as_ref(),
+                };
                 let outputs = &mut Outputs {
                     group: number as u16,
                     queue: &mut self.outputs,
                 };
-                self.groups[number].receive(wire, packet, now, outputs);
+                self.groups[number].receive(wire, packet, &around, now, outputs);
             }
             None => self
                 .strangers

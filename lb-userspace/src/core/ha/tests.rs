@@ -32,6 +32,7 @@ pub(super) fn instance(name: &str, vrid: u8, vips: &[&str]) -> Instance {
         peers: Vec::new(),
         announce: Announce::default(),
         on_duplicate: OnDuplicate::Announce,
+        track: Vec::new(),
     }
 }
 
@@ -89,6 +90,7 @@ impl Stage {
                 }
                 Output::Lease { until, .. } => self.lease = until,
                 Output::Hold => {}
+                Output::Beat { .. } => unreachable!("it works alone"),
                 Output::Report(event) => self.events.push(event),
             }
         }

@@ -40,7 +40,11 @@ impl Wire {
 
     /// What it is to be under this configuration and on this interface, with nothing lost of what it is.
     pub(super) fn reconfigure(&mut self, instance: &Instance, now: Duration) {
-        let settings = settings(instance, self.family, self.router.settings().primary);
+        let settings = Settings {
+            // It follows from what is tracked, and changes with that.
+            priority: self.router.settings().priority,
+            ..settings(instance, self.family, self.router.settings().primary)
+        };
         if settings != *self.router.settings() {
             if settings.vips != self.router.settings().vips {
                 self.announcements.again(now);
@@ -55,6 +59,14 @@ impl Wire {
         if self.router.settings().primary != primary {
             let settings = self.router.settings().clone();
             self.router.reconfigure(Settings { primary, ..settings }, now);
+        }
+    }
+
+    /// Has this priority from now on.
+    pub(super) fn advertise_as(&mut self, priority: u8, now: Duration) {
+        if self.router.settings().priority != priority {
+            let settings = self.router.settings().clone();
+            self.router.reconfigure(Settings { priority, ..settings }, now);
         }
     }
 

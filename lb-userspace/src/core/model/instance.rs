@@ -4,6 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::Track;
+
 /// Priority of an instance that has none of its own (RFC 9568 section 5.2.4).
 pub const DEFAULT_PRIORITY: u8 = 100;
 
@@ -39,6 +41,8 @@ pub struct Instance {
     pub announce: Announce,
     /// What the Active does when somebody else claims a VIP.
     pub on_duplicate: OnDuplicate,
+    /// What it depends on besides its interface.
+    pub track: Vec<Track>,
 }
 
 impl Instance {

@@ -18,6 +18,18 @@ pub fn cluster_id(cluster: &str) -> ClusterId {
     ClusterId(u32::from_be_bytes(name_prefix(cluster)))
 }
 
+/// What stands for a group of instances on the wire.
+#[must_use]
+pub fn group_id(group: &str) -> u64 {
+    u64::from_be_bytes(name_prefix(group))
+}
+
+/// Digest of what directors of a cluster must have in common, as they compare it.
+#[must_use]
+pub fn common_digest(common: &str) -> u64 {
+    u64::from_be_bytes(name_prefix(common))
+}
+
 /// The first bytes of a name's SHA-256.
 #[must_use]
 pub fn name_prefix<const N: usize>(name: &str) -> [u8; N] {

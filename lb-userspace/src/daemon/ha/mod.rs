@@ -4,21 +4,26 @@
 //! |---|---|---|
 //! | `tandem-ha` | VRRP, decisions, announcements; at real-time priority | waits for a lock, a disk or another thread |
 //! | `tandem-mover` | addresses, interfaces, sockets | |
+//! | `tandem-tracker` | looks at what instances depend on | |
 //!
 //! The daemon's loop talks to the first through bounded channels.
 
 mod answers;
 mod clock;
 mod mover;
+mod path;
+mod peers;
 mod port;
 mod post;
 mod realtime;
+mod tracker;
 mod view;
 mod worker;
 
 use std::{
     future::pending,
     io,
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -36,9 +41,14 @@ use self::{
     post::Post,
     worker::{Order, Worker},
 };
+use super::identity::Identity;
 use crate::{
     api::types::HaView,
-    core::{ha::LeaseNumbers, model::Config},
+    core::{
+        ha::{ClusterSettings, LeaseNumbers, Unable},
+        model::Config,
+        seal::common_digest,
+    },
     net::{
         NetlinkError,
         carrier::Carrier,
@@ -90,14 +100,17 @@ impl Ha {
     /// [`HaError`].
     pub(super) fn start(
         config: &Config,
+        identity: Option<&Identity>,
         leases: &LeaseNumbers,
         answers: Answers,
         events: Sink,
+        in_maintenance: bool,
     ) -> Result<Self, HaError> {
         let (orders, inbox) = post::post()?;
         let (to_mover, mover_orders) = mpsc::channel(ORDERS);
         let (life, ends) = oneshot::channel();
-        let mut worker = Worker::new(Carrier::open()?, inbox, to_mover, answers, events);
+        let (to_tracker, tracker_orders) = mpsc::channel(ORDERS);
+        let mut worker = Worker::new(Carrier::open()?, inbox, to_mover, to_tracker, answers, events);
         let manages_vips = config.director.manage_vips;
         let to_worker = orders.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -108,6 +121,13 @@ impl Ha {
             let _inside = runtime.enter();
             Mover::open(manages_vips, mover_orders, to_worker)?
         };
+        let to_tracker = orders.clone();
+        let looking = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let tracker = thread::Builder::new()
+            .name("tandem-tracker".into())
+            .spawn(move || looking.block_on(tracker::run(tracker_orders, to_tracker)))?;
         let mover = thread::Builder::new()
             .name("tandem-mover".into())
             .spawn(move || runtime.block_on(mover.run()))?;
@@ -123,10 +143,19 @@ impl Ha {
         let ha = Self {
             orders,
             ends,
-            threads: vec![worker, mover],
+            threads: vec![worker, mover, tracker],
             manages_vips,
         };
-        ha.configure(config, leases)?;
+        if in_maintenance {
+            // Before it has a role.
+            let (reply, _) = oneshot::channel();
+            ha.order(Order::Maintenance {
+                is_on: true,
+                by_force: true,
+                reply,
+            })?;
+        }
+        ha.configure(config, identity, leases)?;
         Ok(ha)
     }
 
@@ -139,9 +168,26 @@ impl Ha {
     ///
     /// # Errors
     /// [`HaError::Busy`].
-    pub(super) fn configure(&self, config: &Config, leases: &LeaseNumbers) -> Result<(), HaError> {
+    pub(super) fn configure(
+        &self,
+        config: &Config,
+        identity: Option<&Identity>,
+        leases: &LeaseNumbers,
+    ) -> Result<(), HaError> {
+        let cluster = identity.map(|identity| {
+            let settings = ClusterSettings {
+                node: identity.keyring.own(),
+                epoch: identity.epoch,
+                name: config.director.name.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                config: common(config),
+                paths: config.heartbeats.clone(),
+            };
+            (Arc::clone(&identity.keyring), settings)
+        });
         self.order(Order::Configure {
             name: config.director.name.clone(),
+            cluster,
             instances: config.instances.clone(),
             leases: leases.clone(),
         })
@@ -152,8 +198,42 @@ impl Ha {
     /// # Errors
     /// [`HaError::Busy`], [`HaError::Died`].
     pub(super) async fn view(&self) -> Result<HaView, HaError> {
+        self.ask(Order::View).await
+    }
+
+    /// Hands VIPs over: of one group or of all, to the director of that name or to the best. Returns groups, and who gets
+    /// them.
+    ///
+    /// # Errors
+    /// [`HaError::Busy`], [`HaError::Died`]; inside, why it is not done.
+    pub(super) async fn hand_over(
+        &self,
+        group: Option<String>,
+        to: Option<String>,
+    ) -> Result<Result<Vec<(String, String)>, Unable>, HaError> {
+        self.ask(|reply| Order::HandOver { group, to, reply }).await
+    }
+
+    /// Puts the director into maintenance, or ends that.
+    ///
+    /// # Errors
+    /// [`HaError::Busy`], [`HaError::Died`]; inside, why it is not done.
+    pub(super) async fn set_maintenance(
+        &self,
+        is_on: bool,
+        by_force: bool,
+    ) -> Result<Result<(), Unable>, HaError> {
+        self.ask(|reply| Order::Maintenance {
+            is_on,
+            by_force,
+            reply,
+        })
+        .await
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, HaError> {
         let (sender, answer) = oneshot::channel();
-        self.order(Order::View(sender))?;
+        self.order(order(sender))?;
         match timeout(PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|_| HaError::Died),
             Err(_) => Err(HaError::Busy),
@@ -187,6 +267,17 @@ impl Drop for Ha {
     fn drop(&mut self) {
         let _ = self.order(Order::Stop);
     }
+}
+
+/// Digest of what the directors of a cluster must have in common: what clients see.
+fn common(config: &Config) -> u64 {
+    let instances: Vec<_> = config
+        .instances
+        .iter()
+        .map(|instance| (&instance.name, instance.vrid, &instance.vips, &instance.group))
+        .collect();
+    let common = serde_json::to_string(&(instances, &config.services));
+    common_digest(&common.unwrap_or_default())
 }
 
 /// Whether VRRP may be spoken.

@@ -23,11 +23,13 @@ use super::{
 use crate::{
     core::{
         ha::Interface,
+        model::Heartbeat,
         neighbour::{Link, Mac},
     },
     net::{
         NetlinkError,
         address::{AddressBook, InterfaceAddress},
+        heartbeat::HeartbeatSocket,
         news::News,
         vrrp::VrrpSockets,
     },
@@ -41,10 +43,21 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Order {
     /// Make the interfaces hold exactly these VIPs.
     Hold(Arc<BTreeSet<Place>>),
-    /// Tell about exactly these interfaces.
-    Watch(BTreeSet<String>),
+    /// Tell about exactly these interfaces and paths.
+    Watch(Watch),
     /// Close these.
     Close(VrrpSockets),
+    /// Close this one.
+    ClosePath(HeartbeatSocket),
+}
+
+/// What the HA thread wants to know of.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Interfaces on which instances are.
+    pub(super) interfaces: BTreeSet<String>,
+    /// Heartbeat paths.
+    pub(super) heartbeats: Vec<Heartbeat>,
 }
 
 /// What the HA thread was told of an interface.
@@ -67,6 +80,8 @@ pub(super) struct Mover {
     /// Whether VIPs are ours to put on interfaces.
     manages_vips: bool,
     watched: BTreeMap<String, Known>,
+    /// Heartbeat paths, and the index of the interface for which the HA thread has a socket.
+    paths: Vec<(Heartbeat, Option<u32>)>,
     news: News,
     orders: mpsc::Receiver<Order>,
     ha: Post<worker::Order>,
@@ -86,6 +101,7 @@ impl Mover {
             holder: Holder::open()?,
             manages_vips,
             watched: BTreeMap::new(),
+            paths: Vec::new(),
             news: News::open().map_err(NetlinkError::Socket)?,
             orders,
             ha,
@@ -130,7 +146,19 @@ impl Mover {
         while let Some(order) = next {
             match order {
                 Order::Hold(wanted) => holdings = Some(wanted),
-                Order::Watch(interfaces) => {
+                Order::Watch(Watch {
+                    interfaces,
+                    heartbeats,
+                }) => {
+                    let before = std::mem::take(&mut self.paths);
+                    let known = |path: &Heartbeat| before.iter().find(|(known, _)| known == path)?.1;
+                    self.paths = heartbeats
+                        .into_iter()
+                        .map(|path| {
+                            let known = known(&path);
+                            (path, known)
+                        })
+                        .collect();
                     self.watched.retain(|name, _| interfaces.contains(name));
                     for name in interfaces {
                         self.watched.entry(name).or_insert(Known::ABSENT);
@@ -138,6 +166,7 @@ impl Mover {
                     self.look().await;
                 }
                 Order::Close(sockets) => drop(sockets),
+                Order::ClosePath(socket) => drop(socket),
             }
             next = self.orders.try_recv().ok();
         }
@@ -156,7 +185,7 @@ impl Mover {
 
     /// Tells the HA thread what is new.
     async fn look(&mut self) {
-        if self.watched.is_empty() {
+        if self.watched.is_empty() && self.paths.is_empty() {
             return;
         }
         // What cannot be seen now will be seen the next time.
@@ -176,11 +205,7 @@ impl Mover {
                 match VrrpSockets::open(link, mac) {
                     Ok(opened) => sockets = Some(opened),
                     Err(error) => {
-                        let error = error.to_string();
-                        if self.complaints.get(name) != Some(&error) {
-                            warn!("{error}");
-                            self.complaints.insert(name.clone(), error);
-                        }
+                        complain(&mut self.complaints, name, error.to_string());
                         // Tried again at the next look.
                         continue;
                     }
@@ -195,6 +220,39 @@ impl Mover {
                 is_there: now.identity.is_some(),
             });
         }
+        self.look_at_paths(&book);
+    }
+
+    /// Opens sockets for heartbeat paths whose interface is another one now.
+    fn look_at_paths(&mut self, book: &AddressBook) {
+        for (settings, known) in &mut self.paths {
+            let now = book.link(&settings.interface).map(|link| link.ifindex);
+            if now == *known {
+                continue;
+            }
+            let socket = match now.map(|ifindex| HeartbeatSocket::open(settings, ifindex)) {
+                None => None,
+                Some(Ok(socket)) => Some(socket),
+                Some(Err(error)) => {
+                    complain(&mut self.complaints, &settings.name, error.to_string());
+                    continue;
+                }
+            };
+            self.complaints.remove(&settings.name);
+            *known = now;
+            self.ha.send(worker::Order::Path {
+                settings: settings.clone(),
+                socket,
+            });
+        }
+    }
+}
+
+/// Says what is wrong, once.
+fn complain(complaints: &mut BTreeMap<String, String>, of: &str, error: String) {
+    if complaints.get(of) != Some(&error) {
+        warn!("{error}");
+        complaints.insert(of.to_owned(), error);
     }
 }
 

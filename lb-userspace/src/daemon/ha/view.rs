@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lb_common::wire::vrrp::Refusal;
 
-use super::worker::Worker;
+use super::{peers, worker::Worker};
 use crate::{
     api::types::{CountView, HaView, HeardView, InstanceView, PortView, RouterView},
     core::{
@@ -14,7 +14,9 @@ use crate::{
 };
 
 pub(super) fn view(worker: &Worker, now: Duration) -> HaView {
-    let Worker { member, ports, .. } = worker;
+    let Worker {
+        member, ports, paths, ..
+    } = worker;
     let groups = member.groups();
     let port = |name: &str| {
         let port = ports.get(name);
@@ -30,6 +32,9 @@ pub(super) fn view(worker: &Worker, now: Duration) -> HaView {
         instances: groups.flat_map(|group| instances(group, now)).collect(),
         interfaces: member.interfaces().into_iter().map(port).collect(),
         refused: refusals(member.strangers()),
+        maintenance: member.is_in_maintenance(),
+        cluster: peers::part(member, paths, now),
+        outlook: peers::outlook(member, now),
     }
 }
 
@@ -84,6 +89,6 @@ fn refusals(counters: &Counters) -> Vec<CountView> {
     all.filter(|view| view.count > 0).collect()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }

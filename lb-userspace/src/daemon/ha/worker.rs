@@ -24,16 +24,30 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{super::holder::Place, answers::Answers, clock, mover, port::Ports, post::Inbox, view};
+use super::{
+    super::holder::Place,
+    answers::Answers,
+    clock,
+    mover::{self, Watch},
+    path::Paths,
+    port::Ports,
+    post::Inbox,
+    tracker, view,
+};
 use crate::{
     api::types::HaView,
     core::{
-        ha::{Family, Input, Interface, LeaseNumbers, Member, Output, Packet, WireId, WireView},
-        model::Instance,
+        ha::{
+            ClusterSettings, Family, Input, Interface, LeaseNumbers, Member, Output, Packet, Unable, WireId,
+            WireView,
+        },
+        model::{Heartbeat, Instance},
         neighbour::Mac,
+        seal::Keyring,
     },
     net::{
         carrier::Carrier,
+        heartbeat::HeartbeatSocket,
         vrrp::{ReceiveBuffer, Received, VrrpSockets},
     },
     notify::Sink,
@@ -51,6 +65,8 @@ pub(super) enum Order {
     Configure {
         /// This director's name.
         name: String,
+        /// Who it is for the others; `None` if it works alone.
+        cluster: Option<(Arc<Keyring>, ClusterSettings)>,
         /// The instances.
         instances: Vec<Instance>,
         /// Numbers of their groups' leases.
@@ -67,8 +83,42 @@ pub(super) enum Order {
         /// Whether there is one.
         is_there: bool,
     },
+    /// A heartbeat path has this socket now, or none.
+    Path {
+        /// What the path is.
+        settings: Heartbeat,
+        /// Its socket.
+        socket: Option<HeartbeatSocket>,
+    },
+    /// Something that an instance depends on is like this now.
+    Tracked {
+        /// Name of the instance.
+        instance: String,
+        /// Its number among what the instance depends on.
+        number: usize,
+        /// What is wrong with it; `None` if nothing is.
+        fault: Option<String>,
+    },
     /// Somebody asks.
     View(oneshot::Sender<HaView>),
+    /// Hand VIPs over.
+    HandOver {
+        /// Those of which group; `None`: of all.
+        group: Option<String>,
+        /// To whom; `None`: to the best.
+        to: Option<String>,
+        /// What became of it: groups, and who gets them.
+        reply: oneshot::Sender<Result<Vec<(String, String)>, Unable>>,
+    },
+    /// Neither keep nor take VIPs, or go on as ever.
+    Maintenance {
+        /// Which.
+        is_on: bool,
+        /// Even if nobody else can hold them.
+        by_force: bool,
+        /// What became of it.
+        reply: oneshot::Sender<Result<(), Unable>>,
+    },
     /// Give everything up, and end.
     Stop,
 }
@@ -78,16 +128,18 @@ pub(super) struct Worker {
     pub(super) name: String,
     pub(super) member: Member,
     pub(super) ports: Ports,
+    pub(super) paths: Paths,
     carrier: Carrier,
     inbox: Inbox<Order>,
     mover: mpsc::Sender<mover::Order>,
+    tracker: mpsc::Sender<tracker::Wanted>,
     answers: Answers,
     leases: LeaseNumbers,
     /// Versions of the claims that were looked at.
     seen: [u64; CLAIMS],
     /// What the mover was not told yet.
     unsent_holdings: Option<Arc<BTreeSet<Place>>>,
-    unsent_watch: Option<BTreeSet<String>>,
+    unsent_watch: Option<Watch>,
     events: Sink,
     buffer: ReceiveBuffer,
 }
@@ -97,6 +149,7 @@ impl Worker {
         carrier: Carrier,
         inbox: Inbox<Order>,
         mover: mpsc::Sender<mover::Order>,
+        tracker: mpsc::Sender<tracker::Wanted>,
         answers: Answers,
         events: Sink,
     ) -> Self {
@@ -104,9 +157,11 @@ impl Worker {
             name: String::new(),
             member: Member::new(),
             ports: Ports::default(),
+            paths: Paths::default(),
             carrier,
             inbox,
             mover,
+            tracker,
             seen: answers.versions(),
             answers,
             leases: LeaseNumbers::default(),
@@ -158,7 +213,10 @@ impl Worker {
             Duration::ZERO
         };
         let descriptors = [self.inbox.as_fd(), self.carrier.descriptor()];
-        let all = descriptors.into_iter().chain(self.ports.descriptors());
+        let all = descriptors
+            .into_iter()
+            .chain(self.ports.descriptors())
+            .chain(self.paths.descriptors());
         let mut polled: Vec<_> = all.map(readable).collect();
         match ppoll(&mut polled, Some(TimeSpec::from_duration(patience)), None) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -171,19 +229,56 @@ impl Worker {
         match order {
             Order::Configure {
                 name,
+                cluster,
                 instances,
                 leases,
             } => {
                 self.name = name;
+                let (keys, cluster) = cluster
+                    .map(|(keyring, cluster)| ((keyring, cluster.epoch), cluster))
+                    .unzip();
+                let heartbeats = cluster.as_ref().map_or(&[][..], |cluster| &cluster.paths);
+                let closed = self.paths.configure(keys, heartbeats);
+                self.close_paths(closed);
+                let heartbeats = heartbeats.to_vec();
+                self.handle(Input::Cluster(cluster.as_ref()));
                 // For groups that go now the old numbers are still good.
                 self.handle(Input::Configured(&instances));
+                // A reload at a time, and there are not that many.
+                let _ = self.tracker.try_send(instances);
                 let interfaces = self.member.interfaces();
                 let watched: BTreeSet<String> = interfaces.into_iter().map(str::to_owned).collect();
                 let closed = self.ports.retain(&watched);
                 self.close(closed);
                 self.answers.end_all_but(&leases);
                 self.leases = leases;
-                self.unsent_watch = Some(watched);
+                self.unsent_watch = Some(Watch {
+                    interfaces: watched,
+                    heartbeats,
+                });
+                self.look_at_paths();
+            }
+            Order::Path { settings, socket } => {
+                let closed = self.paths.set(&settings, socket);
+                self.close_paths(closed);
+                self.look_at_paths();
+            }
+            Order::HandOver { group, to, reply } => {
+                let done = self
+                    .member
+                    .hand_over(group.as_deref(), to.as_deref(), clock::now());
+                self.perform();
+                // Who asked may have lost patience.
+                drop(reply.send(done));
+            }
+            Order::Maintenance {
+                is_on,
+                by_force,
+                reply,
+            } => {
+                let done = self.member.set_maintenance(is_on, by_force, clock::now());
+                self.perform();
+                drop(reply.send(done));
             }
             Order::Interface {
                 name,
@@ -194,6 +289,18 @@ impl Worker {
                 let closed = self.ports.set(&name, state, sockets, is_there);
                 self.close(closed);
                 self.look_at(&name);
+            }
+            Order::Tracked {
+                instance,
+                number,
+                fault,
+            } => {
+                let fault = fault.as_deref();
+                self.handle(Input::Tracked {
+                    instance: &instance,
+                    number,
+                    fault,
+                });
             }
             // Who asked may have lost patience.
             Order::View(to) => drop(to.send(view::view(self, clock::now()))),
@@ -209,6 +316,14 @@ impl Worker {
     fn look_at_carriers(&mut self) {
         for name in self.ports.names() {
             self.look_at(&name);
+        }
+        self.look_at_paths();
+    }
+
+    fn look_at_paths(&mut self) {
+        let Self { paths, carrier, .. } = self;
+        for (path, is_up) in paths.look(|interface| carrier.is_up(interface)) {
+            self.handle(Input::Path { path, is_up });
         }
     }
 
@@ -236,6 +351,10 @@ impl Worker {
             for family in Family::ALL {
                 is_drained &= self.receive_from(&name, family);
             }
+        }
+        for path in 0..self.paths.ports.len() {
+            is_drained &= self.paths.receive(path, BATCH, &mut self.member);
+            self.perform();
         }
         is_drained
     }
@@ -278,6 +397,7 @@ impl Worker {
         while let Some(output) = self.member.poll_output() {
             match output {
                 Output::Advertise { wire, priority } => self.advertise(wire, priority),
+                Output::Beat { path } => self.paths.send(path, &mut self.member),
                 Output::Announce { wire, vips } => self.announce(wire, vips),
                 Output::Lease { group, until } => {
                     let name = self.member.group_name(group);
@@ -338,6 +458,12 @@ impl Worker {
                 self.mover.try_send(mover::Order::Watch(watched))
         {
             self.unsent_watch = Some(watched);
+        }
+    }
+
+    fn close_paths(&self, sockets: impl IntoIterator<Item = HeartbeatSocket>) {
+        for socket in sockets {
+            let _ = self.mover.try_send(mover::Order::ClosePath(socket));
         }
     }
 

@@ -1,0 +1,49 @@
+//! `track` of an `[[instance]]`
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::unplaced;
+use crate::{
+    config::duration::Time,
+    core::model::{self, Tracked},
+};
+
+/// One of `track`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Track {
+    pub(in crate::config) interface: Option<Spanned<String>>,
+    pub(in crate::config) ping: Option<Spanned<String>>,
+    pub(in crate::config) file: Option<Spanned<String>>,
+    pub(in crate::config) process: Option<Spanned<String>>,
+    pub(in crate::config) program: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) weight: Option<Spanned<i64>>,
+    pub(in crate::config) interval: Option<Spanned<Time>>,
+    pub(in crate::config) timeout: Option<Spanned<Time>>,
+    pub(in crate::config) rise: Option<Spanned<i64>>,
+    pub(in crate::config) fall: Option<Spanned<i64>>,
+}
+
+impl From<&model::Track> for Track {
+    fn from(track: &model::Track) -> Self {
+        let time = |duration| Some(unplaced(Time(duration)));
+        let number = |number: i64| Some(unplaced(number));
+        let mut table = Self {
+            weight: number(track.weight.into()),
+            interval: time(track.interval),
+            timeout: time(track.timeout),
+            rise: number(track.rise.into()),
+            fall: number(track.fall.into()),
+            ..Self::default()
+        };
+        match &track.what {
+            Tracked::Interface(name) => table.interface = Some(unplaced(name.clone())),
+            Tracked::Ping(address) => table.ping = Some(unplaced(address.to_string())),
+            Tracked::File(path) => table.file = Some(unplaced(path.display().to_string())),
+            Tracked::Process(name) => table.process = Some(unplaced(name.clone())),
+            Tracked::Program(command) => table.program = Some(unplaced(command.clone())),
+        }
+        table
+    }
+}

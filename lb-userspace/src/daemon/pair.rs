@@ -1,0 +1,98 @@
+//! What is asked and ordered of the pair.
+
+use tracing::{info, warn};
+
+use super::director::Director;
+use crate::{
+    api::{
+        query::{Refusal, RefusalKind},
+        types::{HaAnswer, HaOrder, HaView, HandedOver},
+    },
+    core::ha::Unable,
+};
+
+impl Director {
+    /// This director's part in the pair; `None` when the HA thread does not answer.
+    pub(super) async fn pair(&self) -> Option<HaView> {
+        let Some(ha) = &self.ha else {
+            return Some(HaView {
+                director: self.config.director.name.clone(),
+                ..HaView::default()
+            });
+        };
+        match ha.view().await {
+            Ok(view) => Some(view),
+            Err(error) => {
+                warn!(%error, "cannot answer a query");
+                None
+            }
+        }
+    }
+
+    /// Carries out what is ordered of the pair; `None` where the HA thread has no time.
+    pub(super) async fn order_pair(
+        &mut self,
+        order: &HaOrder,
+        who: &str,
+    ) -> Option<Result<HaAnswer, Refusal>> {
+        let Some(ha) = &self.ha else {
+            return Some(Err(Refusal {
+                kind: RefusalKind::Wrong,
+                error: "no [[instance]] is configured: this director is the only one".to_owned(),
+                hint: "docs/ha.md says how two directors stand in for each other".to_owned(),
+            }));
+        };
+        let done = match order {
+            HaOrder::Handover { instance, to } => ha.hand_over(instance.clone(), to.clone()).await,
+            HaOrder::Maintenance { on, force } => {
+                let done = ha.set_maintenance(*on, *force).await;
+                done.map(|done| done.map(|()| Vec::new()))
+            }
+        };
+        let answer = match done {
+            Ok(Ok(handed)) => {
+                if let HaOrder::Maintenance { on, .. } = order {
+                    self.orders.maintenance.set(*on);
+                }
+                info!(who, ?order, "ordered of the pair");
+                let handed = handed.into_iter().map(|(group, to)| HandedOver { group, to });
+                Ok(HaAnswer {
+                    handed_over: handed.collect(),
+                    maintenance: self.orders.maintenance.is_on(),
+                })
+            }
+            Ok(Err(unable)) => Err(refusal(&unable)),
+            Err(error) => {
+                warn!(%error, "cannot carry out an order");
+                return None;
+            }
+        };
+        Some(answer)
+    }
+}
+
+fn refusal(unable: &Unable) -> Refusal {
+    let (kind, hint) = match unable {
+        Unable::Alone => (
+            RefusalKind::Wrong,
+            "name a network that joins the directors with [[heartbeat]]; `tandem ha maintenance on --force` gives the VIPs up \
+             to whoever listens",
+        ),
+        Unable::NoSuchGroup(_) => (RefusalKind::NotFound, "`tandem ha` lists them"),
+        Unable::NoSuchDirector { .. } => (RefusalKind::NotFound, "`tandem ha` says who is heard"),
+        Unable::Unfit { .. } => (RefusalKind::Harmful, "`tandem ha explain` says who could"),
+        Unable::NoSuccessor(_) => (
+            RefusalKind::Harmful,
+            "`tandem ha explain` says why not; `tandem ha maintenance on --force` gives the VIPs up all the same",
+        ),
+        Unable::NotActive => (
+            RefusalKind::Wrong,
+            "give the order on the director that is Active, or name this director with --to to have it take the VIPs",
+        ),
+    };
+    Refusal {
+        kind,
+        error: unable.to_string(),
+        hint: hint.to_owned(),
+    }
+}
