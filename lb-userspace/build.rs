@@ -1,5 +1,5 @@
-//! Builds the XDP program that the daemon embeds.
+//! Builds the XDP programs that the daemon embeds.
 
 fn main() {
-    lb_ebpf_builder::build_or_exit(&["tandem-xdp"]);
+    lb_ebpf_builder::build_or_exit(&["tandem-xdp", "decap-xdp"]);
 }

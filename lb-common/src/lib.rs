@@ -12,6 +12,8 @@ extern crate std;
 
 pub mod abi;
 pub mod checksum;
+pub mod decap;
+pub mod ecn;
 pub mod flow_state;
 pub mod flow_table;
 pub mod hash;

@@ -67,7 +67,7 @@ reasons! {
     Truncated = 8, Drop, "truncated", "The frame ends before its headers do.";
     BadIpHeader = 9, Drop, "bad_ip_header", "The IP version, header length or total length is impossible.";
     BadIpChecksum = 10, Drop, "bad_ip_checksum", "The IPv4 header checksum is wrong.";
-    TtlExpired = 11, Drop, "ttl_expired", "The TTL or hop limit is 0.";
+    TtlExpired = 11, Drop, "ttl_expired", "The TTL or hop limit is used up.";
     MartianSource = 12, Drop, "martian_source", "The source address cannot be a client's.";
     BadTransportHeader = 13, Drop, "bad_transport_header", "The TCP or UDP header's length is impossible.";
     BadTcpFlags = 14, Drop, "bad_tcp_flags", "The combination of TCP flags is one that no stack sends.";
@@ -83,15 +83,64 @@ reasons! {
     AllFull = 24, Drop, "all_full", "Every backend of the service has as many connections as it may have.";
     ResetSent = 25, Answer, "reset_sent", "A TCP segment of a connection that was ended, or that nobody knows, was answered with a reset.";
     UnknownFlow = 26, Drop, "unknown_flow", "The packet is in the middle of a connection that nobody knows.";
-    FragmentHeld = 27, Drop, "fragment_held", "A fragment came before the first one of its packet, and is held until that comes.";
-    FragmentUnknown = 28, Drop, "fragment_unknown", "The first fragment of the packet never came, or there is no room to wait for it.";
-    BadFragment = 29, Drop, "bad_fragment", "A fragment is so short or lies so that no stack can have sent it.";
-    SourceFlood = 30, Drop, "source_flood", "The client has begun more connections in this second than it may.";
+    TooBigAnswered = 27, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
+    TooBigUnanswered = 28, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
+    Loop = 29, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
+    NoHeadroom = 30, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
+    ErrorLost = 31, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
+    FragmentHeld = 32, Drop, "fragment_held", "A fragment came before the first one of its packet, and is held until that comes.";
+    FragmentUnknown = 33, Drop, "fragment_unknown", "The first fragment of the packet never came, or there is no room to wait for it.";
+    BadFragment = 34, Drop, "bad_fragment", "A fragment is so short or lies so that no stack can have sent it.";
+    SourceFlood = 35, Drop, "source_flood", "The client has begun more connections in this second than it may.";
 }
 
 impl Reason {
     /// Number of counters, one more than the largest number.
     pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    /// Whether the frame alone can have this reason: [`parse`](crate::packet::parse) gives it. All others take services, flows
+    /// or backends, or a driver.
+    #[must_use]
+    pub const fn is_of_the_frame(self) -> bool {
+        match self {
+            Self::NotIp
+            | Self::NotVip
+            | Self::NotUnicastMac
+            | Self::OtherProtocol
+            | Self::Fragment
+            | Self::RoutingHeader
+            | Self::EchoAnswered
+            | Self::Truncated
+            | Self::BadIpHeader
+            | Self::BadIpChecksum
+            | Self::TtlExpired
+            | Self::MartianSource
+            | Self::BadTransportHeader
+            | Self::BadTcpFlags
+            | Self::PortZero
+            | Self::TooManyExtensions
+            | Self::IcmpUnrelated
+            | Self::BadIcmpQuote => true,
+            Self::NoService
+            | Self::NoBackend
+            | Self::BackendUnresolved
+            | Self::BackendGone
+            | Self::MapMissing
+            | Self::NoLease
+            | Self::AllFull
+            | Self::ResetSent
+            | Self::UnknownFlow
+            | Self::TooBigAnswered
+            | Self::TooBigUnanswered
+            | Self::Loop
+            | Self::NoHeadroom
+            | Self::ErrorLost
+            | Self::FragmentHeld
+            | Self::FragmentUnknown
+            | Self::BadFragment
+            | Self::SourceFlood => false,
+        }
+    }
 
     /// The number, as it indexes the counter map.
     #[inline(always)]

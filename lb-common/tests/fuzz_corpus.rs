@@ -44,25 +44,7 @@ fn every_named_frame_ends_as_its_name_says() {
         outcomes.insert(outcome.to_owned());
     }
     // All that a frame can come to by itself.
-    let of_the_datapath = [
-        "no_service",
-        "no_backend",
-        "backend_unresolved",
-        "backend_gone",
-        "map_missing",
-        "no_lease",
-        "all_full",
-        "reset_sent",
-        "unknown_flow",
-        "fragment_held",
-        "fragment_unknown",
-        "bad_fragment",
-        "source_flood",
-    ];
-    for reason in Reason::ALL
-        .iter()
-        .filter(|reason| !of_the_datapath.contains(&reason.slug()))
-    {
+    for reason in Reason::ALL.iter().filter(|reason| reason.is_of_the_frame()) {
         assert!(
             outcomes.contains(reason.slug()),
             "no frame that ends as {reason:?}"

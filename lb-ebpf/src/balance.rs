@@ -8,15 +8,18 @@ use lb_common::{
     packet::{EtherType, Ethernet, FlowKey4, FlowKey6, Ipv4, Ipv6, Transport, protocol},
     reason::Reason,
 };
+use lb_ebpf::packet::Packet;
 
 use crate::{
     family::{V4, V6},
-    flow, forward,
+    flow,
+    forward::{self, Shape},
     fragment::{self, Part},
     icmp, neighbour,
     outcome::Refusal,
-    packet::Packet,
     reset,
+    settings::settings,
+    stranger,
     verdict::Verdict,
     vip,
 };
@@ -31,7 +34,9 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             let ip = Ipv4::at(packet, ethernet.end)?;
             // Now, since an answer has it exchanged.
             let destination = ip.destination();
-            vip::filter4(destination)?;
+            if !vip::may_be4(destination)? {
+                return stranger::pass4(packet, ethernet.end, &ip);
+            }
             balance4(packet, &ethernet, &ip).map_err(|refusal| vip::judge4(destination, refusal))
         }
         EtherType::Ipv6 => {
@@ -41,7 +46,9 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             if ip.next_header() == protocol::ICMPV6 {
                 neighbour::discovery(packet, ethernet.end)?;
             }
-            vip::filter6(destination)?;
+            if !vip::may_be6(destination)? {
+                return stranger::pass6(packet, ethernet.end, &ip);
+            }
             balance6(packet, &ethernet, &ip).map_err(|refusal| vip::judge6(destination, refusal))
         }
     }
@@ -56,15 +63,23 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         Err(Reason::Fragment) => return fragment4(packet, ethernet, ip),
         checked => checked?,
     };
+    let mut shape = Shape {
+        network: ethernet.end,
+        ipv6: false,
+        bytes: offset + length,
+        entropy: 0,
+    };
     let target = if ip.protocol() == protocol::ICMP {
         icmp::target4(packet, ethernet.end, offset, length)?
     } else {
         let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
-        flow::target::<V4>(&key, ip.protocol(), transport.flags)
+        let hash = key.hash(&settings().flow_seed);
+        shape.entropy = (hash >> 32) as u32;
+        flow::target::<V4>(&key, hash, ip.protocol(), transport.flags)
             .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
-    deliver(packet, target, offset + length)
+    deliver(packet, target, &shape)
 }
 
 #[inline(always)]
@@ -76,16 +91,24 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         Err(Reason::Fragment) => return fragment6(packet, ethernet, ip),
         checked => checked?,
     };
+    let mut shape = Shape {
+        network: ethernet.end,
+        ipv6: true,
+        bytes: payload.offset + payload.length,
+        entropy: 0,
+    };
     let target = if payload.protocol == protocol::ICMPV6 {
         icmp::target6(packet, ethernet.end, payload.offset, payload.length)?
     } else {
         let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
-        flow::target::<V6>(&key, payload.protocol, transport.flags).map_err(|refusal| {
+        let hash = key.hash(&settings().flow_seed);
+        shape.entropy = (hash >> 32) as u32;
+        flow::target::<V6>(&key, hash, payload.protocol, transport.flags).map_err(|refusal| {
             reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
         })?
     };
-    deliver(packet, target, payload.offset + payload.length)
+    deliver(packet, target, &shape)
 }
 
 #[inline(always)]
@@ -99,7 +122,7 @@ fn fragment4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verd
             target
         }
     };
-    deliver(packet, target, packet.linear())
+    deliver(packet, target, &part(packet, ethernet.end, false))
 }
 
 #[inline(always)]
@@ -113,7 +136,7 @@ fn fragment6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verd
             target
         }
     };
-    deliver(packet, target, packet.linear())
+    deliver(packet, target, &part(packet, ethernet.end, true))
 }
 
 /// No fragment is answered with a reset: the length of its segment is not known.
@@ -126,11 +149,22 @@ fn unanswered(refusal: Refusal) -> Refusal {
     }
 }
 
-/// Gets the packet to its target; `bytes` is its length on the link.
+/// What is known of a fragment.
 #[inline(always)]
-fn deliver(packet: &Packet, target: Target, bytes: usize) -> Result<Verdict, Refusal> {
+fn part(packet: &Packet, network: usize, ipv6: bool) -> Shape {
+    Shape {
+        network,
+        ipv6,
+        bytes: packet.linear(),
+        entropy: 0,
+    }
+}
+
+/// Gets the packet to its target.
+#[inline(always)]
+fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
     match target {
-        Target::Backend(backend) => forward::forward(packet, backend, bytes),
+        Target::Backend(backend) => forward::forward(packet, backend, shape),
         Target::Translation(_) => Err(Reason::BackendGone.into()),
     }
 }

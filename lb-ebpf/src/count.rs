@@ -1,10 +1,10 @@
 //! Counting, per CPU.
 
 use lb_common::abi::{BackendCounters, Event};
+use lb_ebpf::opaque::opaque;
 
 use crate::{
     maps::{BACKEND_COUNTERS, COUNTERS},
-    opaque::opaque,
     outcome::Refusal,
 };
 

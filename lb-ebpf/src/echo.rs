@@ -6,7 +6,7 @@ use lb_common::{
     reason::Reason,
 };
 
-use crate::packet::Packet;
+use lb_ebpf::packet::Packet;
 
 /// TTL and hop limit of an answer (RFC 1700's default, as Linux has it).
 pub(crate) const TTL: u8 = 64;

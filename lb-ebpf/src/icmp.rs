@@ -5,12 +5,12 @@ use lb_common::{
     packet::{Icmp, Ipv4, Ipv6, quoted_flow4, quoted_flow6},
     reason::Reason,
 };
+use lb_ebpf::packet::{Context, Packet};
 
 use crate::{
     echo,
     family::{Family, V4, V6},
     outcome::{Refusal, decode_target, encode_target},
-    packet::{Context, Packet},
     schedule,
     service::service_of,
     settings::settings,
@@ -26,12 +26,8 @@ pub(crate) fn target4(
     offset: usize,
     length: usize,
 ) -> Result<Target, Refusal> {
-    decode_target(tandem_icmp4(
-        packet.context(),
-        network as u32,
-        offset as u32,
-        length as u32,
-    ))
+    let outcome = tandem_icmp4(packet.context(), network as u32, offset as u32, length as u32);
+    decode_target(outcome)
 }
 
 /// Where an error goes that arrived in the packet with its IPv6 header at `network`.
@@ -42,12 +38,8 @@ pub(crate) fn target6(
     offset: usize,
     length: usize,
 ) -> Result<Target, Refusal> {
-    decode_target(tandem_icmp6(
-        packet.context(),
-        network as u32,
-        offset as u32,
-        length as u32,
-    ))
+    let outcome = tandem_icmp6(packet.context(), network as u32, offset as u32, length as u32);
+    decode_target(outcome)
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]

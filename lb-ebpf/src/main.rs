@@ -4,7 +4,6 @@
 //! [`packet`] (bounds) → `lb_common::packet` (headers) → [`vip`] (a VIP at all?) → [`flow`] (an established flow?) →
 //! [`service`] (who listens?) → [`schedule`] (which backend?) → [`forward`] (rewrite) → [`verdict`].
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 // On the host this crate is only checked, never run.
 #![cfg_attr(
     not(target_arch = "bpf"),
@@ -22,23 +21,28 @@ mod flow_tables;
 mod forward;
 mod fragment;
 mod icmp;
+mod icmp_error;
+mod link;
 mod load;
 mod maps;
 mod neighbour;
-mod opaque;
 mod outcome;
-mod packet;
+mod pace;
+mod path_error;
 mod reset;
+mod route;
 mod schedule;
 mod service;
 mod settings;
+mod stranger;
+mod too_big;
 mod verdict;
 mod vip;
 
 #[cfg(target_arch = "bpf")]
 #[aya_ebpf::macros::xdp(frags)]
 fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
-    handle(&packet::Packet::new(context.ctx))
+    handle(&lb_ebpf::packet::Packet::new(context.ctx))
 }
 
 /// Writes the time in jiffies over the packet's first eight bytes: the daemon runs it to read the flow table's clock.
@@ -47,7 +51,7 @@ fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
 fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
     use aya_ebpf::bindings::xdp_action;
 
-    match packet::Packet::new(context.ctx).bytes_mut::<8>(0) {
+    match lb_ebpf::packet::Packet::new(context.ctx).bytes_mut::<8>(0) {
         Some(bytes) => {
             // SAFETY: eight bytes are there.
             unsafe { bytes.cast::<u64>().write_volatile(clock::jiffies()) };
@@ -58,7 +62,7 @@ fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn handle(packet: &packet::Packet) -> u32 {
+fn handle(packet: &lb_ebpf::packet::Packet) -> u32 {
     match balance::balance(packet) {
         Ok(verdict) => verdict.action(packet),
         Err(refusal) => {

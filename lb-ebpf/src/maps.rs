@@ -7,12 +7,14 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{
-        AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, HELD_RING, HeldFrame, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine,
-        SourceTable, TimeoutTable, VipFilter,
+        AddressSet, AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4,
+        Frontend6, FrontendBucket, HELD_RING, HeldFrame, LeaseTable, Runtime, ServiceEntry, ServiceName,
+        SlotLine, SourceTable, Strangers, TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
+
+use crate::pace::Pace;
 
 /// The daemon reads and writes these without system calls.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -20,7 +22,9 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 #[btf_map]
 pub(crate) static RUNTIME: Array<Runtime, 1, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static VIP_FILTER: Array<VipFilter, 1, MMAPABLE> = Array::new();
+pub(crate) static VIP_FILTER: Array<AddressSet, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static STRANGERS: Array<Strangers, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FRONTENDS_V4: Array<FrontendBucket<Frontend4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
@@ -55,6 +59,8 @@ pub(crate) static SOURCES: Array<SourceTable, 1> = Array::new();
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static CLAIMS: Array<ClaimTable, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 #[btf_map]

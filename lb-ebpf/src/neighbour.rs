@@ -9,13 +9,13 @@ use lb_common::{
     packet::{Arp, Discovery, protocol},
     reason::Reason,
 };
+use lb_ebpf::packet::{Context, Packet};
 
 use crate::{
     clock, count,
     family::{V4, V6},
     maps::{CLAIMS, LEASES},
     outcome::Refusal,
-    packet::{Context, Packet},
     service::find_service,
     vip,
 };
@@ -80,14 +80,18 @@ extern "C" fn tandem_discovery(context: Context, network: u32) -> u32 {
 /// Number of the group that the address moves with, if it is a VIP.
 #[inline(always)]
 fn group4(address: u32) -> Option<u32> {
-    vip::filter4(address).ok()?;
+    if !vip::may_be4(address).unwrap_or(true) {
+        return None;
+    }
     find_service::<V4>(&FrontendKey4::new(address, 0, protocol::ICMP))
 }
 
 /// Number of the group that the address moves with, if it is a VIP.
 #[inline(always)]
 fn group6(address: [u64; 2]) -> Option<u32> {
-    vip::filter6(address).ok()?;
+    if !vip::may_be6(address).unwrap_or(true) {
+        return None;
+    }
     find_service::<V6>(&FrontendKey6::new(address, 0, protocol::ICMPV6))
 }
 

@@ -6,19 +6,25 @@ use lb_common::packet::{Frame, Window};
 use crate::opaque::opaque;
 
 /// What the kernel hands to the program, valid for the run of it.
-pub(crate) type Context = *mut xdp_md;
+pub type Context = *mut xdp_md;
 
 /// A frame in the driver's memory, which may be read and rewritten in place.
 #[derive(Clone, Copy)]
-pub(crate) struct Packet {
+pub struct Packet {
     start: usize,
     end: usize,
     context: Context,
 }
 
 impl Packet {
+    /// The frame that the program was called with; one that was moved or cut is looked at anew.
     #[inline(always)]
-    pub(crate) fn new(context: Context) -> Self {
+    #[must_use]
+    #[expect(
+        clippy::not_unsafe_ptr_arg_deref,
+        reason = "the verifier lets nothing but the context be a context"
+    )]
+    pub fn new(context: Context) -> Self {
         // SAFETY: the context is valid for the run of the program.
         let (start, end) = unsafe { ((*context).data as usize, (*context).data_end as usize) };
         Self { start, end, context }
@@ -26,26 +32,38 @@ impl Packet {
 
     /// What the kernel handed to the program.
     #[inline(always)]
-    pub(crate) fn context(&self) -> Context {
+    #[must_use]
+    pub const fn context(&self) -> Context {
         self.context
     }
 
     /// Length of its first buffer, which for nearly every frame is all of it.
     #[inline(always)]
-    pub(crate) fn linear(&self) -> usize {
+    #[must_use]
+    pub fn linear(&self) -> usize {
         self.end - self.start
     }
 
     /// Whether something was put before the frame.
     #[inline(always)]
-    pub(crate) fn has_metadata(&self) -> bool {
+    #[must_use]
+    pub fn has_metadata(&self) -> bool {
         // SAFETY: the context is valid for the run of the program.
         unsafe { (*self.context).data_meta < (*self.context).data }
     }
 
+    /// Length of the frame in bytes, all of its buffers together.
+    #[inline(always)]
+    #[must_use]
+    pub fn length(&self) -> usize {
+        // SAFETY: the context is valid for the run of the program.
+        unsafe { bpf_xdp_get_buff_len(self.context) as usize }
+    }
+
     /// Interface by which the frame came in.
     #[inline(always)]
-    pub(crate) fn ingress_ifindex(&self) -> u32 {
+    #[must_use]
+    pub fn ingress_ifindex(&self) -> u32 {
         // SAFETY: the context is valid for the run of the program.
         unsafe { (*self.context).ingress_ifindex }
     }
@@ -55,13 +73,15 @@ impl Packet {
     /// Each call is a comparison of its own with the frame's end. The compiler would conclude from one that another is
     /// superfluous, and the verifier does not.
     #[inline(always)]
-    pub(crate) fn bytes_mut<const N: usize>(&self, offset: usize) -> Option<*mut u8> {
+    #[must_use]
+    pub fn bytes_mut<const N: usize>(&self, offset: usize) -> Option<*mut u8> {
         within::<N>(opaque(self.start) + offset, self.end)
     }
 
     /// A window that is proved to lie in the frame apart from others, for the same reason.
     #[inline(always)]
-    pub(crate) fn window_apart<const N: usize>(&self, offset: usize) -> Option<Window<'_, N>> {
+    #[must_use]
+    pub fn window_apart<const N: usize>(&self, offset: usize) -> Option<Window<'_, N>> {
         // SAFETY: the verifier proves that the N bytes lie before the frame's end.
         Some(unsafe { Window::new(self.bytes_mut::<N>(offset)?) })
     }

@@ -2,7 +2,7 @@
 
 use lb_common::{abi::Settings, hash::Seed};
 
-use crate::opaque::opaque;
+use lb_ebpf::opaque::opaque;
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 static SETTINGS: Settings = Settings {
@@ -11,7 +11,9 @@ static SETTINGS: Settings = Settings {
     flow_mask_v4: 0,
     flow_mask_v6: 0,
     frontend_mask: 0,
+    answers_per_jiffy: 0,
     hz: 1,
+    reserved: 0,
 };
 
 /// The settings, hidden from the optimiser: it must not take the zeroes above for the truth.

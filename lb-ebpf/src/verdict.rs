@@ -1,25 +1,37 @@
 //! Out of which interface?
 
-use aya_ebpf::{bindings::xdp_action::XDP_TX, helpers::bpf_redirect};
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_PASS, XDP_TX},
+    helpers::bpf_redirect,
+};
 
-use crate::packet::Packet;
+use lb_ebpf::packet::Packet;
 
 /// The packet is ready for its backend.
 pub(crate) struct Verdict {
+    /// 0: none, this machine is the backend.
     ifindex: u32,
 }
 
 impl Verdict {
     #[inline(always)]
-    pub(crate) const fn new(ifindex: u32) -> Self {
+    pub(crate) const fn by(ifindex: u32) -> Self {
         Self { ifindex }
     }
 
-    /// The XDP action: back out of the interface it came in by, or over to another.
+    /// To the server on this machine.
+    #[inline(always)]
+    pub(crate) const fn here() -> Self {
+        Self { ifindex: 0 }
+    }
+
+    /// The XDP action: back out of the interface it came in by, over to another, or to the kernel.
     #[inline(always)]
     pub(crate) fn action(&self, packet: &Packet) -> u32 {
         if self.ifindex == packet.ingress_ifindex() {
             XDP_TX
+        } else if self.ifindex == 0 {
+            XDP_PASS
         } else {
             // SAFETY: takes two integers.
             unsafe { bpf_redirect(self.ifindex, 0) as u32 }

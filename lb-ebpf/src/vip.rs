@@ -14,26 +14,18 @@ use crate::{
     service::find_service,
 };
 
-/// Lets IPv4 destinations (network order) through that may be VIPs.
+/// Whether the IPv4 address (network order) may be a VIP.
 #[inline(always)]
-pub(crate) fn filter4(destination: u32) -> Result<(), Refusal> {
+pub(crate) fn may_be4(address: u32) -> Result<bool, Refusal> {
     let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
-    if filter.may_hold4(destination) || area::is_wide(&Destination::v4(destination, 0, 0)) {
-        Ok(())
-    } else {
-        Err(Reason::NotVip.into())
-    }
+    Ok(filter.may_hold4(address) || area::is_wide(&Destination::v4(address, 0, 0)))
 }
 
-/// Lets IPv6 destinations (network order) through that may be VIPs.
+/// Whether the IPv6 address (network order) may be a VIP.
 #[inline(always)]
-pub(crate) fn filter6(destination: [u64; 2]) -> Result<(), Refusal> {
+pub(crate) fn may_be6(address: [u64; 2]) -> Result<bool, Refusal> {
     let filter = VIP_FILTER.get(0).ok_or(Reason::MapMissing)?;
-    if filter.may_hold6(destination) || area::is_wide(&Destination::v6(destination, 0, 0)) {
-        Ok(())
-    } else {
-        Err(Reason::NotVip.into())
-    }
+    Ok(filter.may_hold6(address) || area::is_wide(&Destination::v6(address, 0, 0)))
 }
 
 /// Whether the address belongs to a service: each VIP stands in the frontend table with port 0 and ICMP, too.

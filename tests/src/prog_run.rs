@@ -10,9 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::{
-    abi::{Event, Link, LoadCount},
+    abi::{Event, LoadCount},
     flow_state::FlowState,
     flow_table::{Bucket, Entry, Snapshot},
     packet::FlowKey,
@@ -20,7 +20,8 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{Connections, Frontend},
+        model::{Connections, Forward, Frontend},
+        neighbour::{Egress, Mac, NextHop},
         plan::{Desired, DesiredBackend, DesiredService, Inventory, Planner},
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
@@ -132,32 +133,25 @@ impl Rig {
     /// # Errors
     /// When the kernel does not take the packet (shorter than 14 bytes, longer than some 60 kB).
     pub fn run(&mut self, packet: &[u8]) -> Result<Outcome> {
+        self.run_behind(0, packet)
+    }
+
+    /// Runs the program on one packet behind so many bytes (a multiple of four, at most 252) of metadata, by which the room
+    /// in front of it is less than the usual 256 bytes.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_behind(&mut self, metadata: u8, packet: &[u8]) -> Result<Outcome> {
         let before = self.counters()?;
-        let mut output = vec![0; packet.len() + 256];
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(packet);
-        options.data_out = Some(&mut output);
-        let result = self
-            .kernel
-            .program()?
-            .test_run(options)
-            .context("running the program")?;
-        output.truncate(result.data_size_out as usize);
+        let (action, packet) = run_program(self.kernel.program()?, metadata, packet)?;
         let mut counted = self.counters()?;
         counted.retain(|name, value| {
             *value -= before.get(name).copied().unwrap_or(0);
             *value > 0
         });
-        let action = match result.return_value {
-            1 => Action::Drop,
-            2 => Action::Pass,
-            3 => Action::Tx,
-            4 => Action::Redirect,
-            _ => Action::Aborted,
-        };
         Ok(Outcome {
             action,
-            packet: output,
+            packet,
             counted,
         })
     }
@@ -229,6 +223,34 @@ impl Rig {
         }
         Ok(all)
     }
+}
+
+/// Runs a program on one packet behind so many bytes of metadata: what it said, and the packet as it left it.
+///
+/// # Errors
+/// When the kernel does not take the packet.
+pub fn run_program(program: &Xdp, metadata: u8, packet: &[u8]) -> Result<(Action, Vec<u8>)> {
+    let input = [vec![0; metadata.into()], packet.to_vec()].concat();
+    let mut output = vec![0; input.len() + 256];
+    // `xdp_md` (linux/bpf.h): data, data_end, data_meta, and which interface and queue, which are the usual ones.
+    let context = [metadata.into(), input.len() as u32, 0, 0, 0, 0].map(u32::to_ne_bytes);
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(&input);
+    options.data_out = Some(&mut output);
+    if metadata > 0 {
+        options.ctx_in = Some(context.as_flattened());
+    }
+    let result = program.test_run(options).context("running the program")?;
+    output.truncate(result.data_size_out as usize);
+    output.drain(..usize::from(metadata));
+    let action = match result.return_value {
+        1 => Action::Drop,
+        2 => Action::Pass,
+        3 => Action::Tx,
+        4 => Action::Redirect,
+        _ => Action::Aborted,
+    };
+    Ok((action, output))
 }
 
 /// The program, apart from its maps.
@@ -312,7 +334,30 @@ pub fn backend_mac(n: u8) -> [u8; 6] {
 /// The director's MAC address in tests.
 pub const DIRECTOR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xDD, 1];
 
-/// One service at these frontends with backends of equal weight, 10.0.0.1 and following, all resolved on `ifindex`.
+/// The director's address in tests, of the same family as `backend`.
+#[must_use]
+pub fn director_address(backend: IpAddr) -> IpAddr {
+    match backend {
+        IpAddr::V4(_) => IpAddr::from([10, 0, 0, 254]),
+        IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0xd, 2]),
+    }
+}
+
+/// What the kernel would know of a backend on the link `ifindex`.
+#[must_use]
+pub fn on_link(backend: IpAddr, mac: [u8; 6], ifindex: u32) -> Egress {
+    Egress::Resolved(NextHop {
+        ifindex,
+        ifname: format!("if{ifindex}"),
+        source_mac: Mac(DIRECTOR_MAC),
+        dest_mac: Mac(mac),
+        via: backend,
+        source: Some(director_address(backend)),
+        mtu: 1500,
+    })
+}
+
+/// One service at these frontends with backends of equal weight, 10.0.0.1 and following, all on the link `ifindex`.
 #[must_use]
 pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desired {
     let addresses = (1..=backends).map(|n| (n, IpAddr::from([10, 0, 0, n])));
@@ -323,23 +368,15 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
             areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, 65_537),
             timeouts: Timeouts::default(),
+            forward: Forward::Dr,
             connections: Connections::default(),
             backends: addresses
                 .clone()
                 .map(|(_, address)| DesiredBackend::new(address, 100))
                 .collect(),
         }],
-        links: addresses
-            .map(|(n, address)| {
-                (
-                    address,
-                    Link {
-                        destination: backend_mac(n),
-                        source: DIRECTOR_MAC,
-                        ifindex,
-                    },
-                )
-            })
+        egress: addresses
+            .map(|(n, address)| (address, on_link(address, backend_mac(n), ifindex)))
             .collect(),
         leases: BTreeMap::new(),
     }

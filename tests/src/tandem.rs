@@ -167,6 +167,17 @@ impl Tandem {
         Ok(command)
     }
 
+    /// Has a backend take packets out of tunnels that come in by `eth0`, with these further arguments.
+    ///
+    /// # Errors
+    /// When it does not, with what it said.
+    pub fn decap(host: &Host, arguments: &[&str]) -> Result<String> {
+        let mut command = Self::command(host)?;
+        command.args(["decap", "--interface", "eth0"]).args(arguments);
+        let output = command.output()?;
+        checked(&output, &["decap"]).map(str::to_owned)
+    }
+
     /// Writes another configuration, without telling the daemon. Whoever reads it meanwhile finds the old one or the new.
     ///
     /// # Errors

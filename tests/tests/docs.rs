@@ -84,7 +84,16 @@ impl Place {
 }
 
 fn tell(host: &Host, commands: &str) -> Result<()> {
-    let output = host.command("sh")?.args(["-ec", commands]).output()?;
+    let installed = lb_tests::tandem::binary("tandemd")?;
+    let mut path = installed
+        .parent()
+        .context("it lies in a directory")?
+        .as_os_str()
+        .to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut shell = host.command("sh")?;
+    let output = shell.args(["-ec", commands]).env("PATH", path).output()?;
     ensure!(
         output.status.success(),
         "{commands}: {}",
@@ -180,6 +189,20 @@ fn the_example_of_direct_routing_serves_both_families() -> Result<()> {
     let vips = [VIP4.into(), VIP6.into()];
     let place = Place::build("docs-dr", block(&page, HEADING, "sh")?, &vips)?;
     let _tandem = Tandem::start(&place.lab.director, block(&page, HEADING, "toml")?)?;
+    for vip in vips {
+        place.expect_shares(vip)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_example_of_tunnels_serves_both_families() -> Result<()> {
+    const BACKEND: &str = "### What a backend must be told";
+    let page = read("docs/forwarding.md")?;
+    let vips = [VIP4.into(), VIP6.into()];
+    let place = Place::build("docs-tunnel", block(&page, BACKEND, "sh")?, &vips)?;
+    let config = block(&page, "### On the director", "toml")?;
+    let _tandem = Tandem::start(&place.lab.director, config)?;
     for vip in vips {
         place.expect_shares(vip)?;
     }

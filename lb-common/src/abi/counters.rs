@@ -22,13 +22,15 @@ pub enum Event {
     FlowContended = 6,
     /// Another machine said that a VIP which this director holds is at its own MAC address.
     VipClaimed = 7,
+    /// An error from the way to a backend was sent on to the client.
+    ErrorTranslated = 8,
     /// A SYN was forwarded without an entry, since there were more of them than the service's rate.
-    SynUnentered = 8,
+    SynUnentered = 9,
 }
 
 impl Event {
     /// Every event, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::FlowCreated,
         Self::EvictedExpired,
         Self::EvictedHalfOpen,
@@ -37,6 +39,7 @@ impl Event {
         Self::EvictedActive,
         Self::FlowContended,
         Self::VipClaimed,
+        Self::ErrorTranslated,
         Self::SynUnentered,
     ];
 
@@ -52,6 +55,7 @@ impl Event {
             Self::EvictedActive => "evicted_active",
             Self::FlowContended => "flow_contended",
             Self::VipClaimed => "vip_claimed",
+            Self::ErrorTranslated => "error_translated",
             Self::SynUnentered => "syn_unentered",
         }
     }
@@ -70,6 +74,7 @@ impl Event {
                 "A packet was forwarded without an entry: other CPUs took each place first."
             }
             Self::VipClaimed => "Another machine claimed a VIP that this director holds.",
+            Self::ErrorTranslated => "An error from the way to a backend was sent on to the client.",
             Self::SynUnentered => {
                 "A SYN was forwarded without an entry: there were more of them than the service's rate."
             }

@@ -3,6 +3,7 @@
 //! Every type is `repr(C)`, made of [`Word`](crate::flow_table::Word)s and half words (so it has no padding, and a
 //! field can be replaced while the program reads it), and its size is checked at compile time.
 
+mod address_set;
 mod area;
 mod backend;
 mod counters;
@@ -15,13 +16,15 @@ mod schedule;
 mod service;
 mod service_name;
 mod settings;
+mod strangers;
 mod timeouts;
-mod vip_filter;
+mod way;
 
 pub mod names;
 
+pub use address_set::AddressSet;
 pub use area::{AreaBounds, AreaEntry, Destination, MOST_AREAS, NO_SERVICE};
-pub use backend::{BackendEntry, Link, Mac};
+pub use backend::{BackendEntry, Tail};
 pub use counters::{BackendCounters, Counters, Event};
 pub use flood::{FloodLimits, Rate, SourceTable};
 pub use frontend::{
@@ -35,8 +38,9 @@ pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, Sl
 pub use service::{HashFields, Persistence, Policy, PolicyFlags, ServiceEntry, Unknown};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
+pub use strangers::Strangers;
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
-pub use vip_filter::VipFilter;
+pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

@@ -8,8 +8,10 @@ pub const CLOCK_PROGRAM: &str = "tandem_clock";
 pub const SETTINGS: &str = "SETTINGS";
 /// Array of one [`Runtime`](super::Runtime).
 pub const RUNTIME: &str = "RUNTIME";
-/// Array of one [`VipFilter`](super::VipFilter).
+/// Array of one [`AddressSet`](super::AddressSet): the VIPs.
 pub const VIP_FILTER: &str = "VIP_FILTER";
+/// Array of one [`Strangers`](super::Strangers).
+pub const STRANGERS: &str = "STRANGERS";
 /// Array of IPv4 [`FrontendBucket`](super::FrontendBucket)s: two generations of equal size.
 pub const FRONTENDS_V4: &str = "FRONTENDS_V4";
 /// Array of IPv6 [`FrontendBucket`](super::FrontendBucket)s: two generations of equal size.
@@ -50,9 +52,10 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 21] = [
+pub const MAPS: [&str; 22] = [
     RUNTIME,
     VIP_FILTER,
+    STRANGERS,
     FRONTENDS_V4,
     FRONTENDS_V6,
     AREAS,

@@ -16,11 +16,15 @@ pub struct Settings {
     pub flow_mask_v6: u32,
     /// Number of frontend buckets of one generation, less one.
     pub frontend_mask: u32,
+    /// Packets of its own making that each CPU may send in a jiffy.
+    pub answers_per_jiffy: u32,
     /// Jiffies per second; not 0.
     pub hz: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Settings>() == 48 + 48 + 16);
+const _: () = assert!(size_of::<Settings>() == 48 + 48 + 24);
 
 impl Settings {
     /// The bytes, as the loader wants them.

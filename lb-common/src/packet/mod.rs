@@ -13,8 +13,11 @@ mod ipv6;
 mod key;
 mod neighbour;
 mod parse;
+mod path_error;
 mod quote;
+mod sum;
 mod transport;
+mod tunnel;
 mod window;
 
 pub use ethernet::{EtherType, Ethernet, MAX_VLAN_TAGS};
@@ -25,9 +28,21 @@ pub use ipv6::{Ipv6, MAX_EXTENSIONS, Payload};
 pub use key::{FlowKey, FlowKey4, FlowKey6, address_words};
 pub use neighbour::{Arp, Discovery};
 pub use parse::{Parsed, parse};
+pub use path_error::{PathError, path_error4, path_error6};
 pub use quote::{quoted_flow4, quoted_flow6};
+pub use sum::{inner_sum4, inner_sum6};
 pub use transport::{TcpFlags, Transport};
+pub use tunnel::{Inside, NotInside, inside};
 pub use window::{Frame, Window};
+
+/// Version of the Internet protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpVersion {
+    /// RFC 791.
+    V4,
+    /// RFC 8200.
+    V6,
+}
 
 /// IANA protocol numbers that the pipeline knows.
 pub mod protocol {
@@ -35,14 +50,20 @@ pub mod protocol {
     pub const HOP_BY_HOP: u8 = 0;
     /// RFC 792.
     pub const ICMP: u8 = 1;
+    /// IPv4 in IP, RFC 2003.
+    pub const IPV4: u8 = 4;
     /// RFC 9293.
     pub const TCP: u8 = 6;
     /// RFC 768.
     pub const UDP: u8 = 17;
+    /// IPv6 in IP, RFC 2473.
+    pub const IPV6: u8 = 41;
     /// Routing header, RFC 8200 section 4.4.
     pub const ROUTING: u8 = 43;
     /// Fragment header, RFC 8200 section 4.5.
     pub const FRAGMENT: u8 = 44;
+    /// RFC 2784.
+    pub const GRE: u8 = 47;
     /// RFC 4443.
     pub const ICMPV6: u8 = 58;
     /// Destination options, RFC 8200 section 4.6.

@@ -49,10 +49,14 @@ pub(crate) struct Parcel<K> {
     pub(crate) policy: u32,
 }
 
-/// Where the packet goes: for nearly every packet, where its flow's entry says.
+/// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
-pub(crate) fn target<F: Family>(key: &F::Key, transport: u8, flags: TcpFlags) -> Result<Target, Refusal> {
-    let hash = F::hash(key, &settings().flow_seed);
+pub(crate) fn target<F: Family>(
+    key: &F::Key,
+    hash: u64,
+    transport: u8,
+    flags: TcpFlags,
+) -> Result<Target, Refusal> {
     if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), key, hash) {
         entry.touch(jiffies() as u32);
         if flags.is_plain() && control.is_steady() {

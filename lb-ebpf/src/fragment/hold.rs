@@ -6,7 +6,9 @@ use lb_common::{
     reason::Reason,
 };
 
-use crate::{maps::HELD, packet::Packet};
+use lb_ebpf::packet::Packet;
+
+use crate::maps::HELD;
 
 /// Hands it over, if it has not been held already, and there is room.
 #[inline(always)]

@@ -11,12 +11,13 @@ use lb_common::{
     packet::{FlowKey4, FlowKey6, Fragment, Ipv4, Ipv6, TcpFlags, Transport},
 };
 
+use lb_ebpf::packet::{Context, Packet};
+
 use crate::{
     clock::jiffies,
     flow_tables::{Fragments4, Fragments6},
     maps::TIMEOUTS,
     outcome::{Refusal, decode, decode_target, encode, encode_target},
-    packet::{Context, Packet},
     settings::settings,
 };
 

@@ -7,10 +7,11 @@ use aya_ebpf::helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
 use lb_common::{checksum::fold, packet::protocol, reason::Reason};
 
 use self::segment::{Reset, TCP_HEADER};
+use lb_ebpf::packet::{Context, Packet};
+
 use crate::{
     echo::{TTL, swap, turn_round},
     outcome::Refusal,
-    packet::{Context, Packet},
 };
 
 /// Sends the reset, where that is what the packet was refused for; its headers are at `network` and `offset`, and `length`

@@ -5,7 +5,7 @@ use lb_common::{
     packet::{TcpFlags, protocol},
 };
 
-use crate::packet::Packet;
+use lb_ebpf::packet::Packet;
 
 /// Its length, in bytes.
 pub(super) const TCP_HEADER: usize = 20;

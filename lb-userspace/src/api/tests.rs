@@ -32,7 +32,7 @@ use super::{
 use crate::{
     core::{
         event::{Director, Severity, Timestamp},
-        model::{Forward, Protocol},
+        model::Protocol,
         order::AtDeadline,
         schedule::Scheduler,
         seal::Authentication,
@@ -72,7 +72,8 @@ fn service() -> ServiceView {
         name: "web".into(),
         frontends: vec!["192.0.2.10:80/tcp".into()],
         scheduler: Scheduler::Maglev,
-        forward: Forward::Dr,
+        forward: Method::Dr,
+        tunnel: None,
         table_size: 65_537,
         backends: 2,
         backends_ready: 1,

@@ -33,7 +33,7 @@ use super::{
     orders::{DrainView, OrderView},
 };
 use crate::core::{
-    model::{Forward, Protocol},
+    model::{Encapsulation, Forward, Protocol},
     schedule::Scheduler,
     seal::Authentication,
 };
@@ -111,7 +111,10 @@ pub struct ServiceView {
     /// How a backend is chosen.
     pub scheduler: Scheduler,
     /// How packets get there.
-    pub forward: Forward,
+    pub forward: Method,
+    /// The form of the tunnel's packets, where they get there by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Encapsulation>,
     /// Slots of the schedule in force.
     pub table_size: u32,
     /// Configured backends.
@@ -128,6 +131,37 @@ pub struct ServiceView {
     pub packets: u64,
     /// Bytes of those packets, from the link header on.
     pub bytes: u64,
+}
+
+/// How packets get to the backends of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Direct routing.
+    Dr,
+    /// A tunnel.
+    Tunnel,
+}
+
+impl From<Forward> for Method {
+    fn from(forward: Forward) -> Self {
+        match forward {
+            Forward::Dr => Self::Dr,
+            Forward::Tunnel(_) => Self::Tunnel,
+        }
+    }
+}
+
+impl ServiceView {
+    /// The word for how packets get to the backends: of a tunnel, its kind.
+    #[must_use]
+    pub fn method(&self) -> String {
+        match (self.forward, self.tunnel) {
+            (Method::Dr, _) => "dr".to_owned(),
+            (Method::Tunnel, Some(tunnel)) => tunnel.to_string(),
+            (Method::Tunnel, None) => "tunnel".to_owned(),
+        }
+    }
 }
 
 /// A backend of a service.

@@ -9,10 +9,7 @@ use super::{
     table::{Table, numbers, words},
     units,
 };
-use crate::{
-    api::{Client, orders::Verb as Order, types::ServiceView},
-    core::model::Forward,
-};
+use crate::api::{Client, orders::Verb as Order, types::ServiceView};
 
 #[derive(Debug, Args)]
 #[command(infer_subcommands = true, disable_help_subcommand = true)]
@@ -114,7 +111,7 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
             service.name.clone(),
             frontends.next().cloned().unwrap_or_default(),
             service.scheduler.to_string(),
-            forward(service.forward).to_owned(),
+            service.method(),
             service.table_size.to_string(),
             format!("{}/{}", service.backends_ready, service.backends),
             units::count(service.flows),
@@ -135,12 +132,6 @@ fn render(services: &[ServiceView], out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-const fn forward(forward: Forward) -> &'static str {
-    match forward {
-        Forward::Dr => "dr",
-    }
 }
 
 #[cfg(test)]

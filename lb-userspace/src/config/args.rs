@@ -51,6 +51,7 @@ pub(super) fn parse(
             hash_on: None,
             fallback: None,
             forward: None,
+            tunnel: None,
             check: None,
             health: None,
             drain: None,

@@ -3,6 +3,7 @@
 
 mod check;
 mod events;
+mod forward;
 pub(super) mod heartbeat;
 pub(super) mod instance;
 mod timeouts;
@@ -17,6 +18,7 @@ use toml::Spanned;
 pub(super) use self::{
     check::{Check, Checks, Health, Kind as CheckKind, Require},
     events::{Events, Hook, Mail, Webhook},
+    forward::{Forward, Tunnel, TunnelType},
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
@@ -82,10 +84,11 @@ pub(super) struct Service {
     pub(super) name: Spanned<String>,
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
     pub(super) scheduler: Option<Spanned<Scheduler>>,
+    pub(super) forward: Option<Spanned<Forward>>,
+    pub(super) tunnel: Option<Spanned<Tunnel>>,
     pub(super) table_size: Option<Spanned<i64>>,
     pub(super) hash_on: Option<Spanned<Vec<HashField>>>,
     pub(super) fallback: Option<Spanned<bool>>,
-    pub(super) forward: Option<model::Forward>,
     pub(super) check: Option<Checks>,
     pub(super) health: Option<Health>,
     pub(super) drain: Option<Drain>,
@@ -216,7 +219,8 @@ impl From<&model::Service> for Service {
                 .hashes()
                 .then(|| unplaced(service.scheduling.hash_on.iter().copied().collect())),
             fallback: scheduler.hashes().then(|| unplaced(service.scheduling.fallback)),
-            forward: Some(service.forward),
+            forward: Some(unplaced(service.forward.into())),
+            tunnel: Tunnel::of(service.forward).map(unplaced),
             check: (!service.health.checks.is_empty())
                 .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
             health: Some((&service.health).into()),

@@ -20,8 +20,8 @@ use super::*;
 use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
-    Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Flood, Forward,
-    Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service, Thresholds,
+    Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Flood,
+    Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -459,6 +459,16 @@ fn cluster() -> impl Strategy<Value = Option<Cluster>> {
     proptest::option::of(cluster)
 }
 
+fn forward() -> impl Strategy<Value = Forward> {
+    prop_oneof![
+        Just(Forward::Dr),
+        Just(Forward::Tunnel(Encapsulation::Ipip)),
+        (1..=u16::MAX, any::<bool>())
+            .prop_map(|(port, checksum)| Forward::Tunnel(Encapsulation::Gue { port, checksum })),
+        any::<bool>().prop_map(|checksum| Forward::Tunnel(Encapsulation::Gre { checksum })),
+    ]
+}
+
 prop_compose! {
     fn timeouts()(milliseconds in vec(1000..=604_800_000_u64, 3)) -> Timeouts {
         let mut timeouts = Timeouts::default();
@@ -493,6 +503,7 @@ prop_compose! {
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
         keep in 16_u16..,
         timeouts in [timeouts(), timeouts()],
+        forwards in [forward(), forward()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
         instances in instances::instances(),
         heartbeats in heartbeats::heartbeats(),
@@ -520,7 +531,7 @@ prop_compose! {
                 frontends: frontends.by_ref().take(2).collect(),
                 areas: Vec::new(),
                 scheduling: scheduling(index, table_size),
-                forward: Forward::Dr,
+                forward: forwards[index % 2],
                 timeouts: {
                     let mut timeouts = timeouts[index % 2].clone();
                     if index % 2 == 1 {

@@ -23,3 +23,4 @@ pub mod seal;
 pub mod slots;
 pub mod timeouts;
 pub mod vrrp;
+pub mod way;

@@ -9,7 +9,7 @@ mod heartbeat;
 mod instance;
 mod track;
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,15 @@ pub struct Director {
     /// interface while this director is Active; where there are no instances, those of the services to the first
     /// interface.
     pub manage_vips: bool,
+}
+
+impl Config {
+    /// The virtual addresses of all services.
+    #[must_use]
+    pub fn vips(&self) -> BTreeSet<IpAddr> {
+        let frontends = self.services.iter().flat_map(|service| &service.frontends);
+        frontends.map(|frontend| frontend.vip).collect()
+    }
 }
 
 /// Directors that stand in for each other, and what they share.
@@ -178,11 +187,56 @@ impl fmt::Display for Protocol {
 }
 
 /// How packets get to the backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Forward {
     /// Direct routing: the frame's destination MAC becomes the backend's, nothing else changes.
     Dr,
+    /// The packet is put into another, to the backend's own address.
+    Tunnel(Encapsulation),
+}
+
+/// The form of a tunnel's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Encapsulation {
+    /// IP in IP (RFC 2003, RFC 2473).
+    Ipip,
+    /// UDP and Generic UDP Encapsulation.
+    Gue {
+        /// Port that the backend listens on.
+        port: u16,
+        /// Whether the UDP header has a checksum.
+        checksum: bool,
+    },
+    /// Generic Routing Encapsulation (RFC 2784).
+    Gre {
+        /// Whether the GRE header has a checksum.
+        checksum: bool,
+    },
+}
+
+/// Port for GUE that IANA assigned.
+pub const GUE_PORT: u16 = 6080;
+
+impl fmt::Display for Encapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipip => f.write_str("ipip"),
+            Self::Gue { port: GUE_PORT, .. } => f.write_str("gue"),
+            Self::Gue { port, .. } => write!(f, "gue:{port}"),
+            Self::Gre { .. } => f.write_str("gre"),
+        }
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dr => f.write_str("dr"),
+            Self::Tunnel(encapsulation) => encapsulation.fmt(f),
+        }
+    }
 }
 
 /// How backends are drained.

@@ -59,7 +59,7 @@ struct Target {
 impl Target {
     fn hop(&self, address: IpAddr) -> Option<HopKey> {
         match self.route? {
-            Route::Via { ifindex, gateway } => Some(HopKey {
+            Route::Via { ifindex, gateway, .. } => Some(HopKey {
                 ifindex,
                 ip: gateway.unwrap_or(address),
             }),
@@ -407,7 +407,11 @@ impl Neighbours {
                 },
                 None => Unresolved::NoRoute,
             }),
-            Some(Route::Via { ifindex, gateway }) => {
+            Some(Route::Via {
+                ifindex,
+                gateway,
+                source,
+            }) => {
                 let via = gateway.unwrap_or(address);
                 let Some(link) = self.links.get(&ifindex) else {
                     return Err(Unresolved::InterfaceGone {
@@ -418,14 +422,19 @@ impl Neighbours {
                     .hops
                     .get(&HopKey { ifindex, ip: via })
                     .map(|shared| shared.hop.state());
-                next_hop(link, via, state)
+                next_hop(link, via, source, state)
             }
         }
     }
 }
 
 /// What a link and the state of a next hop on it come to.
-fn next_hop(link: &Link, via: IpAddr, state: Option<State>) -> Result<NextHop, Unresolved> {
+fn next_hop(
+    link: &Link,
+    via: IpAddr,
+    source: Option<IpAddr>,
+    state: Option<State>,
+) -> Result<NextHop, Unresolved> {
     let interface = || link.name.clone();
     if !link.up {
         return Err(Unresolved::InterfaceDown {
@@ -459,6 +468,7 @@ fn next_hop(link: &Link, via: IpAddr, state: Option<State>) -> Result<NextHop, U
         source_mac,
         dest_mac,
         via,
+        source,
         mtu: link.mtu,
     })
 }

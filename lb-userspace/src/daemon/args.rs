@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::{
     config::{self, ConfigError, Loaded},
@@ -20,6 +20,7 @@ const DEFAULT_CONFIG: &str = "/etc/tandem/tandem.toml";
 #[command(
     name = "tandemd",
     version,
+    args_conflicts_with_subcommands = true,
     max_term_width = 100,
     after_help = "SIGHUP has the configuration file read again; SIGTERM and SIGINT end the daemon, not the balancing.\n\n\
                   It runs as root, or as a user with the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_RAW who \
@@ -27,6 +28,9 @@ const DEFAULT_CONFIG: &str = "/etc/tandem/tandem.toml";
                   Exit codes: 0 ended as asked, 1 failure, 2 wrong command line or configuration, 4 no permission."
 )]
 pub struct Args {
+    /// Something else than balancing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Configuration file [default: /etc/tandem/tandem.toml, unless the options below say what to do]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "vip", "backend"])]
     pub config: Option<PathBuf>,
@@ -51,6 +55,13 @@ pub struct Args {
     /// End balancing: release the interfaces, remove the VIPs, forget the connections, and exit.
     #[arg(long, conflicts_with_all = ["config", "interface", "vip", "backend"])]
     pub detach: bool,
+}
+
+/// What `tandemd` does beside balancing.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// On a backend: take packets out of a director's tunnels.
+    Decap(super::decap::Args),
 }
 
 impl Args {

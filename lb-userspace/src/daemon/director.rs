@@ -25,13 +25,14 @@ use crate::{
         event,
         ha::LeaseNumbers,
         health::Pool,
-        model::Config,
-        neighbour::Unresolved,
+        model::{Config, Forward},
+        neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
         slots::NoSpace,
+        way::{NoWay, link_of},
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
-    net::monitor::Change,
+    net::{loopback, monitor::Change},
     notify::Sink,
 };
 
@@ -81,6 +82,8 @@ impl From<StepError> for DirectorError {
 /// The director.
 pub(super) struct Director {
     pub(super) config: Config,
+    /// Its VIPs.
+    pub(super) addresses: BTreeSet<IpAddr>,
     /// Itself in its cluster; `None` for one that works alone.
     pub(super) identity: Option<Identity>,
     pub(super) kernel: Kernel,
@@ -152,11 +155,12 @@ impl Director {
                 sizes.backends,
                 &inventory,
             ),
-            links: Links::inherit(&inventory),
+            links: Links::default(),
             census: Census::default(),
             census_at: None,
             interfaces: BTreeMap::new(),
             slots: BTreeMap::new(),
+            addresses: config.vips(),
             config,
             identity,
             vips,
@@ -187,19 +191,35 @@ impl Director {
     /// Takes note of a backend's way; whether the packet path has to hear of it.
     pub(super) fn note(&mut self, change: Change) -> bool {
         let address = change.address;
-        match change.egress.on_link(address) {
-            Ok(hop) => self.events.tell(event::Reach::Found {
-                address,
-                interface: hop.ifname.clone(),
-                mac: hop.dest_mac.to_string(),
+        let matters = self.links.note(change);
+        self.tell_of(address);
+        matters
+    }
+
+    /// Says whether packets can be sent to a backend, by any method that a service wants.
+    fn tell_of(&self, address: IpAddr) {
+        let services = self.config.services.iter();
+        let users = services.filter(|service| service.backends.iter().any(|b| b.address == address));
+        let mut ways = users.map(|service| self.links.way(service.forward, address, &self.addresses));
+        let best = ways.next().map(|first| match first {
+            Ok(way) => Ok(way),
+            Err(reason) => ways.find_map(Result::ok).ok_or(reason),
+        });
+        match best {
+            Some(Ok((way, interface))) => self.events.tell(match link_of(&way) {
+                Some(link) => event::Reach::Found {
+                    address,
+                    interface: interface.to_owned(),
+                    mac: Mac(link.destination).to_string(),
+                },
+                None => event::Reach::Here { address },
             }),
-            Err(Unresolved::NotYetResolved) => {}
-            Err(reason) => self.events.tell(event::Reach::Lost {
+            None | Some(Err(NoWay::Unresolved(Unresolved::NotYetResolved))) => {}
+            Some(Err(reason)) => self.events.tell(event::Reach::Lost {
                 address,
                 reason: reason.to_string(),
             }),
         }
-        self.links.note(change)
     }
 
     /// Puts in force what the links call for, once a configuration was adopted. What fails is said once, and tried again.
@@ -243,6 +263,14 @@ impl Director {
         }
         let identity = Identity::follow(self.identity.as_ref(), &config)?;
         let leases = self.leases.under(&config.instances);
+        if config
+            .services
+            .iter()
+            .any(|service| service.forward != Forward::Dr)
+            && let Err((setting, error)) = loopback::let_it_forward()
+        {
+            warn!(setting, %error, "cannot be set: clients will not hear of links on the way to backends that are too narrow");
+        }
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
         let standing = self.stand_all(&config);
         if let Err(error) = self.apply(&self.desired(&config, &standing, &leases)) {
@@ -254,6 +282,7 @@ impl Director {
         for interface in self.kernel.release_others(&config.director.interfaces)? {
             info!(interface, "released");
         }
+        self.addresses = config.vips();
         self.leases = leases;
         self.config = config;
         self.keep_standing(standing);

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, process::ExitCode};
 
-use super::{DirectorError, HaError};
+use super::{DirectorError, HaError, decap::DecapError};
 use crate::{
     api::SocketError,
     config::{ConfigError, KeyFileError},
@@ -44,17 +44,20 @@ pub enum DaemonError {
     /// The keys of the cluster.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// Nothing is unwrapped.
+    #[error(transparent)]
+    Decap(#[from] DecapError),
     /// A signal handler or the runtime.
     #[error("cannot set up the daemon: {0}")]
     Setup(#[from] io::Error),
 }
 
 impl DaemonError {
-    /// As documented: 4 where permission lacks, 2 where keys are wrong, 1 otherwise.
+    /// As documented: 4 where permission lacks, 2 where keys or the command line are wrong, 1 otherwise.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(if lacks_permission(self) {
             PERMISSION
-        } else if matches!(self, Self::Keys(_)) {
+        } else if matches!(self, Self::Keys(_) | Self::Decap(_)) {
             CONFIGURATION
         } else {
             FAILURE
@@ -88,7 +91,7 @@ fn lacks_permission(error: &DaemonError) -> bool {
             HaError::Setup(error) => refusal(error),
             HaError::Vrrp(_) | HaError::Netlink(_) | HaError::Died | HaError::Busy => false,
         },
-        DaemonError::Director(_) => false,
+        DaemonError::Director(_) | DaemonError::Decap(_) => false,
         DaemonError::Netlink(error)
         | DaemonError::Address(AddressError::Netlink(error))
         | DaemonError::Monitor(MonitorError::Request(error)) => {

@@ -1,16 +1,17 @@
-//! How backends are reached, as the packet path wants it: from what the monitor tells.
+//! What the kernel knows of backends' addresses, as the monitor tells it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
-use lb_common::abi::Link;
+use lb_common::abi::Way;
 
 use crate::{
     core::{
+        model::Forward,
         neighbour::{Egress, Unresolved},
-        plan::Inventory,
+        way::{self, NoWay},
     },
     net::monitor::Change,
 };
@@ -19,71 +20,40 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Links {
     known: BTreeMap<IpAddr, Egress>,
-    /// Links that an earlier daemon had written: they hold until something is known.
-    inherited: BTreeMap<IpAddr, Link>,
 }
 
 impl Links {
-    /// What an earlier daemon knew.
-    pub(super) fn inherit(inventory: &Inventory) -> Self {
-        let links = inventory
-            .backends
-            .values()
-            .filter_map(|backend| Some((backend.address, backend.link?)));
-        Self {
-            known: BTreeMap::new(),
-            inherited: links.collect(),
-        }
-    }
-
     /// Takes note of a change; whether it makes a difference to the packet path.
     pub(super) fn note(&mut self, change: Change) -> bool {
-        let before = self.link(change.address);
-        self.known.insert(change.address, change.egress);
-        self.link(change.address) != before
+        let Change { address, egress } = change;
+        let before = self.known.insert(address, egress);
+        before.as_ref() != self.known.get(&address)
     }
 
     /// Forgets addresses that nobody asks for any more.
     pub(super) fn retain(&mut self, wanted: &BTreeSet<IpAddr>) {
         self.known.retain(|address, _| wanted.contains(address));
-        self.inherited.retain(|address, _| wanted.contains(address));
     }
 
-    /// How the backend is reached.
-    pub(super) fn link(&self, address: IpAddr) -> Option<Link> {
-        match self.known.get(&address) {
-            None | Some(Egress::Unresolved(Unresolved::NotYetResolved)) => {
-                self.inherited.get(&address).copied()
-            }
-            Some(egress) => {
-                let hop = egress.on_link(address).ok()?;
-                Some(Link {
-                    destination: hop.dest_mac.0,
-                    source: hop.source_mac.0,
-                    ifindex: hop.ifindex,
-                })
-            }
-        }
+    /// All that is known.
+    pub(super) const fn all(&self) -> &BTreeMap<IpAddr, Egress> {
+        &self.known
     }
 
-    /// Every backend that is reached.
-    pub(super) fn all(&self) -> BTreeMap<IpAddr, Link> {
-        let addresses: BTreeSet<&IpAddr> = self.known.keys().chain(self.inherited.keys()).collect();
-        addresses
-            .into_iter()
-            .filter_map(|&address| Some((address, self.link(address)?)))
-            .collect()
-    }
-
-    /// The interface and the MAC address by which the backend is reached, or why it is not.
-    pub(super) fn describe(&self, address: IpAddr) -> Result<(String, [u8; 6]), String> {
-        match self.known.get(&address) {
-            None => Err(Unresolved::NotYetResolved.to_string()),
-            Some(egress) => match egress.on_link(address) {
-                Ok(hop) => Ok((hop.ifname.clone(), hop.dest_mac.0)),
-                Err(reason) => Err(reason.to_string()),
-            },
-        }
+    /// How packets get to the backend by this method, or why not, and by which interface.
+    pub(super) fn way(
+        &self,
+        forward: Forward,
+        address: IpAddr,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Result<(Way, &str), NoWay> {
+        let egress = self
+            .known
+            .get(&address)
+            .ok_or(NoWay::Unresolved(Unresolved::NotYetResolved))?;
+        let way = way::way(forward, address, egress, vips)?;
+        let interface = egress.hop().map_or("lo", |hop| &hop.ifname);
+        Ok((way, interface))
     }
 
     /// Whether each of these is known to be reachable or not: nothing is being looked up.

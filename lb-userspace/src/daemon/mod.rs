@@ -1,6 +1,7 @@
 //! The daemon: the loop that ties configuration, the kernel's network tables, the datapath and the operator together.
 
 mod args;
+mod decap;
 mod director;
 mod failure;
 mod flows;
@@ -89,6 +90,9 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&DaemonError::Setup(error)),
     };
+    if let Some(args::Command::Decap(decap)) = &args.command {
+        return end(runtime.block_on(decap::run(decap)));
+    }
     if args.detach {
         return end(runtime.block_on(detach(&args.bpffs)));
     }

@@ -311,7 +311,7 @@ impl Director {
             .map(|(service, _)| (service.name.as_str(), *service))
             .collect();
         let serves = |service: &Service, book: &Book| {
-            let (_, standing) = self.stand(service, book);
+            let (_, standing) = self.stand(service, book, &self.addresses);
             standing.backends.iter().any(Effective::serves)
         };
         let left = services

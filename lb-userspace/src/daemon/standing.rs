@@ -1,6 +1,9 @@
 //! What each backend takes part in, and the desired state that follows from it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::director::Director;
 use crate::core::{
@@ -17,14 +20,14 @@ pub(super) type Standings = BTreeMap<String, Standing>;
 
 impl Director {
     /// Everything that has a say in whether this backend serves, under these orders.
-    fn facts(&self, service: &Service, backend: &Backend, book: &Book) -> Facts {
+    fn facts(&self, service: &Service, backend: &Backend, book: &Book, vips: &BTreeSet<IpAddr>) -> Facts {
         let (health, agent) = self.health_of(service, backend);
         Facts {
             weight: backend.weight,
             order: book
                 .order(&service.name, backend.address)
                 .map(|order| order.command),
-            reachable: self.links.link(backend.address).is_some(),
+            reachable: self.links.way(service.forward, backend.address, vips).is_ok(),
             health,
             ramp: FULL,
             agent,
@@ -39,15 +42,15 @@ impl Director {
             .position(|found| found.address == backend.address);
         let standing = self.standing.get(&service.name);
         let known = standing.and_then(|standing| standing.backends.get(index?).copied());
-        known.unwrap_or_else(|| effective(&self.facts(service, backend, &self.orders.book)))
+        known.unwrap_or_else(|| effective(&self.facts(service, backend, &self.orders.book, &self.addresses)))
     }
 
-    /// What the backends of a service take part in under these orders, and the memory of its quorum.
-    pub(super) fn stand(&self, service: &Service, book: &Book) -> (Pool, Standing) {
+    /// What the backends of a service take part in under these orders, with these VIPs, and the memory of its quorum.
+    pub(super) fn stand(&self, service: &Service, book: &Book, vips: &BTreeSet<IpAddr>) -> (Pool, Standing) {
         let facts: Vec<Facts> = service
             .backends
             .iter()
-            .map(|backend| self.facts(service, backend, book))
+            .map(|backend| self.facts(service, backend, book, vips))
             .collect();
         let mut pool = self.pools.get(&service.name).copied().unwrap_or_default();
         let standing = pool.stand(&facts, &service.health);
@@ -56,7 +59,11 @@ impl Director {
 
     /// What all of a configuration take part in.
     pub(super) fn stand_all(&self, config: &Config) -> BTreeMap<String, (Pool, Standing)> {
-        let stand = |service: &Service| (service.name.clone(), self.stand(service, &self.orders.book));
+        let vips = config.vips();
+        let stand = |service: &Service| {
+            let standing = self.stand(service, &self.orders.book, &vips);
+            (service.name.clone(), standing)
+        };
         config.services.iter().map(stand).collect()
     }
 
@@ -85,7 +92,7 @@ impl Director {
         });
         Desired {
             services: services.collect(),
-            links: self.links.all(),
+            egress: self.links.all().clone(),
             leases: leases.by_vip(&config.instances),
         }
     }
@@ -120,6 +127,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         areas: service.areas.clone(),
         scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
+        forward: service.forward,
         connections: service.connections.clone(),
         backends: there.into_iter().zip(weights).map(desired).collect(),
     }

@@ -22,8 +22,10 @@ use crate::{
     },
     core::{
         backend::State,
-        model::{Backend, Service},
+        model::{Backend, Forward, Service},
+        neighbour::Mac,
         seal::Keyring,
+        way::{link_of, method_of},
     },
     datapath::{AGES, BackendTotals, DatapathError, TableCensus},
     net::link,
@@ -113,7 +115,11 @@ impl Director {
                     .collect()
             },
             scheduler: service.scheduling.scheduler,
-            forward: service.forward,
+            forward: service.forward.into(),
+            tunnel: match service.forward {
+                Forward::Dr => None,
+                Forward::Tunnel(encapsulation) => Some(encapsulation),
+            },
             table_size: self.schedule(service).length,
             backends: backends.len() as u32,
             has_quorum: self
@@ -148,7 +154,7 @@ impl Director {
             .planner
             .service_number(&service.name)
             .and_then(|service| self.planner.backend_number(service, backend.address));
-        let mut view = self.reach(number, backend.address)?;
+        let mut view = self.reach(number, service.forward, backend.address)?;
         view.service.clone_from(&service.name);
         view.name.clone_from(&backend.name);
         view.weight = backend.weight;
@@ -229,22 +235,30 @@ impl Director {
     }
 
     fn removed(&self, number: u32, address: IpAddr) -> Result<BackendView, DatapathError> {
-        let mut view = self.reach(Some(number), address)?;
+        let entry = self.kernel.tables.backends.get(number as usize);
+        let way = entry.and_then(|entry| entry.way());
+        let forward = way.as_ref().and_then(method_of).unwrap_or(Forward::Dr);
+        let mut view = self.reach(Some(number), forward, address)?;
         view.service = self.service_of(number).unwrap_or_default();
         view.state = BackendState::Removed;
         Ok(view)
     }
 
     /// What is the same for every backend: the way to it, and its counters.
-    fn reach(&self, number: Option<u32>, address: IpAddr) -> Result<BackendView, DatapathError> {
+    fn reach(
+        &self,
+        number: Option<u32>,
+        forward: Forward,
+        address: IpAddr,
+    ) -> Result<BackendView, DatapathError> {
         let totals = match number {
             Some(number) => self.kernel.backend_totals(number)?,
             None => BackendTotals::default(),
         };
         let load = number.and_then(|number| self.kernel.tables.loads.get(number as usize));
         let count = number.map_or_else(LoadCount::default, |number| self.census.load_of(number));
-        let way = self.links.describe(address);
-        let mac = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+        let way = self.links.way(forward, address, &self.addresses);
+        let link = way.as_ref().ok().and_then(|(way, _)| link_of(way));
         Ok(BackendView {
             service: String::new(),
             name: address.to_string(),
@@ -254,14 +268,16 @@ impl Director {
             backup: false,
             full: load.is_some_and(BackendLoad::is_full),
             share: None,
-            mac: way.as_ref().ok().map(|(_, address)| mac(*address)),
-            interface: way.as_ref().ok().map(|(interface, _)| interface.clone()),
+            mac: link.map(|link| Mac(link.destination).to_string()),
+            interface: way.as_ref().ok().map(|(_, interface)| (*interface).to_owned()),
             order: None,
             drain: None,
             health: None,
             state: match way {
                 Ok(_) => BackendState::Ready,
-                Err(reason) => BackendState::Unresolved { reason },
+                Err(reason) => BackendState::Unresolved {
+                    reason: reason.to_string(),
+                },
             },
             flows: number.map_or(0, |number| self.census.of_backend(number).into()),
             active_flows: count.active.into(),

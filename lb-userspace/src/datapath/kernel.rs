@@ -5,7 +5,7 @@ use std::{os::fd::AsFd as _, sync::Arc};
 use aya::{
     Ebpf, Pod,
     maps::{Map, MapData, PerCpuArray, RingBuf},
-    programs::{ProgramError, Xdp},
+    programs::Xdp,
 };
 use lb_common::{
     abi::{BackendCounters, Counters, Event, FRAGMENT_BUCKETS, Runtime, Settings, VERSION, names},
@@ -13,12 +13,14 @@ use lb_common::{
     hash::Seed,
     reason::Reason,
 };
-use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::{
     AttachMode, Claim, DatapathError, FragmentPath, JiffyClock, MapSizes, Pins, Region, Tables, attach,
     clock, object, region::Shared, tables::Books,
 };
+
+/// Packets of its own making that the program may send in a second, on each CPU: as many as Linux sends ICMP errors.
+const ANSWERS_PER_SECOND: u32 = 1000;
 
 /// The loaded program, its maps and its links.
 pub struct Kernel {
@@ -98,11 +100,13 @@ impl Kernel {
             flow_mask_v4: sizes.flows_v4 - 1,
             flow_mask_v6: sizes.flows_v6 - 1,
             frontend_mask: sizes.frontends - 1,
+            answers_per_jiffy: ANSWERS_PER_SECOND.div_ceil(clock.hz()),
             hz: clock.hz(),
+            reserved: 0,
         };
         let mut ebpf = object::load(sizes, &settings, pins.as_ref().map(|(pins, _)| pins))?;
-        load_program(&mut ebpf, names::PROGRAM)?;
-        load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
+        object::load_program(&mut ebpf, names::PROGRAM)?;
+        object::load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
         let tables = map_tables(&mut ebpf, sizes, &flow_seed, pins.as_ref().map(|(pins, _)| pins))?;
         remember(&tables.runtime[0], &settings);
         Ok(Self {
@@ -126,7 +130,7 @@ impl Kernel {
                 name: "pin directory",
             });
         };
-        attach::attach(program(&mut self.ebpf, names::PROGRAM)?, interface, pins)
+        attach::attach(object::program(&mut self.ebpf, names::PROGRAM)?, interface, pins)
     }
 
     /// Whether the program still is on the interface of this name.
@@ -178,7 +182,7 @@ impl Kernel {
     /// # Errors
     /// [`DatapathError::Missing`].
     pub fn program(&mut self) -> Result<&mut Xdp, DatapathError> {
-        program(&mut self.ebpf, names::PROGRAM)
+        object::program(&mut self.ebpf, names::PROGRAM)
     }
 
     /// The way of fragments that came before the first one of their packet. There is one, for one thread.
@@ -195,7 +199,7 @@ impl Kernel {
             map,
             source: Box::new(source),
         })?;
-        let program = program(&mut self.ebpf, names::PROGRAM)?;
+        let program = object::program(&mut self.ebpf, names::PROGRAM)?;
         let program = program
             .fd()
             .ok()
@@ -227,7 +231,7 @@ impl Kernel {
     /// # Errors
     /// [`DatapathError::Clock`].
     pub fn jiffies(&mut self) -> Result<u64, DatapathError> {
-        clock::read_jiffies(program(&mut self.ebpf, names::CLOCK_PROGRAM)?)
+        clock::read_jiffies(object::program(&mut self.ebpf, names::CLOCK_PROGRAM)?)
     }
 
     /// What happened to packets that were not forwarded, and other events.
@@ -278,46 +282,6 @@ impl Kernel {
     }
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, DatapathError> {
-    let program = ebpf.program_mut(name).ok_or(DatapathError::Missing { name })?;
-    program.try_into().map_err(|_| DatapathError::Missing { name })
-}
-
-fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
-    let program = program(ebpf, name)?;
-    undisturbed(|| program.load()).map_err(|source| {
-        // The verifier's verdict is EACCES as well; only that it has reasons. One of them is a lack of CAP_PERFMON ("!root").
-        let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
-            let reasons = verifier_log.to_string();
-            !reasons.is_empty() && !reasons.contains("!root")
-        } else {
-            false
-        };
-        if !judged && object::permission(&source) {
-            DatapathError::Permission {
-                what: format!("load the XDP program `{name}`"),
-            }
-        } else {
-            DatapathError::Program {
-                program: name,
-                source: Box::new(source),
-            }
-        }
-    })
-}
-
-/// Holds signals back meanwhile. One of them would make the kernel give up the verification (EAGAIN), and aya begin anew with
-/// the verifier's log, which takes twenty times as long.
-fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-    let done = work();
-    if let Ok(before) = before {
-        // It was valid a moment ago.
-        let _ = before.thread_set_mask();
-    }
-    done
-}
-
 fn measure_clock() -> Result<JiffyClock, DatapathError> {
     let zero = Seed::new([0; 6]);
     let settings = Settings {
@@ -326,7 +290,9 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
         flow_mask_v4: 1,
         flow_mask_v6: 1,
         frontend_mask: 0,
+        answers_per_jiffy: 0,
         hz: 1,
+        reserved: 0,
     };
     let sizes = MapSizes {
         flows_v4: 2,
@@ -337,8 +303,8 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
         slot_lines: 1,
     };
     let mut ebpf = object::load(&sizes, &settings, None)?;
-    load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
-    let jiffies = clock::read_jiffies(program(&mut ebpf, names::CLOCK_PROGRAM)?)?;
+    object::load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
+    let jiffies = clock::read_jiffies(object::program(&mut ebpf, names::CLOCK_PROGRAM)?)?;
     Ok(JiffyClock::from_reading(jiffies, clock::uptime()?))
 }
 
@@ -423,6 +389,7 @@ fn map_tables(
     Ok(Tables {
         runtime: region(ebpf, sizes, names::RUNTIME)?,
         vip_filter: region(ebpf, sizes, names::VIP_FILTER)?,
+        strangers: region(ebpf, sizes, names::STRANGERS)?,
         frontends_v4: region(ebpf, sizes, names::FRONTENDS_V4)?,
         frontends_v6: region(ebpf, sizes, names::FRONTENDS_V6)?,
         areas: region(ebpf, sizes, names::AREAS)?,

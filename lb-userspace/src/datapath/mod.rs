@@ -7,6 +7,7 @@ mod ages;
 mod attach;
 mod census;
 mod clock;
+pub mod decap;
 mod ending;
 mod error;
 mod fragments;

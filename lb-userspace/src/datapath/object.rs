@@ -1,13 +1,16 @@
 //! The eBPF object in this binary, and how it is loaded.
 
 use aya::{
-    Ebpf, EbpfLoader, include_bytes_aligned,
+    Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
     maps::{MapData, MapError},
+    programs::{ProgramError, Xdp},
 };
 use lb_common::{
     abi::{FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SLOTS_PER_LINE, Settings, names},
     flow_table::WAYS,
 };
+
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::{DatapathError, Pins};
 use crate::core::model::Limits;
@@ -88,12 +91,59 @@ pub(super) fn load(
         }
     }
     loader.override_global(names::SETTINGS, settings.as_bytes(), true);
-    loader.load(OBJECT).map_err(|error| match permission(&error) {
+    loader.load(OBJECT).map_err(load_failed)
+}
+
+/// An object's maps could not be made.
+pub(super) fn load_failed(error: EbpfError) -> DatapathError {
+    match permission(&error) {
         true => DatapathError::Permission {
             what: "create BPF maps".to_owned(),
         },
         false => DatapathError::Load(Box::new(error)),
+    }
+}
+
+/// The program of this name.
+pub(super) fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, DatapathError> {
+    let program = ebpf.program_mut(name).ok_or(DatapathError::Missing { name })?;
+    program.try_into().map_err(|_| DatapathError::Missing { name })
+}
+
+/// Loads the program of this name.
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), DatapathError> {
+    let program = program(ebpf, name)?;
+    undisturbed(|| program.load()).map_err(|source| {
+        // The verifier's verdict is EACCES as well; only that it has reasons. One of them is a lack of CAP_PERFMON ("!root").
+        let judged = if let ProgramError::LoadError { verifier_log, .. } = &source {
+            let reasons = verifier_log.to_string();
+            !reasons.is_empty() && !reasons.contains("!root")
+        } else {
+            false
+        };
+        if !judged && permission(&source) {
+            DatapathError::Permission {
+                what: format!("load the XDP program `{name}`"),
+            }
+        } else {
+            DatapathError::Program {
+                program: name,
+                source: Box::new(source),
+            }
+        }
     })
+}
+
+/// Holds signals back meanwhile. One of them would make the kernel give up the verification (EAGAIN), and aya begin anew with
+/// the verifier's log, which takes twenty times as long.
+fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let done = work();
+    if let Ok(before) = before {
+        // It was valid a moment ago.
+        let _ = before.thread_set_mask();
+    }
+    done
 }
 
 fn check_size(

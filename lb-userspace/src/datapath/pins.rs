@@ -29,6 +29,8 @@ const MODE: u32 = 0o700;
 #[derive(Debug, Clone)]
 pub struct Pins {
     directory: PathBuf,
+    /// Names of the maps that are pinned there.
+    maps: &'static [&'static str],
 }
 
 /// The right to write to the pinned maps, which one process has at a time; dying gives it up.
@@ -66,8 +68,15 @@ impl Pins {
     /// Pins below `directory`.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self::with_maps(directory, &names::MAPS)
+    }
+
+    /// Pins of these maps below `directory`.
+    #[must_use]
+    pub(super) fn with_maps(directory: impl Into<PathBuf>, maps: &'static [&'static str]) -> Self {
         Self {
             directory: directory.into(),
+            maps,
         }
     }
 
@@ -274,7 +283,7 @@ impl Pins {
         for interface in self.linked_interfaces()? {
             self.remove(&self.link(&interface))?;
         }
-        names::MAPS.iter().try_for_each(|map| self.remove(&self.map(map)))
+        self.maps.iter().try_for_each(|map| self.remove(&self.map(map)))
     }
 
     /// Removes the links, the maps and the directories.

@@ -23,7 +23,9 @@ pub unsafe trait Shared {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::Runtime {}
 // SAFETY: words and half words only.
-unsafe impl Shared for lb_common::abi::VipFilter {}
+unsafe impl Shared for lb_common::abi::AddressSet {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::Strangers {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::AreaEntry {}
 // SAFETY: words and half words only.

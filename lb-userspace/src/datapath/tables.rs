@@ -10,9 +10,10 @@ use std::{
 
 use lb_common::{
     abi::{
-        AreaEntry, BackendEntry, BackendLoad, ClaimTable, FloodLimits, Frontend4, Frontend6, FrontendBucket,
-        FrontendEntry, FrontendsFull, LeaseTable, Persistence, Policy, Runtime, SLOTS_PER_LINE, Schedule,
-        ServiceEntry, ServiceName, SlotLine, TIMEOUT_CLASSES, TimeoutTable, VipFilter, build,
+        AddressSet, AreaEntry, BackendEntry, BackendLoad, ClaimTable, FloodLimits, Frontend4, Frontend6,
+        FrontendBucket, FrontendEntry, FrontendsFull, LeaseTable, Persistence, Policy, Runtime,
+        SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES,
+        TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
@@ -68,7 +69,9 @@ pub struct Tables {
     /// What changes while the program runs.
     pub runtime: Region<Runtime>,
     /// Which addresses may be VIPs.
-    pub vip_filter: Region<VipFilter>,
+    pub vip_filter: Region<AddressSet>,
+    /// What concerns us of packets to others.
+    pub strangers: Region<Strangers>,
     /// IPv4 frontends: two generations.
     pub frontends_v4: Region<FrontendBucket<Frontend4>>,
     /// IPv6 frontends: two generations.
@@ -143,7 +146,7 @@ impl Tables {
             Some(Assigned {
                 service: entry.service(),
                 address: entry.address()?,
-                link: entry.link(),
+                way: entry.way(),
                 load: load.limits(),
             })
         };
@@ -174,7 +177,7 @@ impl Tables {
                 element(&self.loads, "backend", *backend)?.clear();
                 self.backend(*backend)?.assign(*address, *service);
             }
-            Step::SetLink { backend, link } => self.backend(*backend)?.set_link(link.as_ref()),
+            Step::SetWay { backend, way } => self.backend(*backend)?.set_way(way.as_ref()),
             Step::NameService { service, name } => {
                 let entry = element(&self.services, "service", *service)?;
                 entry.set_schedule(Schedule::default());
@@ -193,6 +196,9 @@ impl Tables {
             }
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
+            }
+            Step::SetTunnelSources(sources) => {
+                self.strangers[0].set_tunnel_sources(sources.iter().copied());
             }
             Step::SetLoad { backend, limits } => {
                 element(&self.loads, "backend", *backend)?.set_limits(limits);

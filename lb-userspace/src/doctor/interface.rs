@@ -3,10 +3,7 @@
 use lb_common::abi::names;
 
 use super::{Daemon, Finding, Interface};
-use crate::{
-    core::model::Forward,
-    net::link::{LinkFacts, XdpMode, XdpProgram},
-};
+use crate::net::link::{LinkFacts, XdpMode, XdpProgram};
 
 /// Largest packet of a client whose network has the usual Ethernet MTU.
 const CLIENT_MTU: u32 = 1500;
@@ -42,7 +39,7 @@ pub(super) fn examine(interface: &Interface, daemon: &Daemon) -> Vec<Finding> {
         program(link, expected),
         kind(link),
         port(link),
-        Some(room(link, Forward::Dr)),
+        Some(room(link)),
         large_receive(link),
     ];
     let peer = peer(link, interface.peer.as_ref());
@@ -177,41 +174,27 @@ pub(super) fn port(link: &LinkFacts) -> Option<Finding> {
     ))
 }
 
-/// Bytes that a way of forwarding adds to a packet.
-const fn overhead(forward: Forward) -> u32 {
-    match forward {
-        Forward::Dr => 0,
-    }
-}
-
 /// Whether a client's packet still fits when it is forwarded.
-pub(super) fn room(link: &LinkFacts, forward: Forward) -> Finding {
+pub(super) fn room(link: &LinkFacts) -> Finding {
     const CHECK: &str = "mtu";
-    let (name, mtu, overhead) = (&link.name, link.mtu, overhead(forward));
-    if mtu < CLIENT_MTU + overhead {
-        let needed = CLIENT_MTU + overhead;
-        let added = match overhead {
-            0 => String::new(),
-            bytes => format!(", and forwarding adds {bytes}"),
-        };
+    let (name, mtu) = (&link.name, link.mtu);
+    let Some(spare) = mtu.checked_sub(CLIENT_MTU) else {
         return Finding::warning(
             CHECK,
             format!("{name} has an MTU of {mtu}"),
-            format!("clients send packets of up to {CLIENT_MTU} bytes{added}: large ones do not fit"),
+            format!("clients send packets of up to {CLIENT_MTU} bytes: large ones do not fit"),
             format!(
-                "ip link set dev {name} mtu {needed}, and the same on the backends and the switch between"
+                "ip link set dev {name} mtu {CLIENT_MTU}, and the same on the backends and the switch between"
             ),
         );
-    }
-    let spare = match mtu - CLIENT_MTU {
-        0 => "there is no room for a tunnel's headers".to_owned(),
-        spare => format!("a tunnel could add up to {spare} bytes"),
+    };
+    let tunnels = match spare {
+        0 => "a tunnel's headers fit only in front of shorter ones, which clients are told".to_owned(),
+        spare => format!("a tunnel can add up to {spare} bytes to the longest"),
     };
     Finding::ok(
         CHECK,
-        format!(
-            "{name} has room for clients' packets (MTU {mtu}); direct routing adds nothing to them, {spare}"
-        ),
+        format!("{name} has room for clients' packets (MTU {mtu}); {tunnels}"),
     )
 }
 

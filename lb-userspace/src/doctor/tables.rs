@@ -2,8 +2,8 @@
 
 use lb_common::{
     abi::{
-        BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime, ServiceEntry,
-        ServiceName, SlotLine, VipFilter,
+        AddressSet, BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime,
+        ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -26,7 +26,13 @@ pub(super) fn bytes(sizes: &MapSizes, cpus: u64) -> u64 {
             frontend_buckets,
             size_of::<FrontendBucket<Frontend4>>() + size_of::<FrontendBucket<Frontend6>>(),
         )
-        + of(1, size_of::<VipFilter>() + size_of::<Runtime>())
+        + of(
+            1,
+            size_of::<AddressSet>()
+                + size_of::<Strangers>()
+                + size_of::<Runtime>()
+                + size_of::<TimeoutTable>(),
+        )
         + cpus * (of(sizes.backends, size_of::<BackendCounters>()) + of(1, size_of::<Counters>()))
 }
 

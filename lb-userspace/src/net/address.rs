@@ -9,7 +9,7 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope},
+        address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo},
     },
 };
 
@@ -227,6 +227,13 @@ fn vip_message(ifindex: u32, vip: IpAddr) -> AddressMessage {
         AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute),
         AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)),
     ];
+    if vip.is_ipv6() {
+        // Valid for ever and never preferred (RFC 6724 section 5, rule 3): nothing that this machine sends by itself comes
+        // from an address that may be another's in a moment. IPv4 does so with a /32 anyway.
+        let mut lifetimes = CacheInfo::default();
+        (lifetimes.ifa_valid, lifetimes.ifa_preferred) = (u32::MAX, 0);
+        message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
+    }
     message
 }
 

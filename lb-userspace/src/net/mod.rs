@@ -15,6 +15,7 @@ pub mod announce;
 pub mod carrier;
 pub mod heartbeat;
 pub mod link;
+pub mod loopback;
 pub mod monitor;
 pub mod news;
 pub mod packet;

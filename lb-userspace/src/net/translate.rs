@@ -112,17 +112,23 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
 pub(super) fn route(message: &RouteMessage) -> Route {
     let mut oif = None;
     let mut gateway = None;
+    let mut source = None;
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Oif(ifindex) => oif = Some(*ifindex),
             RouteAttribute::Gateway(address) => gateway = ip_address(address),
+            RouteAttribute::PrefSource(address) => source = ip_address(address),
             RouteAttribute::Via(RouteVia::Inet(address)) => gateway = Some((*address).into()),
             RouteAttribute::Via(RouteVia::Inet6(address)) => gateway = Some((*address).into()),
             _ => {}
         }
     }
     match (message.header.kind, oif) {
-        (RouteType::Unicast, Some(ifindex)) => Route::Via { ifindex, gateway },
+        (RouteType::Unicast, Some(ifindex)) => Route::Via {
+            ifindex,
+            gateway,
+            source,
+        },
         (RouteType::Local, _) => Route::Local,
         (RouteType::Broadcast | RouteType::Multicast | RouteType::Anycast, _) => Route::NotUnicast,
         _ => Route::None,
@@ -307,7 +313,8 @@ mod tests {
             route(&message),
             Route::Via {
                 ifindex: 3,
-                gateway: None
+                gateway: None,
+                source: None,
             }
         );
         let gateway: IpAddr = "fe80::1".parse().expect("an address");
@@ -319,7 +326,8 @@ mod tests {
             route(&message),
             Route::Via {
                 ifindex: 3,
-                gateway: Some(gateway)
+                gateway: Some(gateway),
+                source: None,
             },
             "RFC 5549"
         );

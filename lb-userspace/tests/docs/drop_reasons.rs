@@ -99,7 +99,7 @@ fn advice(reason: Reason) -> String {
         Reason::Truncated => "A sender or driver at fault, or an attack.".into(),
         Reason::BadIpHeader => "Crafted, or damaged on the way.".into(),
         Reason::BadIpChecksum => "Damaged on the way, or crafted.".into(),
-        Reason::TtlExpired => "No router forwards such a packet: a neighbour sent it, or a loop.".into(),
+        Reason::TtlExpired => "No router forwards such a packet: a neighbour sent it, or a loop. A tunnel needs a TTL of 2, since it counts as a hop.".into(),
         Reason::MartianSource => {
             "Forged: an unspecified, loopback, multicast, reserved or broadcast address, or the VIP's own.".into()
         }
@@ -121,6 +121,29 @@ fn advice(reason: Reason) -> String {
              stopped, or has given the VIP up."
                 .into()
         }
+        Reason::TooBigAnswered => {
+            "A client learns that its packets must be shorter by the tunnel's headers, once a connection: normal. See \
+             [forwarding](forwarding.md#packets-that-do-not-fit)."
+                .into()
+        }
+        Reason::TooBigUnanswered => {
+            "A flood of long packets, or a client that does not hear the answers. As many are sent as Linux sends ICMP errors: \
+             1000 a second on each CPU."
+                .into()
+        }
+        Reason::Loop => {
+            "Another director takes this one for a backend and gets the packet back. `tandem backend` on both: neither may \
+             have the other's address, unless that one serves itself."
+                .into()
+        }
+        Reason::ErrorLost => {
+            "The kernel has no route to the client, or no MAC address of the next hop; or more errors were due than may be sent. \
+             See [forwarding](forwarding.md#packets-that-do-not-fit)."
+                .into()
+        }
+        Reason::NoHeadroom => {
+            "Tunnels need up to 52 bytes in front of the packet. Another driver, or generic mode, has them.".into()
+        }
         Reason::BackendGone | Reason::MapMissing => "Should not happen. Please report it.".into(),
     }
 }
@@ -140,6 +163,9 @@ fn remedy(event: Event) -> &'static str {
         Event::VipClaimed => {
             "Two directors hold a VIP, or somebody forges: the event `ha.duplicate_address` says who. A few at a takeover are \
              normal."
+        }
+        Event::ErrorTranslated => {
+            "A link on the way to a backend is narrower than the director's own: once a connection that sends long packets."
         }
         Event::SynUnentered => {
             "A service has more SYNs than `syn_rate` of its `flood` says: they are forwarded, and leave no entry. See \

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use anyhow::{Result, bail, ensure};
 use aya::programs::ProgramFd;
 use lb_common::{
-    abi::{Event, Link},
+    abi::Event,
     flow_state::FlowState,
     flow_table::{Bucket, Clock, Entry, Insertion, NewFlow, Target, insert, lookup},
     hash::Seed,
@@ -14,7 +14,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Frontend, Protocol},
+        model::{Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, Protocol},
         plan::{Desired, DesiredBackend, DesiredService},
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
@@ -23,7 +23,7 @@ use lb_userspace::{
 };
 
 use super::template::Template;
-use crate::prog_run::{DIRECTOR_MAC, INGRESS, Rig};
+use crate::prog_run::{INGRESS, Rig, on_link};
 
 /// The ways in which a flow gives up its place.
 const EVICTIONS: [Event; 5] = [
@@ -239,12 +239,8 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             let [a, b, c, d] = (backend + 1).to_be_bytes();
             ensure!(a == 0, "more backends than 10.0.0.0/8 has addresses");
             let address = IpAddr::from([10, b, c, d]);
-            let link = Link {
-                destination: [0x02, 0, 0xBB, b, c, d],
-                source: DIRECTOR_MAC,
-                ifindex: INGRESS,
-            };
-            desired.links.insert(address, link);
+            let egress = on_link(address, [0x02, 0, 0xBB, b, c, d], INGRESS);
+            desired.egress.insert(address, egress);
             backends.push(DesiredBackend::new(address, DEFAULT_WEIGHT));
         }
         desired.services.push(DesiredService {
@@ -253,6 +249,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
+            forward: Forward::Dr,
             connections: Connections::default(),
             backends,
         });

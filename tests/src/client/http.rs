@@ -2,12 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use super::ClientError;
+use super::segment::largest_received;
 use crate::big_file::hex;
 use crate::host::Host;
 
@@ -159,7 +159,7 @@ fn exchange(
     };
     Ok(Fetched {
         head,
-        segment: largest_segment(&stream)?,
+        segment: largest_received(&stream)?,
     })
 }
 
@@ -167,29 +167,6 @@ fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     match stream.read(buffer)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         length => Ok(length),
-    }
-}
-
-fn largest_segment(stream: &TcpStream) -> io::Result<u32> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: a plain C struct; all zeroes is a valid value of it.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    let fd = stream.as_fd().as_raw_fd();
-    // SAFETY: the pointers lead to the two locals above, and the length is right.
-    let done = unsafe {
-        libc::getsockopt(
-            fd,
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut length,
-        )
-    };
-    if done == 0 {
-        Ok(info.tcpi_rcv_mss)
-    } else {
-        Err(io::Error::last_os_error())
     }
 }
 

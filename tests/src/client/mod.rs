@@ -4,8 +4,10 @@ mod connection;
 pub mod crowd;
 pub mod http;
 pub mod load;
+mod segment;
 mod stream;
 pub mod udp;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,6 +18,7 @@ pub use connection::Greeting;
 pub use crowd::{Answers, Crowd};
 pub use load::{Load, Rate, Tally};
 pub use stream::{Passage, Stream};
+pub use upload::{Upload, upload};
 
 use crate::error::LabError;
 

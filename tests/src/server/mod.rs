@@ -1,6 +1,7 @@
 //! Servers that run on a lab's hosts. Each answers with the name of its host, so that a client knows who served it.
 
 mod background;
+mod digest;
 pub mod dns;
 pub mod grpc;
 pub mod hold;
@@ -12,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use digest::Digest;
 pub use dns::DnsServer;
 pub use grpc::GrpcHealth;
 pub use hold::HoldServer;

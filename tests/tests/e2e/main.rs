@@ -16,3 +16,4 @@ mod network;
 mod operator;
 mod scheduling;
 mod storms;
+mod tunnels;

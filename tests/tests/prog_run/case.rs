@@ -19,6 +19,7 @@ pub(crate) enum Flow {
 pub(crate) struct Case {
     name: &'static str,
     before: Vec<Vec<u8>>,
+    metadata: u8,
     pub(crate) packet: Vec<u8>,
     pub(crate) expected: Outcome,
 }
@@ -28,6 +29,7 @@ impl Case {
         Self {
             name,
             before: Vec::new(),
+            metadata: 0,
             expected: Outcome {
                 action,
                 packet: packet.clone(),
@@ -58,8 +60,8 @@ impl Case {
     }
 
     /// The packet comes back as `answer`.
-    pub(crate) fn answers(name: &'static str, packet: Vec<u8>, answer: Vec<u8>) -> Self {
-        let counted = counts([("reason.echo_answered".to_owned(), 1)]);
+    pub(crate) fn answers(name: &'static str, reason: &str, packet: Vec<u8>, answer: Vec<u8>) -> Self {
+        let counted = counts([(format!("reason.{reason}"), 1)]);
         let mut case = Self::new(name, packet, Action::Tx, counted);
         case.expected.packet = answer;
         case
@@ -115,6 +117,18 @@ impl Case {
         self
     }
 
+    /// The packet comes out as this.
+    pub(crate) fn with_packet(mut self, packet: Vec<u8>) -> Self {
+        self.expected.packet = packet;
+        self
+    }
+
+    /// With so many bytes of metadata in front of the packet.
+    pub(crate) fn behind(mut self, metadata: u8) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
     /// After these packets.
     pub(crate) fn after<const N: usize>(mut self, packets: [Vec<u8>; N]) -> Self {
         self.before.extend(packets);
@@ -135,7 +149,9 @@ pub(crate) fn check(cases: &[Case]) {
         for packet in &case.before {
             rig.run(packet).expect("the kernel takes the packet");
         }
-        let outcome = rig.run(&case.packet).expect("the kernel takes the packet");
+        let outcome = rig
+            .run_behind(case.metadata, &case.packet)
+            .expect("the kernel takes the packet");
         if outcome != case.expected {
             wrong += &format!(
                 "\n{}: {:?}, {:?}\n   expected: {:?}, {:?}\n",

@@ -7,7 +7,7 @@ use lb_tests::prog_run::Action;
 
 use crate::{
     backends, case::Case, connections, echo, flood, forwarding, fragments, header_v4, header_v6, icmp,
-    neighbour, not_ours, transport,
+    neighbour, not_ours, path_errors, transport, tunnels,
 };
 
 /// Every fixture there is.
@@ -25,6 +25,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
         neighbour::cases,
         not_ours::cases,
         transport::cases,
+        tunnels::cases,
     ];
     tables.into_iter().flat_map(|cases| cases()).collect()
 }
@@ -36,6 +37,7 @@ fn every_reason_has_a_fixture() {
         .iter()
         .flat_map(|case| case.expected.counted.keys())
         .filter_map(|counter| counter.strip_prefix("reason."))
+        .chain(path_errors::REASONS)
         .collect();
     let all: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.slug()).collect();
     assert_eq!(covered, all);

@@ -394,25 +394,11 @@ fn host_and_program_agree() {
         panic!("{error}");
     }
     // The frames were various enough to say something: each end that depends on the frame alone came up.
-    let of_the_datapath = [
-        Reason::NoBackend,
-        Reason::AllFull,
-        Reason::BackendUnresolved,
-        Reason::BackendGone,
-        Reason::MapMissing,
-        Reason::NoLease,
-        Reason::ResetSent,
-        Reason::UnknownFlow,
-        Reason::FragmentHeld,
-        Reason::FragmentUnknown,
-        Reason::BadFragment,
-        Reason::SourceFlood,
-    ];
     let expected: BTreeSet<&str> = Reason::ALL
         .iter()
-        .filter(|reason| !of_the_datapath.contains(reason))
+        .filter(|reason| reason.is_of_the_frame())
         .map(|reason| reason.slug())
-        .chain(["forwarded", "forwarded_error"])
+        .chain(["no_service", "forwarded", "forwarded_error"])
         .collect();
     let seen = seen.into_inner();
     assert_eq!(

@@ -8,6 +8,9 @@ use crate::{
     world,
 };
 
+/// Why a ping is not forwarded.
+pub(crate) const ECHO: &str = "echo_answered";
+
 #[rustfmt::skip]
 pub(crate) fn cases() -> Vec<Case> {
     let ping4 = || echo4(VIP4, 1, b"0123456789abcdef");
@@ -17,23 +20,23 @@ pub(crate) fn cases() -> Vec<Case> {
     let options = || padding_options(DESTINATION_OPTIONS, 1);
     let two_tags = [0x88A8, 0x8100];
     vec![
-        Case::answers("IPv4", ping4(), pong4()),
-        Case::answers("IPv6", ping6(), pong6()),
-        Case::answers("IPv4 without data", echo4(VIP4, 1, &[]), echo_reply4(1, &[])),
-        Case::answers("IPv6 without data", echo6(VIP6, 1, &[]), echo_reply6(1, &[])),
-        Case::answers("IPv4 odd length", echo4(VIP4, 0xFFFF, b"odd"), echo_reply4(0xFFFF, b"odd")),
-        Case::answers("IPv4 whose answer is all zeroes", echo4(VIP4, 0, &[0; 8]), echo_reply4(0, &[0; 8])),
-        Case::answers("IPv6 whose answer is all zeroes", echo6(VIP6, 0, &[0; 8]), echo_reply6(0, &[0; 8])),
-        Case::answers("IPv4 with options", with_options(ping4(), &[1, 1, 1, 0x82, 0xAB, 0xCD, 0xEF, 7]),
+        Case::answers("IPv4", ECHO, ping4(), pong4()),
+        Case::answers("IPv6", ECHO, ping6(), pong6()),
+        Case::answers("IPv4 without data", ECHO, echo4(VIP4, 1, &[]), echo_reply4(1, &[])),
+        Case::answers("IPv6 without data", ECHO, echo6(VIP6, 1, &[]), echo_reply6(1, &[])),
+        Case::answers("IPv4 odd length", ECHO, echo4(VIP4, 0xFFFF, b"odd"), echo_reply4(0xFFFF, b"odd")),
+        Case::answers("IPv4 whose answer is all zeroes", ECHO, echo4(VIP4, 0, &[0; 8]), echo_reply4(0, &[0; 8])),
+        Case::answers("IPv6 whose answer is all zeroes", ECHO, echo6(VIP6, 0, &[0; 8]), echo_reply6(0, &[0; 8])),
+        Case::answers("IPv4 with options", ECHO, with_options(ping4(), &[1, 1, 1, 0x82, 0xAB, 0xCD, 0xEF, 7]),
             with_options(pong4(), &[1, 1, 1, 0x82, 0xAB, 0xCD, 0xEF, 7])),
-        Case::answers("IPv4 with all the options there can be", with_options(ping4(), &[1; 40]), with_options(pong4(), &[1; 40])),
-        Case::answers("IPv6 with extension headers", with_extensions(ping6(), &[padding_options(HOP_BY_HOP, 1), options()]),
+        Case::answers("IPv4 with all the options there can be", ECHO, with_options(ping4(), &[1; 40]), with_options(pong4(), &[1; 40])),
+        Case::answers("IPv6 with extension headers", ECHO, with_extensions(ping6(), &[padding_options(HOP_BY_HOP, 1), options()]),
             with_extensions(pong6(), &[padding_options(HOP_BY_HOP, 1), options()])),
-        Case::answers("IPv4 in two VLANs", tagged(ping4(), &two_tags), tagged(pong4(), &two_tags)),
-        Case::answers("IPv6 in two VLANs", tagged(ping6(), &two_tags), tagged(pong6(), &two_tags)),
-        Case::answers("IPv4 with the last TTL", with_ip(ping4(), 8, &[1]), pong4()),
-        Case::answers("IPv4 with the answer's TTL", with_ip(ping4(), 8, &[64]), pong4()),
-        Case::answers("IPv6 with the last hop limit", with(ping6(), IP + 7, &[1]), pong6()),
+        Case::answers("IPv4 in two VLANs", ECHO, tagged(ping4(), &two_tags), tagged(pong4(), &two_tags)),
+        Case::answers("IPv6 in two VLANs", ECHO, tagged(ping6(), &two_tags), tagged(pong6(), &two_tags)),
+        Case::answers("IPv4 with the last TTL", ECHO, with_ip(ping4(), 8, &[1]), pong4()),
+        Case::answers("IPv4 with the answer's TTL", ECHO, with_ip(ping4(), 8, &[64]), pong4()),
+        Case::answers("IPv6 with the last hop limit", ECHO, with(ping6(), IP + 7, &[1]), pong6()),
 
         Case::passes("IPv4 echo reply", "other_protocol", with(ping4(), L4_OF_V4, &[0])),
         Case::passes("IPv6 echo reply", "other_protocol", with(ping6(), L4_OF_V6, &[129])),

@@ -2,6 +2,7 @@
 
 use crate::{
     case::{Case, Flow, check},
+    echo::ECHO,
     packets::*,
     world::{DNS, ELSEWHERE, WEB},
 };
@@ -37,8 +38,8 @@ fn a_frame_in_several_buffers_is_forwarded_and_counted_whole() {
         ),
         Case::forwards("IPv4 with padding in other buffers", &WEB, Flow::New, padded)
             .with_bytes(IP + LONG + 40),
-        Case::answers("IPv4 ping", echo4(VIP4, 1, &data), echo_reply4(1, &data)),
-        Case::answers("IPv6 ping", echo6(VIP6, 1, &data), echo_reply6(1, &data)),
+        Case::answers("IPv4 ping", ECHO, echo4(VIP4, 1, &data), echo_reply4(1, &data)),
+        Case::answers("IPv6 ping", ECHO, echo6(VIP6, 1, &data), echo_reply6(1, &data)),
         Case::drops(
             "IPv4 total length one more than all buffers hold",
             "bad_ip_header",

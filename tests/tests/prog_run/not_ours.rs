@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use lb_common::{abi::VipFilter, packet::address_words};
+use lb_common::{abi::AddressSet, packet::address_words};
 
 use crate::{
     case::{Case, check},
@@ -11,7 +11,7 @@ use crate::{
 
 /// An address that is no VIP, although the VIP filter cannot tell it from one.
 pub(crate) fn collides4() -> Ipv4Addr {
-    let filter = VipFilter::default();
+    let filter = AddressSet::default();
     filter.insert(VIP4.into());
     (0x0A00_0000..u32::MAX)
         .map(Ipv4Addr::from)
@@ -21,7 +21,7 @@ pub(crate) fn collides4() -> Ipv4Addr {
 
 /// An address that is no VIP, although the VIP filter cannot tell it from one.
 pub(crate) fn collides6() -> Ipv6Addr {
-    let filter = VipFilter::default();
+    let filter = AddressSet::default();
     filter.insert(VIP6.into());
     (0xFD00 << 112..u128::MAX)
         .map(Ipv6Addr::from)

@@ -78,6 +78,18 @@ pub(crate) fn tcp6(port: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
     tcp(v6_from(CLIENT6, VIP6), port, flags, payload)
 }
 
+/// A TCP segment without data from this port of the client to the IPv4 VIP.
+pub(crate) fn tcp4_from(client_port: u16, port: u16, flags: u8) -> Vec<u8> {
+    let mut header = TcpHeader::new(client_port, port, 1, 1000);
+    (header.syn, header.ack) = (flags & SYN != 0, flags & ACK != 0);
+    let mut packet = Vec::new();
+    v4_from(CLIENT4, VIP4)
+        .tcp_header(header)
+        .write(&mut packet, &[])
+        .expect("memory takes everything");
+    packet
+}
+
 /// A SYN to port 80 from somewhere to somewhere.
 pub(crate) fn syn4(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     tcp(v4_from(source, destination), 80, SYN, &[])

@@ -12,7 +12,7 @@ use lb_common::{
     hash::scale,
     packet::{FlowKey, FlowKey4},
 };
-use lb_tests::prog_run::{INGRESS, Rig, SIZES, one_service};
+use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link, one_service};
 use lb_userspace::{
     core::{
         model::{Frontend, Protocol, Thresholds},
@@ -533,7 +533,6 @@ fn a_thousand_backends_are_no_obstacle() {
     let mut rig = Rig::new(&sizes).expect("the tests of the program need root");
     let mut desired = one_service(&[WEB], 1, INGRESS);
     let template = desired.services[0].backends[0];
-    let link = desired.links[&template.address];
     let address = |n: u32| IpAddr::from([10, 1, (n >> 8) as u8, n as u8]);
     desired.services[0].scheduling = Scheduling::new(Scheduler::Lc, 65_537);
     desired.services[0].backends = (0..1000)
@@ -543,7 +542,9 @@ fn a_thousand_backends_are_no_obstacle() {
             backend
         })
         .collect();
-    desired.links = (0..1000).map(|n| (address(n), link)).collect();
+    desired.egress = (0..1000)
+        .map(|n| (address(n), on_link(address(n), backend_mac(1), INGRESS)))
+        .collect();
     rig.configure(&desired).expect("there is room");
     for n in 0..3000 {
         assert!(send(&mut rig, client(n), SYN).is_some());

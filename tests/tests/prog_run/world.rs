@@ -7,10 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use lb_common::abi::{Link, NO_LEASE};
-use lb_tests::prog_run::{DIRECTOR_MAC, INGRESS, Rig, SIZES, backend_mac};
+use lb_common::abi::NO_LEASE;
+use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
-    model::{Connections, Flood, Frontend, OnUnknown, Protocol, Thresholds},
+    model::{Connections, Encapsulation, Flood, Forward, Frontend, OnUnknown, Protocol, Thresholds},
+    neighbour::Egress,
     plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -48,6 +49,7 @@ pub(crate) struct Service {
     protocol: Protocol,
     pub(crate) backend: u8,
     ifindex: u32,
+    forward: Forward,
 }
 
 const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Service {
@@ -56,6 +58,7 @@ const fn service(port: u16, protocol: Protocol, backend: u8, ifindex: u32) -> Se
         protocol,
         backend,
         ifindex,
+        forward: Forward::Dr,
     }
 }
 
@@ -82,11 +85,16 @@ pub(crate) const STRICT: Service = service(87, Protocol::Tcp, 8, INGRESS);
 /// Segments of connections that it does not know are dropped.
 pub(crate) const SILENT: Service = service(88, Protocol::Tcp, 9, INGRESS);
 
+/// By tunnel.
+pub(crate) const TUNNELLED: Service = Service {
+    forward: Forward::Tunnel(Encapsulation::Ipip),
+    ..service(89, Protocol::Tcp, 10, INGRESS)
+};
 /// A client may begin one connection a second.
-pub(crate) const CALM: Service = service(89, Protocol::Tcp, 10, INGRESS);
+pub(crate) const CALM: Service = service(90, Protocol::Tcp, 11, INGRESS);
 
-const ALL: [Service; 11] = [
-    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, STRICT, SILENT, CALM,
+const ALL: [Service; 12] = [
+    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, STRICT, SILENT, TUNNELLED, CALM,
 ];
 
 /// Address of the n-th backend.
@@ -119,6 +127,7 @@ impl Service {
             areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
+            forward: self.forward,
             connections: Connections {
                 on_unknown: match self.port {
                     port if port == STRICT.port => OnUnknown::Reset,
@@ -135,13 +144,10 @@ impl Service {
         }
     }
 
-    fn link(&self) -> (IpAddr, Link) {
-        let link = Link {
-            destination: backend_mac(self.backend),
-            source: DIRECTOR_MAC,
-            ifindex: self.ifindex,
-        };
-        (address(self.backend), link)
+    fn egress(&self) -> (IpAddr, Egress) {
+        let address = address(self.backend);
+        let egress = on_link(address, backend_mac(self.backend), self.ifindex);
+        (address, egress)
     }
 }
 
@@ -149,7 +155,7 @@ impl Service {
 pub(crate) fn desired(services: &[Service]) -> Desired {
     Desired {
         services: services.iter().map(Service::desired).collect(),
-        links: services.iter().map(Service::link).collect(),
+        egress: services.iter().map(Service::egress).collect(),
         leases: leases(),
     }
 }
@@ -194,9 +200,9 @@ fn build() -> Rig {
         })
         .collect();
     let steps = [
-        Step::SetLink {
+        Step::SetWay {
             backend: backend(&inventory, &UNRESOLVED),
-            link: None,
+            way: None,
         },
         Step::ForgetBackend {
             backend: backend(&inventory, &GONE),

@@ -4,6 +4,7 @@ mod check;
 mod cluster;
 mod connections;
 mod events;
+mod forward;
 mod heartbeat;
 mod instance;
 mod scheduling;

@@ -19,7 +19,7 @@ use crate::{
         file, parse_listen,
     },
     core::{
-        model::{Area, Backend, DEFAULT_WEIGHT, Drain, Forward, Frontend, MAX_WEIGHT, Service},
+        model::{Area, Backend, DEFAULT_WEIGHT, Drain, Frontend, MAX_WEIGHT, Service},
         order::AtDeadline,
         timeouts::Timeouts,
     },
@@ -54,7 +54,7 @@ impl Validator<'_> {
             services.push(Service {
                 name: name.get_ref().clone(),
                 scheduling: self.scheduling(table),
-                forward: table.forward.unwrap_or(Forward::Dr),
+                forward: self.forward(table),
                 connections: self.connections(table, &protocols, &mut timeouts),
                 frontends,
                 areas,

@@ -16,6 +16,11 @@ pub enum Reach {
         /// At which MAC address.
         mac: String,
     },
+    /// The address is one of this machine's.
+    Here {
+        /// The address.
+        address: IpAddr,
+    },
     /// The address cannot be reached.
     Lost {
         /// The address.
@@ -33,20 +38,22 @@ kinds! {
 impl Describe for Reach {
     fn kind(&self) -> &'static Kind {
         match self {
-            Self::Found { .. } => &FOUND,
+            Self::Found { .. } | Self::Here { .. } => &FOUND,
             Self::Lost { .. } => &LOST,
         }
     }
 
     fn subject(&self) -> Subject {
         match self {
-            Self::Found { address, .. } | Self::Lost { address, .. } => Subject::object(address.to_string()),
+            Self::Found { address, .. } | Self::Here { address } | Self::Lost { address, .. } => {
+                Subject::object(address.to_string())
+            }
         }
     }
 
     fn reason(&self) -> String {
         match self {
-            Self::Found { .. } => String::new(),
+            Self::Found { .. } | Self::Here { .. } => String::new(),
             Self::Lost { reason, .. } => reason.clone(),
         }
     }
@@ -54,6 +61,7 @@ impl Describe for Reach {
     fn text(&self) -> String {
         match self {
             Self::Found { interface, mac, .. } => format!("backend reachable by {interface} at {mac}"),
+            Self::Here { .. } => "backend is this machine".to_owned(),
             Self::Lost { reason, .. } => format!("backend not reachable: {reason}"),
         }
     }

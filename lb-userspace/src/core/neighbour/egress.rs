@@ -36,6 +36,8 @@ pub struct NextHop {
     pub dest_mac: Mac,
     /// The next hop: the backend itself where it is on the link, a gateway otherwise.
     pub via: IpAddr,
+    /// This machine's address that the kernel would send from.
+    pub source: Option<IpAddr>,
     /// MTU of the interface, in bytes, without the Ethernet header.
     pub mtu: u32,
 }
@@ -50,6 +52,17 @@ pub enum Egress {
 }
 
 impl Egress {
+    /// The way out, on the link or through a gateway.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn hop(&self) -> Result<&NextHop, Unresolved> {
+        match self {
+            Self::Resolved(hop) => Ok(hop),
+            Self::Unresolved(reason) => Err(reason.clone()),
+        }
+    }
+
     /// The way out for direct routing, which rewrites only the Ethernet header and so needs `backend` on the link.
     ///
     /// # Errors

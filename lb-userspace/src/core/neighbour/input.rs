@@ -125,6 +125,8 @@ pub enum Route {
         ifindex: u32,
         /// The gateway, unless the destination is on the link.
         gateway: Option<IpAddr>,
+        /// This machine's address that packets would come from.
+        source: Option<IpAddr>,
     },
     /// The address is this machine's own.
     Local,

@@ -57,8 +57,8 @@ fn link() -> impl Strategy<Value = Link> {
 
 fn route() -> impl Strategy<Value = Route> {
     prop_oneof![
-        4 => (1..4_u32).prop_map(|ifindex| Route::Via { ifindex, gateway: None }),
-        2 => (1..4_u32, address()).prop_map(|(ifindex, ip)| Route::Via { ifindex, gateway: Some(ip) }),
+        4 => (1..4_u32).prop_map(|ifindex| Route::Via { ifindex, gateway: None, source: None }),
+        2 => (1..4_u32, address()).prop_map(|(ifindex, ip)| Route::Via { ifindex, gateway: Some(ip), source: Some(ip) }),
         1 => prop::sample::select(vec![Route::Local, Route::NotUnicast, Route::None]),
     ]
 }
@@ -142,10 +142,18 @@ impl Said {
             self.macs.contains(&(hop.ifindex, hop.via, hop.dest_mac)),
             "the kernel reported this MAC"
         );
-        let Some(Route::Via { ifindex, gateway }) = self.routes.get(&address) else {
+        let Some(Route::Via {
+            ifindex,
+            gateway,
+            source,
+        }) = self.routes.get(&address)
+        else {
             panic!("resolved without a route")
         };
-        assert_eq!((*ifindex, gateway.unwrap_or(address)), (hop.ifindex, hop.via));
+        assert_eq!(
+            (*ifindex, gateway.unwrap_or(address), *source),
+            (hop.ifindex, hop.via, hop.source)
+        );
     }
 }
 
@@ -191,6 +199,7 @@ impl Run {
                             Some(Route::Via {
                                 ifindex: out,
                                 gateway,
+                                ..
                             }) => (*out, gateway.unwrap_or(*target)) == (ifindex, ip),
                             Some(Route::Local | Route::NotUnicast | Route::None) | None => false,
                         });

@@ -44,6 +44,7 @@ fn on_link(address: IpAddr) -> Input {
         route: Route::Via {
             ifindex: ETH,
             gateway: None,
+            source: None,
         },
     }
 }
@@ -55,6 +56,7 @@ fn resolved(mac: Mac) -> Output {
         source_mac: SELF_MAC,
         dest_mac: mac,
         via: backend(),
+        source: None,
         mtu: 1500,
     };
     Output::Changed {
@@ -413,6 +415,7 @@ fn backends_behind_one_gateway_share_its_probe() {
         let route = Route::Via {
             ifindex: ETH,
             gateway: Some(gateway),
+            source: None,
         };
         outputs.extend(bench.feed(Input::Route { ip: *backend, route }));
     }
@@ -541,6 +544,7 @@ fn interface_gone_and_back_under_another_index() {
     let route = Route::Via {
         ifindex: OTHER,
         gateway: None,
+        source: None,
     };
     let outputs = bench.feed(Input::Route { ip: backend(), route });
     assert_eq!(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use lb_common::abi::{
-    FloodLimits, Link, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts,
+    FloodLimits, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts, Way,
 };
 
 use self::{
@@ -20,10 +20,11 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Area, Connections, Frontend, OnGone, Thresholds},
+    model::{Area, Connections, Forward, Frontend, OnGone, Thresholds},
+    neighbour::{Egress, Unresolved},
     schedule::{ScheduleSpec, Scheduling},
     seal::name_prefix,
-    timeouts,
+    timeouts, way,
 };
 
 mod classes;
@@ -52,8 +53,8 @@ pub struct Assigned {
     pub service: u32,
     /// Its address.
     pub address: IpAddr,
-    /// How it is reached at present.
-    pub link: Option<Link>,
+    /// How packets get there at present.
+    pub way: Option<Way>,
     /// What was said of its load.
     pub load: LoadLimits,
 }
@@ -63,8 +64,8 @@ pub struct Assigned {
 pub struct Desired {
     /// Services; names are unique.
     pub services: Vec<DesiredService>,
-    /// How addresses are reached; one that is missing is unresolved.
-    pub links: BTreeMap<IpAddr, Link>,
+    /// What the kernel knows of addresses; nothing yet of one that is missing.
+    pub egress: BTreeMap<IpAddr, Egress>,
     /// VIPs that directors move between them, with services or without, and the numbers of their groups' leases.
     pub leases: BTreeMap<IpAddr, u32>,
 }
@@ -93,6 +94,8 @@ pub struct DesiredService {
     pub scheduling: Scheduling,
     /// How long its flows live without a packet.
     pub timeouts: timeouts::Timeouts,
+    /// How packets get to its backends.
+    pub forward: Forward,
     /// How its connections are treated.
     pub connections: Connections,
     /// Backends; addresses are unique.
@@ -137,12 +140,12 @@ pub enum Step {
         /// Its address.
         address: IpAddr,
     },
-    /// The backend is reached like this, or not at all.
-    SetLink {
+    /// Packets get to the backend like this, or not at all.
+    SetWay {
         /// Number of the backend.
         backend: u32,
-        /// How it is reached.
-        link: Option<Link>,
+        /// How they get there.
+        way: Option<Way>,
     },
     /// The number belongs to this service from now on.
     NameService {
@@ -200,6 +203,8 @@ pub enum Step {
         /// Their list.
         backups: ScheduleSpec,
     },
+    /// Tunnels come from these addresses of this machine: errors to them are looked at.
+    SetTunnelSources(BTreeSet<IpAddr>),
     /// These frontends are in force from now on, all at once.
     SetFrontends(Frontends),
     /// No flow names this backend any more.
@@ -267,13 +272,42 @@ struct KnownService {
 #[derive(Debug, Clone)]
 struct KnownBackend {
     number: u32,
-    link: Option<Link>,
+    /// `None` where only the way tells, and that says "here".
+    forward: Option<Forward>,
+    way: Option<Way>,
+    /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
+    inherited: bool,
     /// What was last said of its load.
     load: LoadLimits,
     /// What becomes of its connections once it is not wanted any more.
     on_gone: OnGone,
     wanted: bool,
     quiet_censuses: u32,
+}
+
+impl KnownBackend {
+    /// Goes by what the kernel says of the address; the way, if it is another than before.
+    fn follow(
+        &mut self,
+        address: IpAddr,
+        egress: Option<&Egress>,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Option<Option<Way>> {
+        let way = match egress {
+            None | Some(Egress::Unresolved(Unresolved::NotYetResolved)) if self.inherited => return None,
+            None => None,
+            Some(egress) => {
+                self.inherited = false;
+                // By whatever method flows of an earlier life went there, or came here.
+                let forward = self.forward.unwrap_or(Forward::Dr);
+                way::way(forward, address, egress, vips).ok()
+            }
+        };
+        (way != self.way).then(|| {
+            self.way = way;
+            way
+        })
+    }
 }
 
 impl KnownService {
@@ -321,6 +355,7 @@ pub struct Planner {
     services: BTreeMap<String, KnownService>,
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
     frontends: Option<Frontends>,
+    tunnel_sources: Option<BTreeSet<IpAddr>>,
 }
 
 impl Planner {
@@ -347,7 +382,9 @@ impl Planner {
         let backend = |(&number, assigned): (&u32, &Assigned)| {
             let known = KnownBackend {
                 number,
-                link: assigned.link,
+                forward: assigned.way.as_ref().and_then(way::method_of),
+                way: assigned.way,
+                inherited: true,
                 load: assigned.load,
                 on_gone: OnGone::default(),
                 wanted: false,
@@ -365,6 +402,7 @@ impl Planner {
             services: inventory.services.iter().map(service).collect(),
             backends: inventory.backends.iter().map(backend).collect(),
             frontends: None,
+            tunnel_sources: None,
         }
     }
 
@@ -391,7 +429,7 @@ impl Planner {
         self.classes.begin();
 
         let mut frontends = Frontends::default();
-        let mut schedules = Vec::new();
+        let mut members = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
             for ((of, _), backend) in &mut self.backends {
@@ -400,19 +438,10 @@ impl Planner {
                 }
             }
             self.want_policy(service, &mut steps)?;
-            let mut candidates = Vec::new();
             for backend in &service.backends {
-                let number = self.want_backend(number, service, backend.address, &mut steps)?;
-                let reachable = desired.links.contains_key(&backend.address);
-                candidates.push(Candidate {
-                    number,
-                    weight: if reachable { backend.weight } else { 0 },
-                    backend,
-                });
+                self.want_backend(number, service, backend.address, &mut steps)?;
             }
-            self.want_loads(service, &candidates, number, &mut steps);
-            let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
-            schedules.push((service.name.clone(), schedules_of));
+            members.push((number, service));
             frontends
                 .areas
                 .extend(service.areas.iter().map(|&area| (area, number)));
@@ -425,26 +454,33 @@ impl Planner {
         frontends.vips.extend(single.map(|vip| (vip, NO_LEASE)));
         frontends.vips.extend(&desired.leases);
         self.unwant_clients(&mut steps);
-
-        // Links that appear come before the tables that use them, links that vanish after the tables that still did.
-        let mut vanished = Vec::new();
+        let vips = frontends.vips.keys().copied().collect();
+        // Ways that appear come before the tables that use them, ways that vanish after the tables that still did.
+        let (mut appeared, mut vanished) = (Vec::new(), Vec::new());
         for ((_, address), backend) in &mut self.backends {
-            let link = desired.links.get(address).copied();
-            if link != backend.link {
-                backend.link = link;
-                let step = Step::SetLink {
+            if let Some(way) = backend.follow(*address, desired.egress.get(address), &vips) {
+                let step = Step::SetWay {
                     backend: backend.number,
-                    link,
+                    way,
                 };
-                if link.is_some() {
-                    steps.push(step);
+                if way.is_some() {
+                    appeared.push(step);
                 } else {
                     vanished.push(step);
                 }
             }
         }
+        steps.append(&mut appeared);
+        self.follow_tunnels(&mut steps);
+        let mut schedules = Vec::new();
+        for (number, service) in members {
+            let candidates = self.candidates(number, service);
+            self.want_loads(service, &candidates, number, &mut steps);
+            let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
+            schedules.push((service.name.as_str(), schedules_of));
+        }
         for (name, schedules) in schedules {
-            if let Some(service) = self.services.get_mut(&name) {
+            if let Some(service) = self.services.get_mut(name) {
                 service.put_in_force(schedules, &mut steps);
             }
         }
@@ -457,6 +493,34 @@ impl Planner {
             service.put_in_force(Schedules::none(), &mut steps);
         }
         Ok(steps)
+    }
+
+    /// Errors about tunnels are looked for where tunnels come from.
+    fn follow_tunnels(&mut self, steps: &mut Vec<Step>) {
+        let ways = self.backends.values().filter_map(|backend| backend.way);
+        let sources: BTreeSet<IpAddr> = ways
+            .filter_map(|way| match way {
+                Way::Tunnel(_, tunnel) => Some(tunnel.source),
+                Way::Direct(_) | Way::Local => None,
+            })
+            .collect();
+        if self.tunnel_sources.as_ref() != Some(&sources) {
+            steps.push(Step::SetTunnelSources(sources.clone()));
+            self.tunnel_sources = Some(sources);
+        }
+    }
+
+    /// Backends of a service, which have numbers and ways: those that cannot be reached take nothing.
+    fn candidates<'a>(&self, number: u32, service: &'a DesiredService) -> Vec<Candidate<'a>> {
+        let candidate = |backend: &'a DesiredBackend| {
+            let known = self.backends.get(&(number, backend.address))?;
+            Some(Candidate {
+                number: known.number,
+                weight: if known.way.is_some() { backend.weight } else { 0 },
+                backend,
+            })
+        };
+        service.backends.iter().filter_map(candidate).collect()
     }
 
     fn want_service(&mut self, name: &str, steps: &mut Vec<Step>) -> Result<u32, PlanError> {
@@ -597,11 +661,12 @@ impl Planner {
         of: &DesiredService,
         address: IpAddr,
         steps: &mut Vec<Step>,
-    ) -> Result<u32, PlanError> {
+    ) -> Result<(), PlanError> {
         if let Some(backend) = self.backends.get_mut(&(service, address)) {
             backend.wanted = true;
             backend.quiet_censuses = 0;
-            return Ok(backend.number);
+            backend.forward = Some(of.forward);
+            return Ok(());
         }
         let number = self
             .backend_numbers
@@ -619,14 +684,16 @@ impl Planner {
         });
         let known = KnownBackend {
             number,
-            link: None,
+            forward: Some(of.forward),
+            way: None,
+            inherited: false,
             load: LoadLimits::default(),
             on_gone: of.connections.on_gone,
             wanted: true,
             quiet_censuses: 0,
         };
         self.backends.insert((service, address), known);
-        Ok(number)
+        Ok(())
     }
 
     /// Addresses of retired backends: flows still go there, so their links are still wanted.
@@ -694,6 +761,9 @@ impl Planner {
             }
             keep
         });
+        if self.tunnel_sources.is_some() {
+            self.follow_tunnels(&mut steps);
+        }
         steps
     }
 }

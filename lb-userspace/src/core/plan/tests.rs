@@ -5,16 +5,25 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::{
-    model::{self, Protocol},
+    model::{self, Encapsulation, Protocol},
+    neighbour::{Mac, NextHop},
     schedule::Scheduler,
 };
 
-fn link(n: u8) -> Link {
-    Link {
-        destination: [2, 0, 0, 0, 0, n],
-        source: [2, 0, 0, 0, 1, 0],
+fn hop(n: u8) -> Egress {
+    Egress::Resolved(NextHop {
         ifindex: 2,
-    }
+        ifname: "eth0".into(),
+        source_mac: Mac([2, 0, 0, 0, 1, 0]),
+        dest_mac: Mac([2, 0, 0, 0, 0, n]),
+        via: address(n),
+        source: Some(address(200)),
+        mtu: 1500,
+    })
+}
+
+fn way(n: u8) -> Way {
+    way::way(Forward::Dr, address(n), &hop(n), &BTreeSet::new()).expect("it is on the link")
 }
 
 fn address(n: u8) -> IpAddr {
@@ -61,6 +70,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
         areas: Vec::new(),
         scheduling: Scheduling::new(Scheduler::Maglev, 251),
         timeouts: timeouts(7),
+        forward: Forward::Dr,
         connections: Connections::default(),
         backends: backends
             .iter()
@@ -72,7 +82,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
 fn desired(services: &[DesiredService], reachable: &[u8]) -> Desired {
     Desired {
         services: services.to_vec(),
-        links: reachable.iter().map(|&n| (address(n), link(n))).collect(),
+        egress: reachable.iter().map(|&n| (address(n), hop(n))).collect(),
         leases: BTreeMap::new(),
     }
 }
@@ -91,11 +101,12 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
         .map(|step| match step {
             Step::NameService { .. } => "name",
             Step::AssignBackend { .. } => "assign",
-            Step::SetLink { .. } => "link",
+            Step::SetWay { .. } => "way",
             Step::SetTimeouts { .. } => "timeouts",
             Step::SetPersistence { .. } => "persistence",
             Step::SetFlood { .. } => "flood",
             Step::SetPolicy { .. } => "policy",
+            Step::SetTunnelSources(_) => "tunnels",
             Step::SetLoad { .. } => "load",
             Step::SetSchedule { .. } => "schedule",
             Step::SetBackups { .. } => "backups",
@@ -111,8 +122,9 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             "policy",
             "assign",
             "assign",
-            "link",
-            "link",
+            "way",
+            "way",
+            "tunnels",
             "schedule",
             "frontends"
         ]
@@ -138,9 +150,9 @@ fn a_backend_that_vanishes_leaves_the_table_before_its_link_is_cut() {
         .unwrap();
     let [
         Step::SetSchedule { schedule, .. },
-        Step::SetLink {
+        Step::SetWay {
             backend: 1,
-            link: None,
+            way: None,
         },
     ] = steps.as_slice()
     else {
@@ -247,7 +259,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 Assigned {
                     service: 3,
                     address: address(1),
-                    link: Some(link(1)),
+                    way: Some(way(1)),
                     load: LoadLimits::default(),
                 },
             ),
@@ -256,7 +268,7 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
                 Assigned {
                     service: 3,
                     address: address(9),
-                    link: Some(link(9)),
+                    way: Some(way(9)),
                     load: LoadLimits::default(),
                 },
             ),
@@ -287,16 +299,17 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
     );
     assert_eq!(
         steps[2],
-        Step::SetLink {
+        Step::SetWay {
             backend: 0,
-            link: Some(link(2))
+            way: Some(way(2))
         }
     );
+    assert_eq!(steps[3], Step::SetTunnelSources(BTreeSet::new()));
     // Nobody knows what the earlier daemon had there.
-    assert!(matches!(steps[3], Step::SetBackups { service: 3, .. }));
-    assert!(matches!(steps[4], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[5], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 6);
+    assert!(matches!(steps[4], Step::SetBackups { service: 3, .. }));
+    assert!(matches!(steps[5], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[6], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 7);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
 }
 
@@ -373,7 +386,7 @@ fn no_room_is_an_error_and_changes_nothing() {
 struct Effect {
     names: BTreeMap<u32, String>,
     backends: BTreeMap<u32, (u32, IpAddr)>,
-    links: BTreeMap<u32, Option<Link>>,
+    ways: BTreeMap<u32, Option<Way>>,
     schedules: BTreeMap<u32, (Choice, Vec<u32>)>,
     backups: BTreeMap<u32, Vec<u32>>,
     loads: BTreeMap<u32, LoadLimits>,
@@ -382,6 +395,7 @@ struct Effect {
     persistence: BTreeMap<u32, Persistence>,
     floods: BTreeMap<u32, FloodLimits>,
     policies: BTreeMap<u32, Policy>,
+    tunnel_sources: BTreeSet<IpAddr>,
 }
 
 /// A service as a packet would meet it.
@@ -400,8 +414,8 @@ struct Served {
     backups: Vec<Met>,
 }
 
-/// Address, link and load of a backend.
-type Met = (IpAddr, Option<Link>, LoadLimits);
+/// Address, way and load of a backend.
+type Met = (IpAddr, Option<Way>, LoadLimits);
 
 /// By frontend.
 type Meaning = BTreeMap<Frontend, Served>;
@@ -417,12 +431,12 @@ impl Effect {
                 } => {
                     assert!(!self.backends.contains_key(&backend), "number {backend} is taken");
                     self.backends.insert(backend, (service, address));
-                    self.links.insert(backend, None);
+                    self.ways.insert(backend, None);
                     self.loads.insert(backend, LoadLimits::default());
                 }
-                Step::SetLink { backend, link } => {
+                Step::SetWay { backend, way } => {
                     assert!(self.backends.contains_key(&backend));
-                    self.links.insert(backend, link);
+                    self.ways.insert(backend, way);
                 }
                 Step::NameService { service, name } => {
                     assert!(self.names.insert(service, name).is_none());
@@ -448,6 +462,7 @@ impl Effect {
                 Step::SetTimeouts { class, timeouts } => {
                     self.timeouts.insert(class, timeouts);
                 }
+                Step::SetTunnelSources(sources) => self.tunnel_sources = sources,
                 Step::SetPersistence { service, persistence } => {
                     assert_ne!(self.persistence.insert(service, persistence), Some(persistence));
                 }
@@ -474,7 +489,7 @@ impl Effect {
                     .flat_map(|(_, slots)| slots);
                 for backend in slots.chain(&self.backups[service]) {
                     assert!(
-                        self.links[backend].is_some(),
+                        self.ways[backend].is_some(),
                         "{frontend} leads to an unreachable backend"
                     );
                 }
@@ -483,7 +498,7 @@ impl Effect {
     }
 
     fn meaning(&self) -> Meaning {
-        let met = |backend: &u32| (self.backends[backend].1, self.links[backend], self.loads[backend]);
+        let met = |backend: &u32| (self.backends[backend].1, self.ways[backend], self.loads[backend]);
         let service = |number: &u32| {
             let policy = self.policies[number];
             let (choice, slots) = &self.schedules[number];
@@ -535,6 +550,7 @@ fn wish() -> impl Strategy<Value = Desired> {
                 areas: Vec::new(),
                 scheduling: Scheduling::new(scheduler, 31),
                 timeouts: self::timeouts(timeouts),
+                forward: [Forward::Dr, Forward::Tunnel(Encapsulation::Ipip)][usize::from(timeouts % 2)],
                 connections: connections(timeouts),
                 backends: backends
                     .into_iter()
@@ -550,7 +566,7 @@ fn wish() -> impl Strategy<Value = Desired> {
                     .collect(),
             })
             .collect(),
-        links: reachable.into_iter().map(|n| (address(n), link(n))).collect(),
+        egress: reachable.into_iter().map(|n| (address(n), hop(n))).collect(),
         leases: BTreeMap::new(),
     })
 }
@@ -663,7 +679,7 @@ fn clients_are_kept_by_whoever_takes_connections() {
     assert_eq!(kept(&wish), (vec![0, 1], vec![]));
     wish.services[0].backends.remove(0);
     assert_eq!(kept(&wish), (vec![1], vec![(0, OnGone::Reset)]));
-    wish.links.clear();
+    wish.egress.clear();
     assert_eq!(kept(&wish).0, Vec::<u32>::new(), "none can be reached");
     wish.services[0].connections = Connections::default();
     assert_eq!(kept(&wish).1, Vec::new(), "as the service has it now");
@@ -682,6 +698,7 @@ proptest! {
             let mut fresh = Effect::default();
             fresh.apply(self::planner().plan(wish).unwrap());
             prop_assert_eq!(effect.meaning(), fresh.meaning());
+            prop_assert!(effect.tunnel_sources.is_superset(&fresh.tunnel_sources));
             prop_assert_eq!(planner.plan(wish).unwrap(), []);
         }
     }

@@ -6,14 +6,15 @@ use std::{
 };
 
 use lb_common::{
-    abi::{FrontendKey4, FrontendKey6, Link, find, places},
+    abi::{FrontendKey4, FrontendKey6, Way, find, places},
     hash::scale,
     packet::address_words,
 };
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::{Connections, Frontend, Protocol},
+    model::{Connections, Forward, Frontend, Protocol},
+    neighbour::{Egress, Mac, NextHop},
     plan::{Desired, DesiredBackend, DesiredService, Planner},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -61,6 +62,7 @@ impl Memory {
         let [
             runtime,
             filter,
+            strangers,
             four,
             six,
             services,
@@ -80,6 +82,7 @@ impl Memory {
         Tables {
             runtime: region(runtime, 1),
             vip_filter: region(filter, 1),
+            strangers: region(strangers, 1),
             frontends_v4: region(four, self.frontend_buckets * 2),
             frontends_v6: region(six, self.frontend_buckets * 2),
             areas: region(areas, 16),
@@ -122,6 +125,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         areas: Vec::new(),
         scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
+        forward: Forward::Dr,
         connections: Connections::default(),
         backends: backends
             .iter()
@@ -132,14 +136,18 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
 
 /// These services, with every backend there could be within reach.
 fn desired(services: &[DesiredService]) -> Desired {
-    let link = |n| Link {
-        destination: [2, 0, 0, 0, 0, n],
-        source: [2, 0, 0, 0, 1, 0],
+    let hop = |n| NextHop {
         ifindex: 2,
+        ifname: "eth0".into(),
+        source_mac: Mac([2, 0, 0, 0, 1, 0]),
+        dest_mac: Mac([2, 0, 0, 0, 0, n]),
+        via: backend(n),
+        source: None,
+        mtu: 1500,
     };
     Desired {
         services: services.to_vec(),
-        links: (1..=9).map(|n| (backend(n), link(n))).collect(),
+        egress: (1..=9).map(|n| (backend(n), Egress::Resolved(hop(n)))).collect(),
         leases: BTreeMap::new(),
     }
 }
@@ -210,8 +218,8 @@ impl Tables {
         let line = &self.slots[(slot / SLOTS_PER_LINE) as usize];
         let number = line.slots[(slot % SLOTS_PER_LINE) as usize].load();
         let entry = &self.backends[number as usize];
-        match (entry.address(), entry.link()) {
-            (Some(address), Some(link)) => Met::Backend {
+        match (entry.address(), entry.way()) {
+            (Some(address), Some(Way::Direct(link))) => Met::Backend {
                 address,
                 mac: link.destination,
             },

@@ -1,20 +1,19 @@
-//! Is the destination a VIP at all? Eight kilobytes that stay in the first-level cache.
+//! Is an address one of ours? Eight kilobytes that stay in the first-level cache.
 
 use crate::flow_table::Word;
 
 const WORDS: usize = 1024;
 
-/// A bit set over hashes of the VIPs: a clear bit means "no VIP"; a set bit means "perhaps", and the frontend table
-/// knows.
+/// A bit set over hashes of addresses: a clear bit means "no"; a set bit means "perhaps", and some other table knows.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct VipFilter {
+pub struct AddressSet {
     words: [Word; WORDS],
 }
 
-const _: () = assert!(size_of::<VipFilter>() == 8192);
+const _: () = assert!(size_of::<AddressSet>() == 8192);
 
-impl Default for VipFilter {
+impl Default for AddressSet {
     fn default() -> Self {
         Self {
             words: [const { Word::new(0) }; WORDS],
@@ -34,15 +33,15 @@ const fn fold6(address: [u64; 2]) -> u64 {
     address[0].rotate_left(25) ^ address[1]
 }
 
-impl VipFilter {
-    /// Whether the IPv4 address (network order, as in a packet) may be a VIP.
+impl AddressSet {
+    /// Whether the IPv4 address (network order, as in a packet) may be in the set.
     #[inline(always)]
     #[must_use]
     pub fn may_hold4(&self, address: u32) -> bool {
         self.may_hold(address as u64)
     }
 
-    /// Whether the IPv6 address (network order, as in a packet) may be a VIP.
+    /// Whether the IPv6 address (network order, as in a packet) may be in the set.
     #[inline(always)]
     #[must_use]
     pub fn may_hold6(&self, address: [u64; 2]) -> bool {
@@ -58,7 +57,7 @@ impl VipFilter {
 
 /// Writing; by the daemon alone.
 #[cfg(not(target_arch = "bpf"))]
-impl VipFilter {
+impl AddressSet {
     /// Adds an address.
     pub fn insert(&self, address: core::net::IpAddr) {
         let (word, bit) = Self::bit_of(address);
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
     use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    fn holds(filter: &VipFilter, address: IpAddr) -> bool {
+    fn holds(filter: &AddressSet, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(a) => filter.may_hold4(u32::from_ne_bytes(a.octets())),
             IpAddr::V6(a) => filter.may_hold6(crate::packet::address_words(a)),
@@ -101,7 +100,7 @@ mod tests {
 
     #[test]
     fn holds_what_was_put_in_and_hardly_anything_else() {
-        let filter = VipFilter::default();
+        let filter = AddressSet::default();
         let vips: [IpAddr; 2] = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
         filter.replace(vips);
         assert!(vips.iter().all(|&vip| holds(&filter, vip)));
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn replace_forgets() {
-        let filter = VipFilter::default();
+        let filter = AddressSet::default();
         let (old, new) = (
             IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
             IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)),

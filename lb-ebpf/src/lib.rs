@@ -1,0 +1,6 @@
+//! What Tandem's XDP programs share.
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+pub mod opaque;
+pub mod packet;
