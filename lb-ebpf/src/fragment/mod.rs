@@ -4,62 +4,27 @@
 //! before the first one is handed to the daemon, which sends it through here again once the first one has come.
 
 mod hold;
+mod part;
 
 use lb_common::{
     flow_state::FlowState,
     flow_table::{self, Clock, Entry, NewFlow, Table, Target},
-    packet::{FlowKey4, FlowKey6, Fragment, Ipv4, Ipv6, TcpFlags, Transport},
+    packet::{FlowKey4, FlowKey6, Fragment, Ipv4, Ipv6},
 };
 
 use lb_ebpf::packet::{Context, Packet};
 
+pub(crate) use self::part::Part;
 use crate::{
     clock::jiffies,
     flow_tables::{Fragments4, Fragments6},
     maps::TIMEOUTS,
-    outcome::{Refusal, decode, decode_target, encode, encode_target},
+    outcome::{Refusal, decode_target, encode_target},
     settings::settings,
 };
 
-/// What is to be done with a fragment.
-pub(crate) enum Part {
-    /// It is the first one, of this protocol, to be balanced by its ports; and then to be [remembered](remember4).
-    First(u8, Transport),
-    /// It follows the first one.
-    Later(Target),
-}
-
 /// How long the other fragments of a packet may come after the first, in seconds: half of what hosts wait for all of them.
 const TIMEOUT: u32 = 15;
-
-/// With a first fragment's protocol (bits 40..48), flags (32..40) and ports (0..32).
-const FIRST: u64 = 1 << 62;
-
-impl Part {
-    #[inline(always)]
-    fn encode(result: Result<Self, Refusal>) -> u64 {
-        match result {
-            Ok(Self::First(protocol, Transport { ports, flags })) => {
-                u64::from(ports) | u64::from(flags.bits()) << 32 | u64::from(protocol) << 40 | FIRST
-            }
-            Ok(Self::Later(target)) => encode_target(Ok(target)),
-            Err(refusal) => encode(Err(refusal)),
-        }
-    }
-
-    #[inline(always)]
-    fn decode(number: u64) -> Result<Self, Refusal> {
-        let known = decode(number)?;
-        if known & FIRST == 0 {
-            return decode_target(known).map(Self::Later);
-        }
-        let transport = Transport {
-            ports: known as u32,
-            flags: TcpFlags::new((known >> 32) as u8),
-        };
-        Ok(Self::First((known >> 40) as u8, transport))
-    }
-}
 
 /// Which part of its packet the fragment is whose IPv4 header is at `network`.
 #[inline(always)]
