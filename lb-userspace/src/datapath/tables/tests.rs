@@ -31,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 15],
+    files: [File; 16],
 }
 
 impl Memory {
