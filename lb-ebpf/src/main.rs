@@ -22,6 +22,7 @@ mod forward;
 mod fragment;
 mod icmp;
 mod icmp_error;
+mod journal;
 mod link;
 mod load;
 mod maps;

@@ -8,8 +8,8 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4,
-        Frontend6, FrontendBucket, HELD_RING, HeldFrame, LeaseTable, Runtime, ServiceEntry, ServiceName,
-        SlotLine, SourceTable, Strangers, TimeoutTable,
+        Frontend6, FrontendBucket, HELD_RING, HeldFrame, JournalRing, LeaseTable, Runtime, ServiceEntry,
+        ServiceName, SlotLine, SourceTable, Strangers, TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -59,6 +59,8 @@ pub(crate) static SOURCES: Array<SourceTable, 1> = Array::new();
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static CLAIMS: Array<ClaimTable, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static JOURNAL: Array<JournalRing, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]

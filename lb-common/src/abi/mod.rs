@@ -10,6 +10,7 @@ mod counters;
 mod flood;
 mod frontend;
 mod held;
+mod journal;
 mod lease;
 mod load;
 mod schedule;
@@ -32,6 +33,9 @@ pub use frontend::{
     build, find, places,
 };
 pub use held::{FRAGMENT_BUCKETS, HELD_RING, HeldFrame, HeldKey, LONGEST_HELD};
+#[cfg(not(target_arch = "bpf"))]
+pub use journal::JournalReader;
+pub use journal::{FlowPlace, JOURNAL_SLOTS, JournalRing};
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};

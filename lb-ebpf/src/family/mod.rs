@@ -13,6 +13,8 @@ use crate::flow::Parcel;
 
 /// An address family.
 pub(crate) trait Family {
+    /// Whether it is IPv6.
+    const IS_V6: bool;
     /// Key of a flow.
     type Key: Copy + PartialEq;
     /// Entry of the flow table.

@@ -17,6 +17,7 @@ use crate::{
 };
 
 impl Family for V4 {
+    const IS_V6: bool = false;
     type Key = FlowKey4;
     type Flow = Entry4;
     type Frontend = Frontend4;

@@ -17,6 +17,7 @@ use crate::{
 };
 
 impl Family for V6 {
+    const IS_V6: bool = true;
     type Key = FlowKey6;
     type Flow = Entry6;
     type Frontend = Frontend6;

@@ -67,9 +67,15 @@ impl MapSizes {
             names::AREAS => (MOST_AREAS * 2, "networks and ranges of ports"),
             names::FRAGMENTS_V4 | names::FRAGMENTS_V6 => (FRAGMENT_BUCKETS, "packets in fragments"),
             names::HELD => (HELD_RING, "bytes of fragments that are held"),
+            names::JOURNAL => (cpus(), "CPUs that this machine may have"),
             _ => (1, "single entries"),
         }
     }
+}
+
+/// CPUs that there may ever be. Who cannot read that cannot read per-CPU counters either, and says so.
+fn cpus() -> u32 {
+    aya::util::nr_cpus().map_or(1, |count| count as u32)
 }
 
 /// Loads the object with maps of these sizes; with `pins`, maps that are pinned there are used, and others pinned.
