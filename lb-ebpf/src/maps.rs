@@ -8,7 +8,8 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
+        FrontendBucket, JournalRing, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers,
+        TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6},
 };
@@ -48,6 +49,8 @@ pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static CLAIMS: Array<ClaimTable, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static JOURNAL: Array<JournalRing, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]

@@ -8,6 +8,7 @@ mod backend;
 mod check_path;
 mod counters;
 mod frontend;
+mod journal;
 mod lease;
 mod load;
 mod schedule;
@@ -28,6 +29,9 @@ pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
+#[cfg(not(target_arch = "bpf"))]
+pub use journal::JournalReader;
+pub use journal::{FlowPlace, JOURNAL_SLOTS, JournalRing};
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};

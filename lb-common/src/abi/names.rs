@@ -36,13 +36,15 @@ pub const FLOWS_V6: &str = "FLOWS_V6";
 pub const LEASES: &str = "LEASES";
 /// Array of one [`ClaimTable`](super::ClaimTable).
 pub const CLAIMS: &str = "CLAIMS";
+/// Array of [`JournalRing`](super::JournalRing)s, indexed by the CPU's number.
+pub const JOURNAL: &str = "JOURNAL";
 /// Per-CPU array of one [`Counters`](super::Counters).
 pub const COUNTERS: &str = "COUNTERS";
 /// Per-CPU array of [`BackendCounters`](super::BackendCounters), indexed by the backend's number.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 17] = [
+pub const MAPS: [&str; 18] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -58,6 +60,7 @@ pub const MAPS: [&str; 17] = [
     FLOWS_V6,
     LEASES,
     CLAIMS,
+    JOURNAL,
     COUNTERS,
     BACKEND_COUNTERS,
 ];

@@ -229,7 +229,7 @@ impl Control {
     /// The same life with this flow's target, state and class.
     #[inline(always)]
     #[must_use]
-    pub(crate) const fn with_flow<K>(self, flow: &NewFlow<K>) -> Self {
+    pub const fn with_flow<K>(self, flow: &NewFlow<K>) -> Self {
         let target = match flow.target {
             Target::Backend(number) => number as u64,
             Target::Translation(place) => place as u64 | TRANSLATED,

@@ -13,7 +13,7 @@ use lb_common::{
 use super::Parcel;
 use crate::{
     family::{Family, V4, V6},
-    load,
+    journal, load,
     outcome::{Refusal, encode},
     schedule::{self, Moment},
     service::find_service,
@@ -77,12 +77,14 @@ fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
     let flags = TcpFlags::new(parcel.flags as u8);
-    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
+    if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
         let state = control.state_number();
         let begins = tcp_state::begins_anew(state, Heard::ClientAlone, flags);
         let ended = state == FlowState::Ended as u8;
         if !begins && !ended {
-            advance(entry, control, flags);
+            if advance(entry, control, flags) {
+                journal::note::<F>(parcel);
+            }
             return Ok(Placed::Known(control.target()));
         }
         if entry.remove(control) {
@@ -125,15 +127,15 @@ fn reset(flags: TcpFlags) -> Reason {
     }
 }
 
-/// The flow's state after the packet.
+/// The flow's state after the packet; whether that is another one.
 #[inline(always)]
-fn advance<E: Entry>(entry: &E, control: Control, flags: TcpFlags) {
+fn advance<E: Entry>(entry: &E, control: Control, flags: TcpFlags) -> bool {
     let state = control.state_number();
     let next = tcp_state::next_number(state, Heard::ClientAlone, Segment::of(flags));
-    if next != state {
-        // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
-        if entry.change(control, control.with_state_number(next)) {
-            load::moved(control, next.into());
-        }
+    // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
+    let changed = next != state && entry.change(control, control.with_state_number(next));
+    if changed {
+        load::moved(control, next.into());
     }
+    changed
 }

@@ -369,6 +369,7 @@ fn map_tables(
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         leases: Arc::new(region(ebpf, sizes, names::LEASES)?),
         claims: Arc::new(region(ebpf, sizes, names::CLAIMS)?),
+        journal: Arc::new(region(ebpf, sizes, names::JOURNAL)?),
         seed: *seed,
         books,
     })

@@ -31,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 15],
+    files: [File; 16],
 }
 
 impl Memory {
@@ -75,6 +75,7 @@ impl Memory {
             flows6,
             leases,
             claims,
+            journal,
         ] = &self.files;
         let (slots, services) = (region(slots, self.slot_lines), region(services, SERVICES));
         let books = Books::new(&slots, &services).expect("the schedules are sound");
@@ -94,6 +95,7 @@ impl Memory {
             flows_v6: region(flows6, 2).into(),
             leases: region(leases, 1).into(),
             claims: region(claims, 1).into(),
+            journal: region(journal, 1).into(),
             seed: Seed::new([2, 3 << 32, 5, 7 << 40, 11, 13]),
             books,
         }
