@@ -6,6 +6,7 @@
 mod address_set;
 mod area;
 mod backend;
+mod check_path;
 mod counters;
 mod flood;
 mod frontend;
@@ -26,6 +27,7 @@ pub mod names;
 pub use address_set::AddressSet;
 pub use area::{AreaBounds, AreaEntry, Destination, MOST_AREAS, NO_SERVICE};
 pub use backend::{BackendEntry, Tail};
+pub use check_path::{CHECK_MARK, CHECK_MARK_MASK, CHECK_RETURNS, CHECK_VIPS, CheckAddress, CheckReturn};
 pub use counters::{BackendCounters, Counters, Event};
 pub use flood::{FloodLimits, Rate, SourceTable};
 pub use frontend::{

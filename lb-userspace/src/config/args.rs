@@ -54,6 +54,7 @@ pub(super) fn parse(
             tunnel: None,
             check: None,
             health: None,
+            slow_start: None,
             drain: None,
             timeouts: None,
             persistence: None,

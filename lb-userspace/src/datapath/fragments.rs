@@ -17,7 +17,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::Region;
 
 /// Held fragments, where the others of their packets went, and the program.
-#[derive(Debug)]
 pub struct FragmentPath {
     pub(super) ring: RingBuf<MapData>,
     pub(super) v4: Region<Bucket<Entry4>>,

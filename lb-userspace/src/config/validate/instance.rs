@@ -17,7 +17,7 @@ use crate::{
         file::{self, instance as table},
     },
     core::model::{
-        Announce, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
+        Announce, Area, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
     },
 };
 
