@@ -52,11 +52,10 @@ pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 pub use self::sync::SyncError;
-<<<<<<< HEAD
-use self::{director::Director, fragments::Fragments, orders::Orders, survey::Survey, vips::Vips};
-=======
-use self::{check_path::CheckWay, director::Director, orders::Orders, survey::Survey, vips::Vips};
->>>>>>> main
+use self::{
+    check_path::CheckWay, director::Director, fragments::Fragments, orders::Orders, survey::Survey,
+    vips::Vips,
+};
 use crate::{
     api::{
         self, ApiSocket, Bounds, Sources,

@@ -58,13 +58,8 @@ impl Validator<'_> {
             services.push(Service {
                 name: name.get_ref().clone(),
                 scheduling: self.scheduling(table),
-<<<<<<< HEAD
-                forward: self.forward(table),
-                connections: self.connections(table, &protocols, &mut timeouts),
-=======
                 forward,
-                connections: self.connections(table, &frontends, &mut timeouts),
->>>>>>> main
+                connections: self.connections(table, &protocols, &mut timeouts),
                 frontends,
                 areas,
                 timeouts,
