@@ -4,10 +4,11 @@ mod enter;
 mod place;
 
 use lb_common::{
-    flow_table::{self, Entry, Hit, Target},
+    flow_table::{self, Entry, Hit, Origin, Target},
     packet::TcpFlags,
     reason::Reason,
 };
+use lb_ebpf::packet::Packet;
 
 use self::place::Placed;
 pub(crate) use self::{
@@ -17,8 +18,11 @@ pub(crate) use self::{
 use crate::{
     clock::jiffies,
     family::{Family, V4, V6},
+    maps::BACKENDS,
+    origin::origin_of,
     outcome::{Refusal, decode, decode_target, encode_target},
     schedule,
+    translate::{self, NatFamily},
 };
 
 /// A packet of a flow, and what its way through the functions below adds.
@@ -27,6 +31,8 @@ pub(crate) struct Parcel<K> {
     pub(crate) key: K,
     /// The key's hash for the flow table.
     pub(crate) hash: u64,
+    /// Where the packet comes from.
+    pub(crate) origin: Origin,
     /// The key's hash for the service's schedule, where a backend is to be chosen.
     pub(crate) schedule_hash: u64,
     /// TCP's control bits.
@@ -40,7 +46,8 @@ pub(crate) struct Parcel<K> {
 
 /// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
-pub(crate) fn target<F: Family>(
+pub(crate) fn target<F: NatFamily>(
+    packet: &Packet,
     key: &F::Key,
     hash: u64,
     transport: u8,
@@ -55,6 +62,7 @@ pub(crate) fn target<F: Family>(
     let mut parcel = Parcel {
         key: *key,
         hash,
+        origin: origin_of(packet).unwrap_or_default(),
         schedule_hash: 0,
         flags: flags.bits().into(),
         protocol: transport.into(),
@@ -79,7 +87,7 @@ pub(crate) extern "C" fn tandem_settle6(parcel: *mut Parcel<<V6 as Family>::Key>
 /// Where a packet goes that changes its flow's state, or has no flow yet: a function for each step, one after the other, so
 /// that they have the stack one after the other.
 #[inline(always)]
-fn settle<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
+fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
     let backend = match Placed::from_number(decode(F::place(parcel))?) {
         Placed::Known(target) => return Ok(target),
         Placed::Chosen(backend) => backend,
@@ -93,5 +101,17 @@ fn settle<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
             schedule::search(*service, *schedule_hash)?
         }
     };
-    decode_target(F::enter(parcel, backend))
+    enter::<F>(parcel, backend)
+}
+
+/// The flow gets its entry, after its translation if its backend's packets are translated.
+#[inline(always)]
+fn enter<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Target, Refusal> {
+    let server = BACKENDS.get(backend).ok_or(Reason::BackendGone)?;
+    let target = if server.tail().is_translated() {
+        Target::Translation(translate::acquire::<F>(parcel, backend)?)
+    } else {
+        Target::Backend(backend)
+    };
+    decode_target(F::enter(parcel, backend, target.bits()))
 }

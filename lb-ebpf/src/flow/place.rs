@@ -2,10 +2,10 @@
 //! backend.
 
 use lb_common::{
-    flow_table::{self, Control, Entry, Hit, Target},
+    flow_table::{self, Control, Entry, Hit, Target, translation_at},
     packet::{TcpFlags, protocol},
     reason::Reason,
-    tcp_state::{self, Heard, Segment},
+    tcp_state::{self, Segment},
 };
 
 use super::Parcel;
@@ -15,6 +15,7 @@ use crate::{
     outcome::{Refusal, encode},
     schedule::{self, Moment},
     service::find_service,
+    translate::NatFamily,
 };
 
 /// What is known of a packet's way.
@@ -71,17 +72,18 @@ pub(crate) extern "C" fn tandem_place6(parcel: *mut Parcel<<V6 as Family>::Key>)
 }
 
 #[inline(always)]
-fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
+fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
     let flags = TcpFlags::new(parcel.flags as u8);
     if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
-        if !tcp_state::begins_anew(control.state_number(), Heard::ClientAlone, flags) {
-            advance(entry, control, flags);
+        if !tcp_state::begins_anew(control.state_number(), control.client_heard(), flags) {
+            advance::<F>(&parcel.key, entry, control, flags);
             return Ok(Placed::Known(control.target()));
         }
         if entry.remove(control) {
             load::left(control);
+            end_translation::<F>(&parcel.key, control);
         }
     }
     parcel.service = find_service::<F>(&F::frontend(&parcel.key)).ok_or(Reason::NoService)?;
@@ -101,13 +103,33 @@ fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
 
 /// The flow's state after the packet.
 #[inline(always)]
-fn advance<E: Entry>(entry: &E, control: Control, flags: TcpFlags) {
+fn advance<F: NatFamily>(key: &F::Key, entry: &F::Flow, control: Control, flags: TcpFlags) {
     let state = control.state_number();
-    let next = tcp_state::next_number(state, Heard::ClientAlone, Segment::of(flags));
-    if next != state {
-        // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
-        if entry.change(control, control.with_state_number(next)) {
-            load::moved(control, next.into());
+    let next = tcp_state::next_number(state, control.client_heard(), Segment::of(flags));
+    // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
+    if next == state || !entry.change(control, control.with_state_number(next)) {
+        return;
+    }
+    load::moved(control, next.into());
+    if let Target::Translation(place) = control.target()
+        && let Some(hit) = translation_at(&F::translations(), place, key)
+    {
+        hit.entry.change(hit.control, hit.control.with_state_number(next));
+        if let Some(backend) = hit.control.backend() {
+            load::moved_of(backend, state.into(), next.into());
+        }
+    }
+}
+
+/// The translation goes with its flow, which had this control word.
+#[inline(always)]
+fn end_translation<F: NatFamily>(key: &F::Key, control: Control) {
+    if let Target::Translation(place) = control.target()
+        && let Some(hit) = translation_at(&F::translations(), place, key)
+    {
+        hit.entry.remove(hit.control);
+        if let Some(backend) = hit.control.backend() {
+            load::left_of(backend, control.state_index() as u32);
         }
     }
 }
