@@ -8,7 +8,8 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, LeaseTable, Pool, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
+        FrontendBucket, LeaseTable, Pool, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers,
+        TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     packet::{FlowKey4, FlowKey6},

@@ -8,8 +8,8 @@ use lb_ebpf::packet::Packet;
 pub(crate) fn origin_of(packet: &Packet) -> Option<Origin> {
     let frame = packet.bytes_mut::<12>(0)?;
     // SAFETY: twelve bytes are there.
-    let [d0, d1, d2, s0, s1, s2] = [0, 1, 2, 3, 4, 5]
-        .map(|n| unsafe { u64::from(frame.cast::<u16>().add(n).read_volatile()) });
+    let [d0, d1, d2, s0, s1, s2] =
+        [0, 1, 2, 3, 4, 5].map(|n| unsafe { u64::from(frame.cast::<u16>().add(n).read_volatile()) });
     let head = if cfg!(target_endian = "big") {
         s0 << 48 | s1 << 32 | s2 << 16 | d0
     } else {

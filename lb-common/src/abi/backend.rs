@@ -363,7 +363,14 @@ mod tests {
             }
         }
         for (port, pool) in [(None, false), (Some(8080), false), (Some(1), true)] {
-            ways.push(Way::Translated(LINK, Server { port, mtu: 1500, pool }));
+            ways.push(Way::Translated(
+                LINK,
+                Server {
+                    port,
+                    mtu: 1500,
+                    pool,
+                },
+            ));
         }
         ways
     }

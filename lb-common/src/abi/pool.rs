@@ -75,7 +75,10 @@ fn pick(extent: u64, addresses: u64, number: u32) -> Option<(usize, u16)> {
     }
     let index = (u64::from(number) * (addresses * ports)) >> 32;
     let port = (extent & 0xFFFF) + index % ports;
-    Some(((index / ports) as usize & (POOL_ADDRESSES - 1), (port as u16).to_be()))
+    Some((
+        (index / ports) as usize & (POOL_ADDRESSES - 1),
+        (port as u16).to_be(),
+    ))
 }
 
 #[cfg(test)]
@@ -101,9 +104,18 @@ mod tests {
             })
             .collect();
         assert_eq!(picked, expected);
-        assert_eq!(numbers().filter_map(|n| pool.pick6(n)).collect::<BTreeSet<_>>().len(), 3);
+        assert_eq!(
+            numbers()
+                .filter_map(|n| pool.pick6(n))
+                .collect::<BTreeSet<_>>()
+                .len(),
+            3
+        );
         pool.set(["2001:db8::1".parse().unwrap()], 1024, 64_512);
         assert_eq!(pool.pick4(1), None);
-        assert_eq!(pool.pick6(u32::MAX).map(|(_, port)| port), Some(65_535_u16.to_be()));
+        assert_eq!(
+            pool.pick6(u32::MAX).map(|(_, port)| port),
+            Some(65_535_u16.to_be())
+        );
     }
 }

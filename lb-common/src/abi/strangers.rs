@@ -50,7 +50,11 @@ impl Strangers {
     pub fn set_translated(&self, backends: impl IntoIterator<Item = core::net::IpAddr>) {
         let mut backends = backends.into_iter().peekable();
         let wanted = self.wanted.load() & !TRANSLATIONS;
-        let translations = if backends.peek().is_some() { TRANSLATIONS } else { 0 };
+        let translations = if backends.peek().is_some() {
+            TRANSLATIONS
+        } else {
+            0
+        };
         self.translated.replace(backends);
         self.wanted.publish(wanted | translations);
     }

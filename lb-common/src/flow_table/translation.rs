@@ -268,11 +268,18 @@ mod tests {
     #[test]
     fn what_is_entered_is_found_by_the_reply_and_by_its_place() {
         let (table, timeouts) = (table(64), TimeoutTable::default());
-        let clock = Clock { now: 0, timeouts: &timeouts };
+        let clock = Clock {
+            now: 0,
+            timeouts: &timeouts,
+        };
         let ours = translation(7, 70);
         assert_eq!(insert(&*table, &flow(ours, 3), &clock), Insertion::Inserted);
         let hash = ours.reply.hash(&Seed::TEST);
-        let reply_alone = Translation { original: ours.reply, origin: Origin::default(), ..ours };
+        let reply_alone = Translation {
+            original: ours.reply,
+            origin: Origin::default(),
+            ..ours
+        };
         let hit = lookup(&*table, &reply_alone, hash).unwrap();
         assert_eq!((hit.entry.key(), hit.control.backend()), (ours, Some(3)));
         let (place, control) = locate(&*table, &reply_alone, hash).unwrap();
@@ -288,8 +295,14 @@ mod tests {
     #[test]
     fn the_same_reply_is_given_out_once() {
         let (table, timeouts) = (table(64), TimeoutTable::default());
-        let clock = Clock { now: 0, timeouts: &timeouts };
-        assert_eq!(insert(&*table, &flow(translation(7, 70), 3), &clock), Insertion::Inserted);
+        let clock = Clock {
+            now: 0,
+            timeouts: &timeouts,
+        };
+        assert_eq!(
+            insert(&*table, &flow(translation(7, 70), 3), &clock),
+            Insertion::Inserted
+        );
         let second = insert(&*table, &flow(translation(7, 71), 4), &clock);
         let Insertion::Existing(control) = second else {
             panic!("{second:?}")
@@ -301,7 +314,10 @@ mod tests {
     fn who_lives_is_not_evicted() {
         let (table, timeouts) = (table(2), TimeoutTable::default());
         timeouts.set_class(0, &[1000; FlowState::LIMIT]);
-        let at = |now| Clock { now, timeouts: &timeouts };
+        let at = |now| Clock {
+            now,
+            timeouts: &timeouts,
+        };
         let enter = |n, now| insert_sparing(&*table, &flow(translation(n, n), 1), &at(now));
         let ended: Vec<_> = (0..9).map(|n| enter(n, 1)).collect();
         assert_eq!(ended[..8], [Insertion::Inserted; 8]);

@@ -54,7 +54,12 @@ pub fn quoted_packet4<F: Frame + ?Sized>(
         length: length - header_length,
     };
     let ports = ports_of(frame, payload)?;
-    let key = FlowKey4::new(header.raw32::<12>(), header.raw32::<16>(), ports, payload.protocol);
+    let key = FlowKey4::new(
+        header.raw32::<12>(),
+        header.raw32::<16>(),
+        ports,
+        payload.protocol,
+    );
     Ok(Quoted { key, payload })
 }
 

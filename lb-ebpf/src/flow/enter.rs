@@ -42,11 +42,7 @@ pub(crate) extern "C" fn tandem_enter6(
 
 /// Enters a new flow to this backend, whose target is this in bits; the target that counts in the end, which is another's choice if another CPU was faster.
 #[inline(always)]
-fn enter<F: Family>(
-    parcel: *const Parcel<F::Key>,
-    backend: u32,
-    target: u64,
-) -> Result<Target, Refusal> {
+fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) -> Result<Target, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_ref() }.ok_or(Reason::MapMissing)?;
     let target = Target::from_bits(target);

@@ -98,7 +98,8 @@ fn bid_for<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<
     // Where to begin is nobody's to foresee (RFC 6056).
     let begin = (parcel.hash >> 16) as u32 ^ jiffies() as u32;
     for attempt in 0..TRIES {
-        let Some((address, port)) = F::pick(pool, begin.wrapping_add(attempt.wrapping_mul(0x9E37_79B1))) else {
+        let Some((address, port)) = F::pick(pool, begin.wrapping_add(attempt.wrapping_mul(0x9E37_79B1)))
+        else {
             return Err(Reason::PoolExhausted.into());
         };
         bid.key.reply = F::redirected(&bid.key.reply, address, port);

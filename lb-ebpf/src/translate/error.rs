@@ -25,35 +25,75 @@ use crate::{
 
 /// Sends an error about a reply to the backend; the flow's target is this place.
 #[inline(always)]
-pub(crate) fn error_to_backend4(packet: &Packet, translation: u32, shape: &Shape) -> Result<Verdict, Refusal> {
+pub(crate) fn error_to_backend4(
+    packet: &Packet,
+    translation: u32,
+    shape: &Shape,
+) -> Result<Verdict, Refusal> {
     let (network, offset) = (shape.network as u32, shape.transport as u32);
     let length = (shape.bytes - shape.transport) as u32;
-    decode(tandem_error4(packet.context(), translation, network, offset, length))
-        .map(|ifindex| Verdict::by(ifindex as u32))
+    decode(tandem_error4(
+        packet.context(),
+        translation,
+        network,
+        offset,
+        length,
+    ))
+    .map(|ifindex| Verdict::by(ifindex as u32))
 }
 
 /// Sends an error about a reply to the backend; the flow's target is this place.
 #[inline(always)]
-pub(crate) fn error_to_backend6(packet: &Packet, translation: u32, shape: &Shape) -> Result<Verdict, Refusal> {
+pub(crate) fn error_to_backend6(
+    packet: &Packet,
+    translation: u32,
+    shape: &Shape,
+) -> Result<Verdict, Refusal> {
     let (network, offset) = (shape.network as u32, shape.transport as u32);
     let length = (shape.bytes - shape.transport) as u32;
-    decode(tandem_error6(packet.context(), translation, network, offset, length))
-        .map(|ifindex| Verdict::by(ifindex as u32))
+    decode(tandem_error6(
+        packet.context(),
+        translation,
+        network,
+        offset,
+        length,
+    ))
+    .map(|ifindex| Verdict::by(ifindex as u32))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
-extern "C" fn tandem_error4(context: Context, translation: u32, network: u32, offset: u32, length: u32) -> u64 {
+extern "C" fn tandem_error4(
+    context: Context,
+    translation: u32,
+    network: u32,
+    offset: u32,
+    length: u32,
+) -> u64 {
     let packet = Packet::new(context);
-    let at = (network as usize & 31, offset as usize & 127, length as usize & 0xFFFF);
+    let at = (
+        network as usize & 31,
+        offset as usize & 127,
+        length as usize & 0xFFFF,
+    );
     encode(to_backend4(&packet, translation, at))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
-extern "C" fn tandem_error6(context: Context, translation: u32, network: u32, offset: u32, length: u32) -> u64 {
+extern "C" fn tandem_error6(
+    context: Context,
+    translation: u32,
+    network: u32,
+    offset: u32,
+    length: u32,
+) -> u64 {
     let packet = Packet::new(context);
-    let at = (network as usize & 31, offset as usize & 0x7FFF, length as usize & 0xFFFF);
+    let at = (
+        network as usize & 31,
+        offset as usize & 0x7FFF,
+        length as usize & 0xFFFF,
+    );
     encode(to_backend6(&packet, translation, at))
 }
 
@@ -64,7 +104,8 @@ fn server_of<F: NatFamily>(
     original: &F::Key,
 ) -> Result<(F::Key, &'static BackendEntry, u32), Refusal> {
     let table = F::translations();
-    let Hit { entry, control } = translation_at(&table, translation, original).ok_or(Reason::TranslationLost)?;
+    let Hit { entry, control } =
+        translation_at(&table, translation, original).ok_or(Reason::TranslationLost)?;
     let number = control.backend().ok_or(Reason::BackendGone)?;
     let server = BACKENDS.get(number).ok_or(Reason::BackendGone)?;
     if server.tail().is_ready() {

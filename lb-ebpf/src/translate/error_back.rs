@@ -93,9 +93,15 @@ fn to_client4(packet: &Packet, network: usize) -> Option<Result<u64, Refusal>> {
     };
     let change = quote::translate4(packet, at, &original)?;
     Some(
-        readdress4(packet, network, offset, (original.destination(), original.source()), change)
-            .and_then(|()| send_by(packet, route.link))
-            .map(|()| route.ifindex.into()),
+        readdress4(
+            packet,
+            network,
+            offset,
+            (original.destination(), original.source()),
+            change,
+        )
+        .and_then(|()| send_by(packet, route.link))
+        .map(|()| route.ifindex.into()),
     )
 }
 
@@ -121,8 +127,14 @@ fn to_client6(packet: &Packet, network: usize) -> Option<Result<u64, Refusal>> {
     };
     let change = quote::translate6(packet, at, &original)?;
     Some(
-        readdress6(packet, network, offset, (original.destination(), original.source()), change)
-            .and_then(|()| send_by(packet, route.link))
-            .map(|()| route.ifindex.into()),
+        readdress6(
+            packet,
+            network,
+            offset,
+            (original.destination(), original.source()),
+            change,
+        )
+        .and_then(|()| send_by(packet, route.link))
+        .map(|()| route.ifindex.into()),
     )
 }

@@ -94,7 +94,12 @@ impl NatFamily for V4 {
     fn key_of(packet: &Packet, place: Place, transport: usize) -> Option<FlowKey4> {
         let ip = Ipv4::at(packet, place.network()).ok()?;
         let ports = Transport::ports_at(packet, transport)?;
-        Some(FlowKey4::new(ip.source(), ip.destination(), ports, place.protocol()))
+        Some(FlowKey4::new(
+            ip.source(),
+            ip.destination(),
+            ports,
+            place.protocol(),
+        ))
     }
 
     #[inline(always)]
@@ -160,7 +165,12 @@ impl NatFamily for V6 {
     fn key_of(packet: &Packet, place: Place, transport: usize) -> Option<FlowKey6> {
         let ip = Ipv6::at(packet, place.network()).ok()?;
         let ports = Transport::ports_at(packet, transport)?;
-        Some(FlowKey6::new(ip.source(), ip.destination(), ports, place.protocol()))
+        Some(FlowKey6::new(
+            ip.source(),
+            ip.destination(),
+            ports,
+            place.protocol(),
+        ))
     }
 
     #[inline(always)]

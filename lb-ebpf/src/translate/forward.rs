@@ -41,14 +41,38 @@ pub(crate) fn forward(packet: &Packet, translation: u32, shape: &Shape) -> Resul
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
-extern "C" fn tandem_forward4(context: Context, translation: u32, place: u32, transport: u32, bytes: u32) -> u64 {
-    encode(translate::<V4>(context, translation, place, transport & 127, bytes))
+extern "C" fn tandem_forward4(
+    context: Context,
+    translation: u32,
+    place: u32,
+    transport: u32,
+    bytes: u32,
+) -> u64 {
+    encode(translate::<V4>(
+        context,
+        translation,
+        place,
+        transport & 127,
+        bytes,
+    ))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
-extern "C" fn tandem_forward6(context: Context, translation: u32, place: u32, transport: u32, bytes: u32) -> u64 {
-    encode(translate::<V6>(context, translation, place, transport & 0x7FFF, bytes))
+extern "C" fn tandem_forward6(
+    context: Context,
+    translation: u32,
+    place: u32,
+    transport: u32,
+    bytes: u32,
+) -> u64 {
+    encode(translate::<V6>(
+        context,
+        translation,
+        place,
+        transport & 0x7FFF,
+        bytes,
+    ))
 }
 
 /// The interface, or [`TOO_BIG`].

@@ -64,7 +64,12 @@ pub(super) fn readdress6(
             return Err(Reason::TtlExpired.into());
         }
         header.add(7).write_volatile(limit - 1);
-        for (at, new) in [(8, source[0]), (16, source[1]), (24, destination[0]), (32, destination[1])] {
+        for (at, new) in [
+            (8, source[0]),
+            (16, source[1]),
+            (24, destination[0]),
+            (32, destination[1]),
+        ] {
             let word = header.add(at).cast::<u64>();
             change += change64(word.read_volatile(), new);
             word.write_volatile(new);

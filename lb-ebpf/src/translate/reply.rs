@@ -130,7 +130,9 @@ fn advance<F: NatFamily>(original: &F::Key, entry: &F::Translation, control: Con
     let state = flow.control.state_number();
     let next = tcp_state::next_number(state, Heard::Server, Segment::of(flags));
     if next != state
-        && flow.entry.change(flow.control, flow.control.with_state_number(next))
+        && flow
+            .entry
+            .change(flow.control, flow.control.with_state_number(next))
         && let Some(backend) = control.backend()
     {
         load::moved_of(backend, state.into(), next.into());

@@ -91,7 +91,9 @@ fn ports(packet: &Packet, transport: usize, kind: u8, to: u32, change: u64) -> R
         change
     };
     if kind == protocol::TCP {
-        let checksum = packet.bytes_mut::<2>(transport + TCP_CHECKSUM).ok_or(Reason::Truncated)?;
+        let checksum = packet
+            .bytes_mut::<2>(transport + TCP_CHECKSUM)
+            .ok_or(Reason::Truncated)?;
         // SAFETY: two bytes are there.
         unsafe {
             let checksum = checksum.cast::<u16>();

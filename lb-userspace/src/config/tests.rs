@@ -106,6 +106,8 @@ fn defaults() {
         limits: Limits {
             flows_v4: 1 << 20,
             flows_v6: 1 << 18,
+            translations_v4: 1 << 16,
+            translations_v6: 1 << 14,
             backends: 1 << 14,
             slots: 1 << 22,
         },
@@ -120,12 +122,14 @@ fn defaults() {
             }],
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
+            pool: None,
             timeouts: Timeouts::default(),
             health: health::Health::default(),
             drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
                 address: ip("10.0.0.11"),
+                port: None,
                 weight: DEFAULT_WEIGHT,
                 thresholds: Thresholds::default(),
                 backup: false,
@@ -342,6 +346,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
                 .map(|((name, address), (weight, upper, backup))| Backend {
                     name,
                     address,
+                    port: None,
                     weight,
                     thresholds: Thresholds {
                         upper,
@@ -503,7 +508,7 @@ prop_compose! {
                 manage_vips,
             },
             cluster,
-            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
+            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
             instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
@@ -511,6 +516,7 @@ prop_compose! {
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduling: scheduling(index, table_size),
                 forward: forwards[index % 2],
+                pool: None,
                 timeouts: timeouts[index % 2].clone(),
                 health: checks::health(index, drain.unwrap_or(0)),
                 drain: drain.map(|seconds| Drain {

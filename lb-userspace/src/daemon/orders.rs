@@ -389,11 +389,14 @@ impl Director {
             AtDeadline::Reschedule => {
                 let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
                 let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
+                let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);
+                let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
                 let loads = Arc::clone(&self.kernel.tables.loads);
                 let events = self.events.clone();
                 spawn_blocking(move || {
                     for (covered, number) in left {
-                        let flows = release(&flows_v4, &loads, number) + release(&flows_v6, &loads, number);
+                        let flows = release(&flows_v4, &translations_v4, &loads, number)
+                            + release(&flows_v6, &translations_v6, &loads, number);
                         events.tell(event::Order::Ended {
                             service: covered.service,
                             backend: covered.backend,

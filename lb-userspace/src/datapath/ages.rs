@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use lb_common::{
     abi::BackendLoad,
     flow_state::Worth,
-    flow_table::{Bucket, Clock, Entry},
+    flow_table::{Bucket, Clock, Entry, TranslationEntry},
 };
+
+use super::translations::{backend_of, translation_of};
 
 /// Upper bounds of the classes of age, in seconds; the last class has none.
 pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
@@ -33,13 +35,20 @@ impl Ages {
 }
 
 /// Takes note of the ages of the open flows of `watched` backends, whose numbers are its keys. `hz` is jiffies per second.
-pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: &mut BTreeMap<u32, Ages>) {
+pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
+    table: &[Bucket<E>],
+    translations: &[Bucket<T>],
+    clock: &Clock<'_>,
+    hz: u32,
+    watched: &mut BTreeMap<u32, Ages>,
+) {
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
         if !control.is_live() {
             continue;
         }
-        let Some(ages) = control.backend().and_then(|backend| watched.get_mut(&backend)) else {
+        let backend = backend_of(translations, &entry.key(), control);
+        let Some(ages) = backend.and_then(|backend| watched.get_mut(&backend)) else {
             continue;
         };
         let Some(flow) = entry.snapshot() else { continue };
@@ -60,11 +69,23 @@ pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: 
 
 /// Removes the flows of this backend, also from its live counts, and says how many: the next packet of each is scheduled like
 /// a first one.
-pub fn release<E: Entry>(table: &[Bucket<E>], loads: &[BackendLoad], backend: u32) -> u64 {
+pub fn release<E: Entry, T: TranslationEntry<Flow = E::Key>>(
+    table: &[Bucket<E>],
+    translations: &[Bucket<T>],
+    loads: &[BackendLoad],
+    backend: u32,
+) -> u64 {
     let mut released = 0;
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
-        if control.is_live() && control.backend() == Some(backend) && entry.remove(control) {
+        if !control.is_live() || backend_of(translations, &entry.key(), control) != Some(backend) {
+            continue;
+        }
+        let translation = translation_of(translations, entry, control);
+        if entry.remove(control) {
+            if let Some(translation) = translation {
+                translation.entry.remove(translation.control);
+            }
             released += 1;
             if let Some(load) = loads.get(backend as usize) {
                 load.left(control.state_index() as u32);
@@ -79,7 +100,7 @@ mod tests {
     use lb_common::{
         abi::TimeoutTable,
         flow_state::FlowState,
-        flow_table::{Entry4, NewFlow, Target, insert},
+        flow_table::{Entry4, NewFlow, Target, Translation4, insert},
         packet::FlowKey4,
     };
 
@@ -111,15 +132,16 @@ mod tests {
                 }
             }
         }
+        let translations: [Bucket<Translation4>; 2] = Default::default();
         let mut watched = BTreeMap::from([(3, Ages::default())]);
-        ages(&table, &at(now), hz, &mut watched);
+        ages(&table, &translations, &at(now), hz, &mut watched);
         assert_eq!(watched[&3].classes, [3, 1, 0, 1, 1]);
         // One that is being closed counts while it is not silent yet.
         assert_eq!(watched[&3].flows(), 6);
         // In the units of the entry, in which the beginning of a flow is coarse.
         assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
-        assert_eq!(release(&table, &[], 3), 10);
-        assert_eq!(release(&table, &[], 3), 0);
-        assert_eq!(release(&table, &[], 4), 10);
+        assert_eq!(release(&table, &translations, &[], 3), 10);
+        assert_eq!(release(&table, &translations, &[], 3), 0);
+        assert_eq!(release(&table, &translations, &[], 4), 10);
     }
 }

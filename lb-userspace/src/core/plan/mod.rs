@@ -18,7 +18,7 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Forward, Frontend, Thresholds},
+    model::{Forward, Frontend, Pool, Thresholds},
     neighbour::{Egress, Unresolved},
     schedule::{ScheduleSpec, Scheduling},
     timeouts, way,
@@ -74,6 +74,8 @@ pub struct Frontends {
     pub services: BTreeMap<Frontend, u32>,
     /// Every VIP, and the number of its group's lease, or [`NO_LEASE`].
     pub vips: BTreeMap<IpAddr, u32>,
+    /// Addresses that translated packets come from: held like VIPs, and no service's.
+    pub pools: BTreeSet<IpAddr>,
 }
 
 /// A service that should be in the maps.
@@ -89,6 +91,8 @@ pub struct DesiredService {
     pub timeouts: timeouts::Timeouts,
     /// How packets get to its backends.
     pub forward: Forward,
+    /// Where its packets come from, with full NAT.
+    pub pool: Option<Pool>,
     /// Backends; addresses are unique.
     pub backends: Vec<DesiredBackend>,
 }
@@ -100,6 +104,8 @@ pub struct DesiredBackend {
     pub address: IpAddr,
     /// Its effective weight: 0 takes no new flows.
     pub weight: u32,
+    /// Port of its server, where packets are translated; `None`: that of the VIP.
+    pub port: Option<u16>,
     /// How many flows it may have.
     pub thresholds: Thresholds,
     /// Whether it takes new flows only where no other can.
@@ -113,6 +119,7 @@ impl DesiredBackend {
         Self {
             address,
             weight,
+            port: None,
             thresholds: Thresholds::default(),
             backup: false,
         }
@@ -180,6 +187,15 @@ pub enum Step {
         /// Their list.
         backups: ScheduleSpec,
     },
+    /// Packets of the service come from this pool, if they come from any.
+    SetPool {
+        /// Number of the service.
+        service: u32,
+        /// The pool.
+        pool: Option<Pool>,
+    },
+    /// Replies of these backends come back through the director: they are looked for.
+    SetTranslated(BTreeSet<IpAddr>),
     /// Tunnels come from these addresses of this machine: errors to them are looked at.
     SetTunnelSources(BTreeSet<IpAddr>),
     /// These frontends are in force from now on, all at once.
@@ -242,6 +258,8 @@ struct KnownService {
     backups: Option<ScheduleSpec>,
     policy: Option<Policy>,
     wanted: bool,
+    /// The pool that the maps have; `None` where nobody knows.
+    pool: Option<Option<Pool>>,
 }
 
 #[derive(Debug, Clone)]
@@ -249,6 +267,7 @@ struct KnownBackend {
     number: u32,
     /// `None` where only the way tells, and that says "here".
     forward: Option<Forward>,
+    port: Option<u16>,
     way: Option<Way>,
     /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
     inherited: bool,
@@ -273,7 +292,7 @@ impl KnownBackend {
                 self.inherited = false;
                 // By whatever method flows of an earlier life went there, or came here.
                 let forward = self.forward.unwrap_or(Forward::Dr);
-                way::way(forward, address, egress, vips).ok()
+                way::way(forward, address, self.port, egress, vips).ok()
             }
         };
         (way != self.way).then(|| {
@@ -321,6 +340,7 @@ pub struct Planner {
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
     frontends: Option<Frontends>,
     tunnel_sources: Option<BTreeSet<IpAddr>>,
+    translated: Option<BTreeSet<IpAddr>>,
 }
 
 impl Planner {
@@ -338,6 +358,7 @@ impl Planner {
                     schedule: None,
                     backups: None,
                     policy: None,
+                    pool: None,
                     wanted: false,
                 },
             )
@@ -346,6 +367,10 @@ impl Planner {
             let known = KnownBackend {
                 number,
                 forward: assigned.way.as_ref().and_then(way::method_of),
+                port: match assigned.way {
+                    Some(Way::Translated(_, server)) => server.port,
+                    _ => None,
+                },
                 way: assigned.way,
                 inherited: true,
                 load: assigned.load,
@@ -365,6 +390,7 @@ impl Planner {
             backends: inventory.backends.iter().map(backend).collect(),
             frontends: None,
             tunnel_sources: None,
+            translated: None,
         }
     }
 
@@ -396,9 +422,14 @@ impl Planner {
             let number = self.want_service(&service.name, &mut steps)?;
             self.want_policy(service, &mut steps)?;
             for backend in &service.backends {
-                self.want_backend(number, service, backend.address, &mut steps)?;
+                self.want_backend(number, service, backend, &mut steps)?;
             }
+            self.want_pool(number, service, &mut steps);
             members.push((number, service));
+            for &address in service.pool.iter().flat_map(|pool| &pool.addresses) {
+                frontends.pools.insert(address);
+                frontends.vips.insert(address, NO_LEASE);
+            }
             for &frontend in &service.frontends {
                 frontends.services.insert(frontend, number);
                 frontends.vips.insert(frontend.vip, NO_LEASE);
@@ -423,6 +454,7 @@ impl Planner {
         }
         steps.append(&mut appeared);
         self.follow_tunnels(&mut steps);
+        self.follow_translations(&mut steps);
         let mut schedules = Vec::new();
         for (number, service) in members {
             let candidates = self.candidates(number, service);
@@ -452,12 +484,39 @@ impl Planner {
         let sources: BTreeSet<IpAddr> = ways
             .filter_map(|way| match way {
                 Way::Tunnel(_, tunnel) => Some(tunnel.source),
-                Way::Direct(_) | Way::Local => None,
+                Way::Direct(_) | Way::Translated(..) | Way::Local => None,
             })
             .collect();
         if self.tunnel_sources.as_ref() != Some(&sources) {
             steps.push(Step::SetTunnelSources(sources.clone()));
             self.tunnel_sources = Some(sources);
+        }
+    }
+
+    /// Replies are looked for of whom they may come from.
+    fn follow_translations(&mut self, steps: &mut Vec<Step>) {
+        let translates = |backend: &KnownBackend| matches!(backend.way, Some(Way::Translated(..)));
+        let backends: BTreeSet<IpAddr> = self
+            .backends
+            .iter()
+            .filter(|(_, backend)| translates(backend))
+            .map(|((_, address), _)| *address)
+            .collect();
+        if self.translated.as_ref() != Some(&backends) {
+            steps.push(Step::SetTranslated(backends.clone()));
+            self.translated = Some(backends);
+        }
+    }
+
+    fn want_pool(&mut self, number: u32, of: &DesiredService, steps: &mut Vec<Step>) {
+        if let Some(known) = self.services.get_mut(&of.name)
+            && known.pool.as_ref() != Some(&of.pool)
+        {
+            known.pool = Some(of.pool.clone());
+            steps.push(Step::SetPool {
+                service: number,
+                pool: of.pool.clone(),
+            });
         }
     }
 
@@ -495,6 +554,8 @@ impl Planner {
             schedule: None,
             backups: Some(ScheduleSpec::NOBODY),
             policy: None,
+            // The name says that nothing was there.
+            pool: Some(None),
             wanted: true,
         };
         self.services.insert(name.to_owned(), known);
@@ -560,13 +621,15 @@ impl Planner {
         &mut self,
         service: u32,
         of: &DesiredService,
-        address: IpAddr,
+        wanted: &DesiredBackend,
         steps: &mut Vec<Step>,
     ) -> Result<(), PlanError> {
+        let address = wanted.address;
         if let Some(backend) = self.backends.get_mut(&(service, address)) {
             backend.wanted = true;
             backend.quiet_censuses = 0;
             backend.forward = Some(of.forward);
+            backend.port = wanted.port;
             return Ok(());
         }
         let number = self
@@ -586,6 +649,7 @@ impl Planner {
         let known = KnownBackend {
             number,
             forward: Some(of.forward),
+            port: wanted.port,
             way: None,
             inherited: false,
             load: LoadLimits::default(),
@@ -655,6 +719,7 @@ impl Planner {
         });
         if self.tunnel_sources.is_some() {
             self.follow_tunnels(&mut steps);
+            self.follow_translations(&mut steps);
         }
         steps
     }
