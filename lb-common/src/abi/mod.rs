@@ -36,7 +36,7 @@ pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use strangers::Strangers;
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
-pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
+pub use way::{Encapsulation, Link, Mac, Method, Server, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
 pub const VERSION: u32 = 5;

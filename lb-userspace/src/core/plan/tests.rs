@@ -23,7 +23,7 @@ fn hop(n: u8) -> Egress {
 }
 
 fn way(n: u8) -> Way {
-    way::way(Forward::Dr, address(n), &hop(n), &BTreeSet::new()).expect("it is on the link")
+    way::way(Forward::Dr, address(n), None, &hop(n), &BTreeSet::new()).expect("it is on the link")
 }
 
 fn address(n: u8) -> IpAddr {
