@@ -151,6 +151,8 @@ states! {
     SctpClosed = 15, "sctp_closed", Closing, 60 s;
     /// No flow, but what flows to come go by: the choice that was made for a client.
     Template = 16, "template", Open, 300 s;
+    /// TCP: ended by the director, of which the client hears by a reset when it sends something.
+    Ended = 17, "ended", Closing, 60 s;
 }
 
 impl FlowState {
@@ -189,7 +191,8 @@ impl FlowState {
             | Self::Listen
             | Self::SctpInit
             | Self::SctpShutdown
-            | Self::SctpClosed => Standing::Inactive,
+            | Self::SctpClosed
+            | Self::Ended => Standing::Inactive,
             Self::Template => Standing::Apart,
         }
     }
@@ -286,6 +289,7 @@ mod tests {
             (SctpShutdown, Worth::Closing),
             (SctpClosed, Worth::Closing),
             (Template, Worth::Active),
+            (Ended, Worth::Closing),
         ];
         assert_eq!(timely.map(|(state, _)| state), FlowState::ALL);
         for (state, worth) in timely {

@@ -81,16 +81,18 @@ reasons! {
     BadIcmpQuote = 22, Drop, "bad_icmp_quote", "An ICMP error to a VIP quotes too little of a packet, or nonsense.";
     NoLease = 23, Drop, "no_lease", "Somebody asked for the MAC address of a VIP that this director does not hold at the moment.";
     AllFull = 24, Drop, "all_full", "Every backend of the service has as many connections as it may have.";
-    TooBigAnswered = 25, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
-    TooBigUnanswered = 26, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
-    Loop = 27, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
-    NoHeadroom = 28, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
-    ErrorLost = 29, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
-    NoTranslation = 30, Drop, "no_translation", "A packet that would have to be translated, and belongs to no connection.";
-    TranslationLost = 31, Drop, "translation_lost", "The translation of the packet's connection is gone: the next packet begins another.";
-    TranslationConflict = 32, Drop, "translation_conflict", "The client has another connection to the same backend from the same port.";
-    TranslationsFull = 33, Drop, "translations_full", "The table of translations has no room for another connection.";
-    PoolExhausted = 34, Drop, "pool_exhausted", "The pool of addresses and ports has nothing left for another connection.";
+    ResetSent = 25, Answer, "reset_sent", "A TCP segment of a connection that was ended, or that nobody knows, was answered with a reset.";
+    UnknownFlow = 26, Drop, "unknown_flow", "The packet is in the middle of a connection that nobody knows.";
+    TooBigAnswered = 27, Answer, "too_big_answered", "A packet too long for the tunnel was answered with the length that fits.";
+    TooBigUnanswered = 28, Drop, "too_big_unanswered", "A packet too long for the tunnel: too many answers were due already.";
+    Loop = 29, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
+    NoHeadroom = 30, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
+    ErrorLost = 31, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
+    NoTranslation = 32, Drop, "no_translation", "A packet that would have to be translated, and belongs to no connection.";
+    TranslationLost = 33, Drop, "translation_lost", "The translation of the packet's connection is gone: the next packet begins another.";
+    TranslationConflict = 34, Drop, "translation_conflict", "The client has another connection to the same backend from the same port.";
+    TranslationsFull = 35, Drop, "translations_full", "The table of translations has no room for another connection.";
+    PoolExhausted = 36, Drop, "pool_exhausted", "The pool of addresses and ports has nothing left for another connection.";
 }
 
 impl Reason {
@@ -127,6 +129,8 @@ impl Reason {
             | Self::MapMissing
             | Self::NoLease
             | Self::AllFull
+            | Self::ResetSent
+            | Self::UnknownFlow
             | Self::TooBigAnswered
             | Self::TooBigUnanswered
             | Self::Loop

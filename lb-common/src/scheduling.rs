@@ -262,6 +262,7 @@ mod tests {
             upper: if full { 1 } else { 0 },
             lower: 0,
             counted: true,
+            kept: false,
         });
         (0..active).for_each(|_| load.entered(FlowState::Established as u32));
         (0..inactive).for_each(|_| load.entered(FlowState::Close as u32));

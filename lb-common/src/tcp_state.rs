@@ -64,6 +64,11 @@ pub const fn next(state: FlowState, heard: Heard, segment: Segment) -> FlowState
     use FlowState::*;
     match state {
         Udp | SctpInit | SctpEstablished | SctpShutdown | SctpClosed | Template => state,
+        // A segment of a connection that was ended is answered, and the flow forgotten.
+        Ended => match segment {
+            Segment::Syn => SynRecv,
+            Segment::Fin | Segment::Ack | Segment::Rst => Close,
+        },
         None | Established | SynSent | SynRecv | FinWait | TimeWait | Close | CloseWait | LastAck
         | Listen | SynAck => match (heard, segment) {
             (Heard::ClientAlone | Heard::Client, Segment::Syn) => client_opens(state),
@@ -162,7 +167,7 @@ pub const fn first(flags: TcpFlags) -> FlowState {
 pub const fn is_over(state: FlowState, heard: Heard) -> bool {
     use FlowState::*;
     match state {
-        TimeWait | Close | LastAck => true,
+        TimeWait | Close | LastAck | Ended => true,
         // Where the server is heard, its client may still be reading what was sent before.
         FinWait => matches!(heard, Heard::ClientAlone),
         None | Established | SynSent | SynRecv | CloseWait | Listen | SynAck | Udp | SctpInit
@@ -304,11 +309,22 @@ mod tests {
 
     #[test]
     fn other_protocols_have_no_segments() {
-        for state in &FlowState::ALL[Udp as usize..] {
+        for state in &FlowState::ALL[Udp as usize..=Template as usize] {
             for segment in SEGMENTS {
                 assert_eq!(next(*state, Heard::ClientAlone, segment), *state);
                 assert!(!is_over(*state, Heard::ClientAlone));
             }
+        }
+    }
+
+    /// So no packet of it is taken for one of those that change nothing.
+    #[test]
+    fn a_connection_that_was_ended_goes_on_in_no_way() {
+        for heard in [Heard::ClientAlone, Heard::Client, Heard::Server] {
+            assert_eq!(
+                SEGMENTS.map(|segment| next(Ended, heard, segment)),
+                [SynRecv, Close, Close, Close]
+            );
         }
     }
 

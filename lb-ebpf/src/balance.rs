@@ -16,6 +16,7 @@ use crate::{
     forward::{self, Shape},
     icmp, neighbour,
     outcome::Refusal,
+    reset,
     settings::settings,
     stranger, translate,
     verdict::Verdict,
@@ -77,7 +78,8 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(packet, &key, hash, ip.protocol(), transport.flags)?
+        flow::target::<V4>(packet, &key, hash, ip.protocol(), transport.flags)
+            .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, &shape)
 }
@@ -107,7 +109,9 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V6>(packet, &key, hash, payload.protocol, transport.flags)?
+        flow::target::<V6>(packet, &key, hash, payload.protocol, transport.flags).map_err(|refusal| {
+            reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
+        })?
     };
     deliver(packet, target, &shape)
 }

@@ -9,7 +9,7 @@ use lb_common::{
 use lb_ebpf::packet::Packet;
 
 /// TTL and hop limit of an answer (RFC 1700's default, as Linux has it).
-const TTL: u8 = 64;
+pub(crate) const TTL: u8 = 64;
 
 /// Turns an IPv4 echo request round: MACs, addresses, TTL, type.
 #[inline(always)]
@@ -96,7 +96,7 @@ unsafe fn update(field: *mut u8, old: u16, new: u16) {
 /// # Safety
 /// Twelve bytes at `frame` must be writable.
 #[inline(always)]
-unsafe fn turn_round(frame: *mut u8) {
+pub(crate) unsafe fn turn_round(frame: *mut u8) {
     // SAFETY: as the caller promised.
     unsafe {
         swap::<u32>(frame, frame.add(6));
@@ -109,7 +109,7 @@ unsafe fn turn_round(frame: *mut u8) {
 /// # Safety
 /// Both must be writable and must not overlap.
 #[inline(always)]
-unsafe fn swap<T: Copy>(a: *mut u8, b: *mut u8) {
+pub(crate) unsafe fn swap<T: Copy>(a: *mut u8, b: *mut u8) {
     let (a, b) = (a.cast::<T>(), b.cast::<T>());
     // SAFETY: as the caller promised; volatile, so that a word stays a word (see `Window`).
     unsafe {

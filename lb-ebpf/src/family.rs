@@ -1,18 +1,22 @@
 //! What differs between IPv4 and IPv6: keys and tables. Everything else is written once, over [`Family`].
 
 use lb_common::{
-    abi::{Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, HashFields},
-    flow_table::{Bucket, Entry, Entry4, Entry6, Table},
+    abi::{
+        Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, HashFields,
+        Persistence,
+    },
+    flow_table::{Entry, Entry4, Entry6, Table},
     hash::Seed,
     packet::{FlowKey4, FlowKey6},
 };
 
 use crate::{
     flow::{
-        Parcel, tandem_enter4, tandem_enter6, tandem_place4, tandem_place6, tandem_settle4, tandem_settle6,
+        Parcel, tandem_enter4, tandem_enter6, tandem_place4, tandem_place6, tandem_recall4, tandem_recall6,
+        tandem_remember4, tandem_remember6, tandem_settle4, tandem_settle6,
     },
-    maps::{FLOWS_V4, FLOWS_V6, FRONTENDS_V4, FRONTENDS_V6},
-    settings::settings,
+    flow_tables::{Flows4, Flows6},
+    maps::{FRONTENDS_V4, FRONTENDS_V6},
 };
 
 /// An address family.
@@ -34,10 +38,16 @@ pub(crate) trait Family {
     fn hash(key: &Self::Key, seed: &Seed) -> u64;
     /// The key with zeroes for what a schedule's hash is not over.
     fn masked(key: &Self::Key, fields: HashFields) -> Self::Key;
+    /// Key of the template for the client of a flow.
+    fn template(key: &Self::Key, persistence: Persistence) -> Self::Key;
     /// The way of a packet that changes its flow's state, or has none yet: see [`flow`](crate::flow).
     fn settle(parcel: *mut Parcel<Self::Key>) -> u64;
     /// The first step of it.
     fn place(parcel: *mut Parcel<Self::Key>) -> u64;
+    /// The backend that the client keeps, or [`NO_BACKEND`](lb_common::abi::NO_BACKEND).
+    fn recall(parcel: *const Parcel<Self::Key>) -> u32;
+    /// The backend that the client keeps from now on, if it is to keep one, or else this one.
+    fn remember(parcel: *const Parcel<Self::Key>, backend: u32) -> u32;
     /// The last step of it.
     fn enter(parcel: *const Parcel<Self::Key>, backend: u32, target: u64) -> u64;
     /// The frontend that a flow of this key would come in by.
@@ -49,40 +59,6 @@ pub(crate) struct V4;
 
 /// IPv6.
 pub(crate) struct V6;
-
-/// The IPv4 flow table.
-pub(crate) struct Flows4;
-
-/// The IPv6 flow table.
-pub(crate) struct Flows6;
-
-impl Table for Flows4 {
-    type Entry = Entry4;
-
-    #[inline(always)]
-    fn mask(&self) -> u32 {
-        settings().flow_mask_v4
-    }
-
-    #[inline(always)]
-    fn bucket(&self, number: u32) -> Option<&Bucket<Entry4>> {
-        FLOWS_V4.get(number)
-    }
-}
-
-impl Table for Flows6 {
-    type Entry = Entry6;
-
-    #[inline(always)]
-    fn mask(&self) -> u32 {
-        settings().flow_mask_v6
-    }
-
-    #[inline(always)]
-    fn bucket(&self, number: u32) -> Option<&Bucket<Entry6>> {
-        FLOWS_V6.get(number)
-    }
-}
 
 impl Family for V4 {
     type Key = FlowKey4;
@@ -108,6 +84,21 @@ impl Family for V4 {
     #[inline(always)]
     fn masked(key: &FlowKey4, fields: HashFields) -> FlowKey4 {
         key.masked(fields)
+    }
+
+    #[inline(always)]
+    fn template(key: &FlowKey4, persistence: Persistence) -> FlowKey4 {
+        key.template(persistence)
+    }
+
+    #[inline(always)]
+    fn recall(parcel: *const Parcel<FlowKey4>) -> u32 {
+        tandem_recall4(parcel)
+    }
+
+    #[inline(always)]
+    fn remember(parcel: *const Parcel<FlowKey4>, backend: u32) -> u32 {
+        tandem_remember4(parcel, backend)
     }
 
     #[inline(always)]
@@ -159,6 +150,21 @@ impl Family for V6 {
     #[inline(always)]
     fn masked(key: &FlowKey6, fields: HashFields) -> FlowKey6 {
         key.masked(fields)
+    }
+
+    #[inline(always)]
+    fn template(key: &FlowKey6, persistence: Persistence) -> FlowKey6 {
+        key.template(persistence)
+    }
+
+    #[inline(always)]
+    fn recall(parcel: *const Parcel<FlowKey6>) -> u32 {
+        tandem_recall6(parcel)
+    }
+
+    #[inline(always)]
+    fn remember(parcel: *const Parcel<FlowKey6>, backend: u32) -> u32 {
+        tandem_remember6(parcel, backend)
     }
 
     #[inline(always)]

@@ -20,7 +20,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{Forward, Frontend},
+        model::{Connections, Forward, Frontend},
         neighbour::{Egress, Mac, NextHop},
         plan::{Desired, DesiredBackend, DesiredService, Inventory, Planner},
         schedule::{Scheduler, Scheduling},
@@ -372,6 +372,7 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
             pool: None,
+            connections: Connections::default(),
             backends: addresses
                 .clone()
                 .map(|(_, address)| DesiredBackend::new(address, 100))

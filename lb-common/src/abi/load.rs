@@ -24,7 +24,8 @@ pub struct BackendLoad {
     counted: HalfWord,
     /// Whether it is full: reached `upper`, and not yet come below `lower`.
     full: HalfWord,
-    reserved: HalfWord,
+    /// Whether clients that have it keep it for flows to come.
+    kept: HalfWord,
 }
 
 const _: () = assert!(size_of::<BackendLoad>() == 32);
@@ -40,6 +41,8 @@ pub struct LoadLimits {
     pub lower: u32,
     /// Whether its flows are to be counted.
     pub counted: bool,
+    /// Whether clients that have it keep it for flows to come.
+    pub kept: bool,
 }
 
 /// Flows of a backend at one moment.
@@ -128,6 +131,13 @@ impl BackendLoad {
         self.weight.load()
     }
 
+    /// Whether clients that have it keep it for flows to come.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kept.load() != 0
+    }
+
     /// Whether the backend has as many flows as it may have.
     #[inline(always)]
     #[must_use]
@@ -145,6 +155,7 @@ impl BackendLoad {
         self.lower.store(limits.lower);
         self.upper.store(limits.upper);
         self.counted.store(limits.counted.into());
+        self.kept.store(limits.kept.into());
         self.judge();
     }
 
@@ -156,6 +167,7 @@ impl BackendLoad {
             upper: self.upper.load(),
             lower: self.lower.load(),
             counted: self.counted.load() != 0,
+            kept: self.is_kept(),
         }
     }
 
@@ -186,6 +198,7 @@ mod tests {
             upper,
             lower,
             counted: true,
+            kept: false,
         });
         load
     }

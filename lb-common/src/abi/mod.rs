@@ -31,7 +31,7 @@ pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEA
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use pool::{POOL_ADDRESSES, Pool};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
-pub use service::{HashFields, Policy, PolicyFlags, ServiceEntry};
+pub use service::{HashFields, Persistence, Policy, PolicyFlags, ServiceEntry, Unknown};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use strangers::Strangers;

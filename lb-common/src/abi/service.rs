@@ -84,6 +84,10 @@ impl PolicyFlags {
     pub const THRESHOLDS: Self = Self(1);
     /// Where a hash chooses one that is full, the next in the table will do.
     pub const FALLBACK: Self = Self(2);
+    /// Each datagram is scheduled by itself, and leaves no flow.
+    pub const ONE_PACKET: Self = Self(4);
+    /// A client keeps its backend for flows to come: see [`Persistence`].
+    pub const PERSISTENT: Self = Self(8);
 
     /// These, and the other's.
     #[must_use]
@@ -99,15 +103,99 @@ impl PolicyFlags {
     }
 }
 
+/// What becomes of a TCP segment in the middle of a connection that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Unknown {
+    /// It goes where the schedule's hash says, and the connection is known from then on.
+    #[default]
+    Schedule = 0,
+    /// It is answered with a reset.
+    Reset = 1,
+    /// It is dropped.
+    Drop = 2,
+}
+
+impl Unknown {
+    /// From the number; one that is unknown schedules.
+    #[inline(always)]
+    const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Reset,
+            2 => Self::Drop,
+            _ => Self::Schedule,
+        }
+    }
+}
+
+/// Which clients are one, for a service whose clients keep their backends, and the service's name in their templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Persistence {
+    /// The service, by a number that is the same on every director.
+    pub service: u32,
+    /// IPv4 clients that are alike in so many bits are one; at most 32.
+    pub prefix_v4: u8,
+    /// IPv6 clients that are alike in so many bits are one; at most 128.
+    pub prefix_v6: u8,
+}
+
+impl Persistence {
+    /// From the word: service (bits 0..32), length of the IPv4 prefix (32..40), of the IPv6 prefix (40..48).
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            service: word as u32,
+            prefix_v4: (word >> 32) as u8,
+            prefix_v6: (word >> 40) as u8,
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub const fn to_word(self) -> u64 {
+        self.service as u64 | (self.prefix_v4 as u64) << 32 | (self.prefix_v6 as u64) << 40
+    }
+
+    /// What counts of an IPv4 address, as it lies in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn mask_v4(self) -> u32 {
+        ((upper_bits(self.prefix_v4 as u32) >> 32) as u32).to_be()
+    }
+
+    /// What counts of the two words of an IPv6 address, as they lie in a packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn mask_v6(self) -> [u64; 2] {
+        let length = self.prefix_v6 as u32;
+        let second = length.saturating_sub(64);
+        [upper_bits(length).to_be(), upper_bits(second).to_be()]
+    }
+}
+
+/// The `length` most significant bits; 64 of them at most.
+#[inline(always)]
+const fn upper_bits(length: u32) -> u64 {
+    if length == 0 {
+        0
+    } else if length >= 64 {
+        u64::MAX
+    } else {
+        u64::MAX << (64 - length)
+    }
+}
+
 /// What a service wants beside its schedule.
 ///
-/// The word: timeout class (bits 0..8), reserved (8..16), packets in the middle of a connection that is not known (16..20;
-/// 0: schedule them), flows of backends that left the configuration (20..24; 0: keep them), [`HashFields`] (24..32),
+/// The word: timeout class (bits 0..8), reserved (8..16), [`Unknown`] (16..20), reserved (20..24), [`HashFields`] (24..32),
 /// [`PolicyFlags`] (32..64). What is not mentioned in [`Policy`] is 0 so far, and 0 is how things are without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Timeout class of its flows, below [`TIMEOUT_CLASSES`](super::TIMEOUT_CLASSES).
     pub timeout_class: u8,
+    /// What becomes of a segment in the middle of a connection that is not known.
+    pub unknown: Unknown,
     /// What the hash of a flow is over, where that chooses.
     pub hash: HashFields,
     /// What else.
@@ -121,6 +209,7 @@ impl Policy {
     pub const fn from_word(word: u64) -> Self {
         Self {
             timeout_class: word as u8,
+            unknown: Unknown::from_number((word >> 16) as u8 & 15),
             hash: HashFields {
                 ignored: (word >> 24) as u8,
             },
@@ -131,7 +220,10 @@ impl Policy {
     /// The word.
     #[must_use]
     pub const fn to_word(self) -> u64 {
-        self.timeout_class as u64 | (self.hash.ignored as u64) << 24 | (self.flags.0 as u64) << 32
+        self.timeout_class as u64
+            | (self.unknown as u64) << 16
+            | (self.hash.ignored as u64) << 24
+            | (self.flags.0 as u64) << 32
     }
 }
 
@@ -144,7 +236,9 @@ pub struct ServiceEntry {
     policy: Word,
     /// The list of its backup backends, likewise.
     backups: Word,
-    reserved: [Word; 4],
+    /// See [`Persistence`].
+    persistence: Word,
+    reserved: [Word; 3],
     /// How many flows were given out one after the other.
     turn: Word,
 }
@@ -173,6 +267,13 @@ impl ServiceEntry {
         Policy::from_word(self.policy.load())
     }
 
+    /// Which clients are one, and the service's name in their templates.
+    #[inline(always)]
+    #[must_use]
+    pub fn persistence(&self) -> Persistence {
+        Persistence::from_word(self.persistence.load())
+    }
+
     /// The number of the next turn; nobody else gets the same.
     #[inline(always)]
     #[must_use]
@@ -192,6 +293,11 @@ impl ServiceEntry {
     /// Puts a list of backups in force, likewise.
     pub fn set_backups(&self, backups: Schedule) {
         self.backups.publish(backups.to_word());
+    }
+
+    /// Says which clients are one; before a policy asks for it.
+    pub fn set_persistence(&self, persistence: Persistence) {
+        self.persistence.publish(persistence.to_word());
     }
 
     /// Puts a policy in force, with one store.
@@ -224,16 +330,24 @@ mod tests {
         };
         let policy = Policy {
             timeout_class: 31,
+            unknown: Unknown::Drop,
             hash: HashFields::new(true, false, true, false),
             flags: PolicyFlags::THRESHOLDS.with(PolicyFlags::FALLBACK),
+        };
+        let persistence = Persistence {
+            service: u32::MAX - 1,
+            prefix_v4: 32,
+            prefix_v6: 128,
         };
         entry.set_schedule(schedule);
         entry.set_backups(backups);
         entry.set_policy(policy);
+        entry.set_persistence(persistence);
         assert_eq!(
             (entry.schedule(), entry.backups(), entry.policy()),
             (schedule, backups, policy)
         );
+        assert_eq!(entry.persistence(), persistence);
     }
 
     #[test]
@@ -241,6 +355,34 @@ mod tests {
         assert_eq!(Schedule::from_word(0).choice, Choice::Hash);
         let policy = Policy::from_word(0);
         assert!(policy.hash.is_all() && !policy.flags.has(PolicyFlags::THRESHOLDS));
+    }
+
+    #[test]
+    fn prefixes_are_masks() {
+        use core::net::{Ipv4Addr, Ipv6Addr};
+        for (length, v4, v6) in [
+            (0, "0.0.0.0", "::"),
+            (8, "255.0.0.0", "ff00::"),
+            (23, "255.255.254.0", "ffff:fe00::"),
+            (32, "255.255.255.255", "ffff:ffff::"),
+            (64, "255.255.255.255", "ffff:ffff:ffff:ffff::"),
+            (65, "255.255.255.255", "ffff:ffff:ffff:ffff:8000::"),
+            (128, "255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            let persistence = Persistence {
+                service: 1,
+                prefix_v4: length.min(32),
+                prefix_v6: length,
+            };
+            let v4: Ipv4Addr = v4.parse().unwrap();
+            let v6: Ipv6Addr = v6.parse().unwrap();
+            assert_eq!(persistence.mask_v4().to_ne_bytes(), v4.octets(), "{length}");
+            assert_eq!(
+                persistence.mask_v6(),
+                crate::packet::address_words(v6),
+                "{length}"
+            );
+        }
     }
 
     #[test]

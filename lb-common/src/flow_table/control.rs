@@ -319,7 +319,7 @@ mod tests {
                 );
                 let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
                 use FlowState::*;
-                let unsteady = [None, SynRecv, Close, LastAck, Listen, SynAck];
+                let unsteady = [None, SynRecv, Close, LastAck, Listen, SynAck, Ended];
                 assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
                 let heard = match target {
                     Target::Backend(_) => Heard::ClientAlone,

@@ -2,7 +2,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{abi::HashFields, hash::Seed};
+use super::protocol;
+use crate::{
+    abi::{HashFields, Persistence},
+    hash::Seed,
+};
 
 /// Addresses, ports and protocol of a flow, for people and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +124,20 @@ impl FlowKey4 {
     }
 }
 
+impl FlowKey4 {
+    /// Key of the template for the client of this flow.
+    #[inline(always)]
+    #[must_use]
+    pub const fn template(&self, persistence: Persistence) -> Self {
+        Self::new(
+            self.words[0] as u32 & persistence.mask_v4(),
+            0,
+            persistence.service,
+            protocol::TEMPLATE,
+        )
+    }
+}
+
 impl From<FlowKey4> for FlowKey {
     fn from(key: FlowKey4) -> Self {
         let (source_port, destination_port, protocol) = unpack_tail(key.words[1]);
@@ -220,6 +238,17 @@ impl FlowKey6 {
                 d1 & destination,
             ],
         }
+    }
+}
+
+impl FlowKey6 {
+    /// Key of the template for the client of this flow.
+    #[inline(always)]
+    #[must_use]
+    pub const fn template(&self, persistence: Persistence) -> Self {
+        let [first, second] = persistence.mask_v6();
+        let source = [self.words[1] & first, self.words[2] & second];
+        Self::new(source, [0; 2], persistence.service, protocol::TEMPLATE)
     }
 }
 

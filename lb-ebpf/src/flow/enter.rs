@@ -1,15 +1,15 @@
 //! A new flow gets its entry.
 
 use lb_common::{
-    abi::Event,
-    flow_state::{FlowState, Worth},
+    abi::{Event, PolicyFlags},
+    flow_state::FlowState,
     flow_table::{self, Clock, Insertion, NewFlow, Target},
     packet::{TcpFlags, protocol},
     reason::Reason,
     tcp_state,
 };
 
-use super::Parcel;
+use super::{Parcel, evicted};
 use crate::{
     clock::jiffies,
     count,
@@ -51,6 +51,11 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) ->
         // The end of a connection that nobody here remembers: it is shown to the backend, and leaves no trace.
         return Ok(target);
     }
+    let policy = schedule::service(parcel.service)?.policy();
+    if policy.flags.has(PolicyFlags::ONE_PACKET) && parcel.protocol == u32::from(protocol::UDP) {
+        count::new_flow(backend);
+        return Ok(target);
+    }
     let clock = Clock {
         now: jiffies(),
         timeouts: TIMEOUTS.get(0).ok_or(Reason::MapMissing)?,
@@ -65,7 +70,7 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) ->
         hash: parcel.hash,
         target,
         state,
-        class: schedule::service(parcel.service)?.policy().timeout_class,
+        class: policy.timeout_class,
     };
     match flow_table::insert(&F::flows(), &flow, &clock) {
         Insertion::Existing(control) => return Ok(control.target()),
@@ -74,16 +79,7 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) ->
             return Ok(target);
         }
         Insertion::Inserted => {}
-        Insertion::Evicted(worth, victim) => {
-            load::left(victim);
-            count::event(match worth {
-                Worth::Expired => Event::EvictedExpired,
-                Worth::HalfOpen => Event::EvictedHalfOpen,
-                Worth::Closing => Event::EvictedClosing,
-                Worth::IdleDatagram => Event::EvictedIdleDatagram,
-                Worth::Active => Event::EvictedActive,
-            });
-        }
+        Insertion::Evicted(worth, victim) => evicted(worth, victim),
     }
     load::entered(backend, state as u32);
     count::event(Event::FlowCreated);

@@ -2,9 +2,12 @@
 
 mod enter;
 mod place;
+mod template;
 
 use lb_common::{
-    flow_table::{self, Entry, Hit, Origin, Target},
+    abi::{Event, NO_BACKEND},
+    flow_state::Worth,
+    flow_table::{self, Control, Entry, Hit, Origin, Target},
     packet::TcpFlags,
     reason::Reason,
 };
@@ -14,10 +17,13 @@ use self::place::Placed;
 pub(crate) use self::{
     enter::{tandem_enter4, tandem_enter6},
     place::{tandem_place4, tandem_place6},
+    template::{tandem_recall4, tandem_recall6, tandem_remember4, tandem_remember6},
 };
 use crate::{
     clock::jiffies,
+    count,
     family::{Family, V4, V6},
+    load,
     maps::BACKENDS,
     origin::origin_of,
     outcome::{Refusal, decode, decode_target, encode_target},
@@ -41,7 +47,8 @@ pub(crate) struct Parcel<K> {
     pub(crate) protocol: u32,
     /// Number of the service, where a backend is to be chosen.
     pub(crate) service: u32,
-    pub(crate) reserved: u32,
+    /// Whether the service's clients keep their backends.
+    pub(crate) persistent: u32,
 }
 
 /// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
@@ -67,7 +74,7 @@ pub(crate) fn target<F: NatFamily>(
         flags: flags.bits().into(),
         protocol: transport.into(),
         service: 0,
-        reserved: 0,
+        persistent: 0,
     };
     decode_target(F::settle(&raw mut parcel))
 }
@@ -88,19 +95,27 @@ pub(crate) extern "C" fn tandem_settle6(parcel: *mut Parcel<<V6 as Family>::Key>
 /// that they have the stack one after the other.
 #[inline(always)]
 fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
-    let backend = match Placed::from_number(decode(F::place(parcel))?) {
-        Placed::Known(target) => return Ok(target),
-        Placed::Chosen(backend) => backend,
-        Placed::Open => {
-            // SAFETY: every caller hands over a whole parcel, or null; so does the verifier check.
-            let Parcel {
-                service,
-                schedule_hash,
-                ..
-            } = unsafe { parcel.as_ref() }.ok_or(Reason::MapMissing)?;
-            schedule::search(*service, *schedule_hash)?
+    let placed = Placed::from_number(decode(F::place(parcel))?);
+    // SAFETY: every caller hands over a whole parcel, or null; so does the verifier check.
+    let of = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
+    if let Placed::Known(target) = placed {
+        prolong::<F>(of, target);
+        return Ok(target);
+    }
+    let (service, hash, persistent) = (of.service, of.schedule_hash, of.persistent != 0);
+    if persistent {
+        let backend = F::recall(parcel);
+        if backend != NO_BACKEND {
+            return enter::<F>(parcel, backend);
         }
+    }
+    let mut backend = match placed {
+        Placed::Chosen(backend) => backend,
+        Placed::Open | Placed::Known(_) => schedule::search(service, hash)?,
     };
+    if persistent {
+        backend = F::remember(parcel, backend);
+    }
     enter::<F>(parcel, backend)
 }
 
@@ -114,4 +129,29 @@ fn enter<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Ta
         Target::Backend(backend)
     };
     decode_target(F::enter(parcel, backend, target.bits()))
+}
+
+/// A client that keeps its backend keeps it from the end of a connection on, too.
+#[inline(always)]
+fn prolong<F: Family>(parcel: &mut Parcel<F::Key>, target: Target) {
+    if let Target::Backend(backend) = target
+        && load::of(backend).is_some_and(|load| load.is_kept())
+        && let Some(entry) = BACKENDS.get(backend)
+    {
+        parcel.service = entry.service();
+        F::recall(parcel);
+    }
+}
+
+/// A flow gave up its place to a new one.
+#[inline(always)]
+fn evicted(worth: Worth, victim: Control) {
+    load::left(victim);
+    count::event(match worth {
+        Worth::Expired => Event::EvictedExpired,
+        Worth::HalfOpen => Event::EvictedHalfOpen,
+        Worth::Closing => Event::EvictedClosing,
+        Worth::IdleDatagram => Event::EvictedIdleDatagram,
+        Worth::Active => Event::EvictedActive,
+    });
 }

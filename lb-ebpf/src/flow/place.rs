@@ -2,6 +2,8 @@
 //! backend.
 
 use lb_common::{
+    abi::{PolicyFlags, Unknown},
+    flow_state::FlowState,
     flow_table::{self, Control, Entry, Hit, Target, translation_at},
     packet::{TcpFlags, protocol},
     reason::Reason,
@@ -77,13 +79,19 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
     let flags = TcpFlags::new(parcel.flags as u8);
     if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
-        if !tcp_state::begins_anew(control.state_number(), control.client_heard(), flags) {
+        let state = control.state_number();
+        let begins = tcp_state::begins_anew(state, control.client_heard(), flags);
+        let ended = state == FlowState::Ended as u8;
+        if !begins && !ended {
             advance::<F>(&parcel.key, entry, control, flags);
             return Ok(Placed::Known(control.target()));
         }
         if entry.remove(control) {
             load::left(control);
             end_translation::<F>(&parcel.key, control);
+        }
+        if !begins {
+            return Err(reset(flags).into());
         }
     }
     parcel.service = find_service::<F>(&F::frontend(&parcel.key)).ok_or(Reason::NoService)?;
@@ -94,10 +102,28 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     } else {
         Moment::Beginning
     };
+    if moment == Moment::Middle {
+        match policy.unknown {
+            Unknown::Schedule => {}
+            Unknown::Reset => return Err(reset(flags).into()),
+            Unknown::Drop => return Err(Reason::UnknownFlow.into()),
+        }
+    }
+    parcel.persistent = policy.flags.has(PolicyFlags::PERSISTENT).into();
     parcel.schedule_hash = schedule::hash::<F>(policy, &parcel.key);
     match schedule::by_table(service, policy, parcel.schedule_hash, moment) {
         Some(backend) => Ok(Placed::Chosen(backend?)),
         None => Ok(Placed::Open),
+    }
+}
+
+/// What a segment is told that belongs to no connection any more. A reset is not answered (RFC 9293 section 3.5.2).
+#[inline(always)]
+fn reset(flags: TcpFlags) -> Reason {
+    if flags.rst() {
+        Reason::UnknownFlow
+    } else {
+        Reason::ResetSent
     }
 }
 

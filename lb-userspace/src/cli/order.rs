@@ -81,6 +81,8 @@ enum How {
     Keep,
     /// Their next packets are scheduled like first ones.
     Reschedule,
+    /// TCP clients get a reset with their next packet.
+    Reset,
 }
 
 impl From<How> for AtDeadline {
@@ -88,6 +90,7 @@ impl From<How> for AtDeadline {
         match how {
             How::Keep => Self::Keep,
             How::Reschedule => Self::Reschedule,
+            How::Reset => Self::Reset,
         }
     }
 }

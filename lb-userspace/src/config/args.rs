@@ -57,6 +57,10 @@ pub(super) fn parse(
             health: None,
             drain: None,
             timeouts: None,
+            persistence: None,
+            one_packet: None,
+            on_unknown: None,
+            on_gone: None,
             backends,
         }],
         ..File::default()

@@ -9,6 +9,7 @@ mod timeouts;
 
 use std::fmt::Display;
 
+use lb_common::flow_state::FlowState;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -91,8 +92,21 @@ pub(super) struct Service {
     pub(super) health: Option<Health>,
     pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
+    pub(super) persistence: Option<Persistence>,
+    pub(super) one_packet: Option<Spanned<bool>>,
+    pub(super) on_unknown: Option<model::OnUnknown>,
+    pub(super) on_gone: Option<model::OnGone>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
+}
+
+/// `persistence = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Persistence {
+    pub(super) timeout: Option<Spanned<Time>>,
+    pub(super) prefix_v4: Option<Spanned<i64>>,
+    pub(super) prefix_v6: Option<Spanned<i64>>,
 }
 
 /// `drain = { … }`
@@ -174,6 +188,12 @@ impl From<&model::Cluster> for Cluster {
 impl From<&model::Service> for Service {
     fn from(service: &model::Service) -> Self {
         let scheduler = service.scheduling.scheduler;
+        let model::Connections {
+            persistence,
+            one_packet,
+            on_unknown,
+            on_gone,
+        } = service.connections.clone();
         Self {
             name: unplaced(service.name.clone()),
             listen: texts(&service.frontends),
@@ -196,6 +216,14 @@ impl From<&model::Service> for Service {
                 at_deadline: Some(drain.at_deadline),
             }),
             timeouts: Some((&service.timeouts).into()),
+            persistence: persistence.map(|persistence| Persistence {
+                timeout: Some(unplaced(Time(service.timeouts.get(FlowState::Template)))),
+                prefix_v4: Some(unplaced(persistence.prefix_v4.into())),
+                prefix_v6: Some(unplaced(persistence.prefix_v6.into())),
+            }),
+            one_packet: Some(unplaced(one_packet)),
+            on_unknown: Some(on_unknown),
+            on_gone: Some(on_gone),
             backends: service.backends.iter().map(Backend::from).collect(),
         }
     }

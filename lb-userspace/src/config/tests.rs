@@ -18,8 +18,8 @@ use super::*;
 use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
-    Backend, Cluster, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation, Forward, Frontend,
-    Limits, MAX_WEIGHT, Protocol, Service, Thresholds,
+    Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation,
+    Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -124,6 +124,7 @@ fn defaults() {
             forward: Forward::Dr,
             pool: None,
             timeouts: Timeouts::default(),
+            connections: Connections::default(),
             health: health::Health::default(),
             drain: None,
             backends: vec![Backend {
@@ -479,6 +480,19 @@ prop_compose! {
     }
 }
 
+/// Some for each index.
+fn connections(index: usize, table_size: u32) -> Connections {
+    Connections {
+        persistence: (index % 2 == 1).then_some(Persistence {
+            prefix_v4: (table_size % 33) as u8,
+            prefix_v6: (table_size % 129) as u8,
+        }),
+        one_packet: false,
+        on_unknown: [OnUnknown::Schedule, OnUnknown::Reset, OnUnknown::Drop][index % 3],
+        on_gone: [OnGone::Keep, OnGone::Reset, OnGone::Reschedule][index % 3],
+    }
+}
+
 prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
@@ -517,7 +531,14 @@ prop_compose! {
                 scheduling: scheduling(index, table_size),
                 forward: forwards[index % 2],
                 pool: None,
-                timeouts: timeouts[index % 2].clone(),
+                timeouts: {
+                    let mut timeouts = timeouts[index % 2].clone();
+                    if index % 2 == 1 {
+                        timeouts.set(FlowState::Template, Duration::from_secs((table_size % 600_000).into()));
+                    }
+                    timeouts
+                },
+                connections: connections(index, table_size),
                 health: checks::health(index, drain.unwrap_or(0)),
                 drain: drain.map(|seconds| Drain {
                     deadline: Duration::from_secs(seconds),

@@ -3,14 +3,16 @@
 //! Values of these types are made by `config` only after validation, so that the rest of the house need not ask
 //! again: names are unique, frontends do not overlap, weights are in range.
 
+mod connections;
 mod instance;
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::instance::{
-    Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
+pub use self::{
+    connections::{Connections, OnGone, OnUnknown, Persistence},
+    instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
 };
 use super::{
     event, health::Health, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts,
@@ -123,6 +125,8 @@ pub struct Service {
     pub pool: Option<Pool>,
     /// How long its flows live without a packet.
     pub timeouts: Timeouts,
+    /// How its connections are treated.
+    pub connections: Connections,
     /// How its backends are checked.
     pub health: Health,
     /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.

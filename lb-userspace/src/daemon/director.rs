@@ -295,6 +295,7 @@ impl Director {
         self.tell_health();
         self.kernel.keep();
         self.flows.set_names(self.names());
+        self.end_gone();
         self.hold_vips().await
     }
 
@@ -485,13 +486,14 @@ impl Director {
     /// Takes note of a census.
     pub(super) fn note_census(&mut self, census: Census) -> Result<(), DirectorError> {
         let steps = self.planner.census(
-            |backend| census.of_backend(backend) > 0,
+            |backend| census.names_backend(backend),
             |class| census.of_class(class) > 0,
         );
         self.census = census;
         self.census_at = Some(Instant::now());
         self.note_drains();
         self.execute(&steps)?;
+        self.end_gone();
         Ok(())
     }
 }

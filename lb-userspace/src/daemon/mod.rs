@@ -5,6 +5,7 @@ mod decap;
 mod director;
 mod failure;
 mod flows;
+mod gone;
 mod ha;
 mod health;
 mod holder;

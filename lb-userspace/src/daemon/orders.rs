@@ -23,7 +23,7 @@ use crate::{
         model::{Backend, MAX_WEIGHT, Service},
         order::{AtDeadline, Book, Command, Deadline, Due, Order, Scope},
     },
-    datapath::{Ages, release},
+    datapath::{Ages, Ending, end},
     notify::Sink,
 };
 
@@ -386,26 +386,31 @@ impl Director {
         }
         match then {
             AtDeadline::Keep => {}
-            AtDeadline::Reschedule => {
-                let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
-                let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
-                let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);
-                let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
-                let loads = Arc::clone(&self.kernel.tables.loads);
-                let events = self.events.clone();
-                spawn_blocking(move || {
-                    for (covered, number) in left {
-                        let flows = release(&flows_v4, &translations_v4, &loads, number)
-                            + release(&flows_v6, &translations_v6, &loads, number);
-                        events.tell(event::Order::Ended {
-                            service: covered.service,
-                            backend: covered.backend,
-                            flows,
-                        });
-                    }
+            AtDeadline::Reschedule => self.end(left, Ending::Forget),
+            AtDeadline::Reset => self.end(left, Ending::Reset),
+        }
+    }
+
+    /// Ends the flows of these backends, whose numbers stand beside them, and tells how many there were.
+    fn end(&self, backends: Vec<(Covered, u32)>, ending: Ending) {
+        let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
+        let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
+        let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);
+        let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
+        let loads = Arc::clone(&self.kernel.tables.loads);
+        let events = self.events.clone();
+        spawn_blocking(move || {
+            for (covered, number) in backends {
+                let wanted = BTreeMap::from([(number, ending)]);
+                let flows = end(&flows_v4, &translations_v4, &loads, &wanted)
+                    + end(&flows_v6, &translations_v6, &loads, &wanted);
+                events.tell(event::Order::Ended {
+                    service: covered.service,
+                    backend: covered.backend,
+                    flows,
                 });
             }
-        }
+        });
     }
 
     /// Orders to remove what the configuration has no more are done with.

@@ -129,6 +129,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         timeouts: service.timeouts.clone(),
         forward: service.forward,
         pool: service.pool.clone(),
+        connections: service.connections.clone(),
         backends: there.into_iter().zip(weights).map(desired).collect(),
     }
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use lb_common::{
-    abi::BackendLoad,
-    flow_state::Worth,
+    flow_state::{FlowState, Worth},
     flow_table::{Bucket, Clock, Entry, TranslationEntry},
 };
 
-use super::translations::{backend_of, translation_of};
+use super::translations::backend_of;
 
 /// Upper bounds of the classes of age, in seconds; the last class has none.
 pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
@@ -52,6 +51,9 @@ pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
             continue;
         };
         let Some(flow) = entry.snapshot() else { continue };
+        if control.state() == FlowState::Template {
+            continue;
+        }
         let over = match clock.worth(entry, control).0 {
             Worth::Expired => true,
             Worth::HalfOpen | Worth::Closing => u64::from(clock.idle(flow.last_seen)) > OVER * u64::from(hz),
@@ -67,34 +69,6 @@ pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
     }
 }
 
-/// Removes the flows of this backend, also from its live counts, and says how many: the next packet of each is scheduled like
-/// a first one.
-pub fn release<E: Entry, T: TranslationEntry<Flow = E::Key>>(
-    table: &[Bucket<E>],
-    translations: &[Bucket<T>],
-    loads: &[BackendLoad],
-    backend: u32,
-) -> u64 {
-    let mut released = 0;
-    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
-        let control = entry.state();
-        if !control.is_live() || backend_of(translations, &entry.key(), control) != Some(backend) {
-            continue;
-        }
-        let translation = translation_of(translations, entry, control);
-        if entry.remove(control) {
-            if let Some(translation) = translation {
-                translation.entry.remove(translation.control);
-            }
-            released += 1;
-            if let Some(load) = loads.get(backend as usize) {
-                load.left(control.state_index() as u32);
-            }
-        }
-    }
-    released
-}
-
 #[cfg(test)]
 mod tests {
     use lb_common::{
@@ -107,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flows_are_told_apart_by_age_and_backend_and_can_be_released() {
+    fn flows_are_told_apart_by_age_and_backend() {
         let table: Vec<Bucket<Entry4>> = (0..64).map(|_| Bucket::default()).collect();
         let timeouts = TimeoutTable::default();
         timeouts.set_class(0, &[u32::MAX / 2; FlowState::LIMIT]);
@@ -119,7 +93,7 @@ mod tests {
         };
         for (n, age) in (0_u32..).zip([4_u64, 30, 300, 7200, 90_000]) {
             for backend in [3, 4] {
-                for state in [FlowState::Established, FlowState::FinWait] {
+                for state in [FlowState::Established, FlowState::FinWait, FlowState::Template] {
                     let port = n << 16 | backend << 4 | u32::from(state as u8);
                     let flow = NewFlow {
                         key: FlowKey4::new(n, 1, port, 6),
@@ -140,8 +114,5 @@ mod tests {
         assert_eq!(watched[&3].flows(), 6);
         // In the units of the entry, in which the beginning of a flow is coarse.
         assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
-        assert_eq!(release(&table, &translations, &[], 3), 10);
-        assert_eq!(release(&table, &translations, &[], 3), 0);
-        assert_eq!(release(&table, &translations, &[], 4), 10);
     }
 }

@@ -54,10 +54,18 @@ impl TableCensus {
 }
 
 impl Census {
-    /// Flows of one backend.
+    /// Flows of one backend; templates are none.
     #[must_use]
     pub fn of_backend(&self, number: u32) -> u32 {
-        self.holders.backends.get(number as usize).copied().unwrap_or(0)
+        let load = self.load_of(number);
+        load.active + load.inactive
+    }
+
+    /// Whether any entry names this backend.
+    #[must_use]
+    pub fn names_backend(&self, number: u32) -> bool {
+        let entries = self.holders.backends.get(number as usize);
+        entries.is_some_and(|entries| *entries > 0)
     }
 
     /// Connections of one backend.

@@ -11,8 +11,8 @@ use std::{
 use lb_common::{
     abi::{
         AddressSet, BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket,
-        FrontendEntry, FrontendsFull, LeaseTable, Policy, Pool, Runtime, SLOTS_PER_LINE, Schedule,
-        ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        FrontendEntry, FrontendsFull, LeaseTable, Persistence, Policy, Pool, Runtime, SLOTS_PER_LINE,
+        Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
@@ -185,10 +185,14 @@ impl Tables {
                 entry.set_schedule(Schedule::default());
                 entry.set_backups(Schedule::default());
                 entry.set_policy(Policy::default());
+                entry.set_persistence(Persistence::default());
                 element(&self.pools, "service", *service)?.set([], 0, 0);
                 element(&self.service_names, "service", *service)?.set(name);
             }
             Step::SetTimeouts { class, timeouts } => self.timeouts[0].set_class(*class, timeouts),
+            Step::SetPersistence { service, persistence } => {
+                element(&self.services, "service", *service)?.set_persistence(*persistence);
+            }
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
             }

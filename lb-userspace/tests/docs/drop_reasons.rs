@@ -62,6 +62,15 @@ fn advice(reason: Reason) -> String {
              backends, or one with `backup = true`. With a scheduler that hashes, `fallback = true` lets others help out."
                 .into()
         }
+        Reason::ResetSent => {
+            "A service has `on_unknown = \"reset\"` or `on_gone = \"reset\"`, or a drain ended with a reset; see \
+             [connections](connections.md). Many of them are a scan, or another director's connections that this one was not told of."
+                .into()
+        }
+        Reason::UnknownFlow => {
+            "A service has `on_unknown = \"drop\"` (or `reset`, where a reset came). See [connections](connections.md#segments-of-unknown-connections)."
+                .into()
+        }
         Reason::BadIcmpQuote => {
             "A router that quotes less than RFC 792 asks for, or somebody who makes errors up. See [ICMP](icmp.md).".into()
         }

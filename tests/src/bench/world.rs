@@ -14,7 +14,7 @@ use lb_common::{
 };
 use lb_userspace::{
     core::{
-        model::{DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, Protocol},
+        model::{Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Forward, Frontend, Protocol},
         plan::{Desired, DesiredBackend, DesiredService},
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
@@ -250,6 +250,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
             pool: None,
+            connections: Connections::default(),
             backends,
         });
     }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod config;
+mod connections;
 mod continuity;
 mod direct_routing;
 mod drain;

@@ -67,6 +67,14 @@ impl Case {
         case
     }
 
+    /// The sender gets this reset.
+    pub(crate) fn resets(name: &'static str, packet: Vec<u8>, reset: Vec<u8>) -> Self {
+        let counted = counts([("reason.reset_sent".to_owned(), 1)]);
+        let mut case = Self::new(name, packet, Action::Tx, counted);
+        case.expected.packet = reset;
+        case
+    }
+
     /// The frame goes to the service's backend, with other MAC addresses and otherwise as it was.
     pub(crate) fn forwards(name: &'static str, to: &Service, flow: Flow, packet: Vec<u8>) -> Self {
         let counter = |what: &str| format!("backend.{}.{what}", address(to.backend));

@@ -6,14 +6,15 @@ use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
 use crate::{
-    backends, case::Case, echo, forwarding, header_v4, header_v6, icmp, nat, neighbour, not_ours,
-    path_errors, transport, tunnels,
+    backends, case::Case, connections, echo, forwarding, header_v4, header_v6, icmp, nat, neighbour,
+    not_ours, path_errors, transport, tunnels,
 };
 
 /// Every fixture there is.
 pub(crate) fn all_cases() -> Vec<Case> {
     let tables = [
         backends::cases,
+        connections::cases,
         echo::cases,
         forwarding::cases,
         header_v4::cases,

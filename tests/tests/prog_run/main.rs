@@ -3,6 +3,7 @@
 
 mod backends;
 mod case;
+mod connections;
 mod coverage;
 mod decap;
 mod differential;

@@ -9,7 +9,7 @@ use etherparse::{PacketBuilder, PacketBuilderStep, SlicedPacket, TcpHeader, Tran
 use lb_common::{flow_state::FlowState, flow_table::Entry, packet::FlowKey};
 use lb_tests::prog_run::{Action, DIRECTOR_MAC, INGRESS, Outcome, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
-    model::{Forward, Frontend, Pool, Protocol},
+    model::{Connections, Forward, Frontend, Pool, Protocol},
     plan::{Desired, DesiredBackend, DesiredService},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -56,6 +56,7 @@ fn rig() -> Rig {
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
             forward,
+            connections: Connections::default(),
             pool: (forward == Forward::FullNat).then(|| Pool {
                 addresses: vec![POOL[family]],
                 first_port: *POOL_PORTS.start(),

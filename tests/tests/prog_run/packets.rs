@@ -152,6 +152,39 @@ pub(crate) fn echo_reply6(number: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// A reset from the VIP to the client; with an acknowledgement where one is given.
+pub(crate) fn reset4(port: u16, sequence: u32, acknowledgement: Option<u32>) -> Vec<u8> {
+    reset(
+        PacketBuilder::ethernet2(OWN_MAC, ROUTER_MAC).ipv4(VIP4.octets(), CLIENT4.octets(), 64),
+        port,
+        sequence,
+        acknowledgement,
+    )
+}
+
+/// The same for IPv6.
+pub(crate) fn reset6(port: u16, sequence: u32, acknowledgement: Option<u32>) -> Vec<u8> {
+    reset(
+        PacketBuilder::ethernet2(OWN_MAC, ROUTER_MAC).ipv6(VIP6.octets(), CLIENT6.octets(), 64),
+        port,
+        sequence,
+        acknowledgement,
+    )
+}
+
+fn reset(network: Network, port: u16, sequence: u32, acknowledgement: Option<u32>) -> Vec<u8> {
+    let mut header = TcpHeader::new(port, CLIENT_PORT, sequence, 0);
+    header.rst = true;
+    header.ack = acknowledgement.is_some();
+    header.acknowledgment_number = acknowledgement.unwrap_or(0);
+    let mut packet = Vec::new();
+    network
+        .tcp_header(header)
+        .write(&mut packet, &[])
+        .expect("memory takes everything");
+    packet
+}
+
 /// What a backend sent from the VIP to the client, as a router quotes it: no link header.
 pub(crate) fn reply4(port: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
     reply(

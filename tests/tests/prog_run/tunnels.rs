@@ -10,7 +10,7 @@ use lb_tests::prog_run::{
     Action, DIRECTOR_MAC, INGRESS, Outcome, Rig, SIZES, backend_mac, director_address, on_link,
 };
 use lb_userspace::core::{
-    model::{Encapsulation, Forward, Frontend, GUE_PORT, Protocol},
+    model::{Connections, Encapsulation, Forward, Frontend, GUE_PORT, Protocol},
     plan::{Desired, DesiredBackend, DesiredService},
     schedule::{Scheduler, Scheduling},
     timeouts::Timeouts,
@@ -74,6 +74,7 @@ impl World {
                 timeouts: Timeouts::default(),
                 forward: Forward::Tunnel(encapsulation),
                 pool: None,
+                connections: Connections::default(),
                 backends: vec![DesiredBackend::new(backend, 100)],
             });
         let desired = Desired {

@@ -9,7 +9,7 @@ use std::{
 use lb_common::abi::NO_LEASE;
 use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
-    model::{Encapsulation, Forward, Frontend, Protocol, Thresholds},
+    model::{Connections, Encapsulation, Forward, Frontend, OnUnknown, Protocol, Thresholds},
     neighbour::Egress,
     plan::{Desired, DesiredBackend, DesiredService, Frontends, Step},
     schedule::{Scheduler, Scheduling},
@@ -79,14 +79,19 @@ pub(crate) const OUTSIDE: Service = service(85, Protocol::Tcp, 6, INGRESS);
 /// Its backend may have one connection at a time.
 pub(crate) const NARROW: Service = service(86, Protocol::Tcp, 7, INGRESS);
 
+/// Segments of connections that it does not know are reset.
+pub(crate) const STRICT: Service = service(87, Protocol::Tcp, 8, INGRESS);
+/// Segments of connections that it does not know are dropped.
+pub(crate) const SILENT: Service = service(88, Protocol::Tcp, 9, INGRESS);
+
 /// By tunnel.
 pub(crate) const TUNNELLED: Service = Service {
     forward: Forward::Tunnel(Encapsulation::Ipip),
-    ..service(87, Protocol::Tcp, 8, INGRESS)
+    ..service(89, Protocol::Tcp, 10, INGRESS)
 };
 
-const ALL: [Service; 9] = [
-    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, TUNNELLED,
+const ALL: [Service; 11] = [
+    WEB, DNS, ELSEWHERE, UNRESOLVED, EMPTY, GONE, OUTSIDE, NARROW, STRICT, SILENT, TUNNELLED,
 ];
 
 /// Address of the n-th backend.
@@ -120,6 +125,14 @@ impl Service {
             timeouts: Timeouts::default(),
             forward: self.forward,
             pool: None,
+            connections: Connections {
+                on_unknown: match self.port {
+                    port if port == STRICT.port => OnUnknown::Reset,
+                    port if port == SILENT.port => OnUnknown::Drop,
+                    _ => OnUnknown::Schedule,
+                },
+                ..Connections::default()
+            },
             backends: backend.into_iter().collect(),
         }
     }

@@ -68,6 +68,10 @@ struct Rule<'a> {
     server: Option<&'a str>,
     scheduler: Option<&'a str>,
     flags: Option<&'a str>,
+    /// How long clients keep their servers, in seconds; empty where only that is said.
+    persistent: Option<&'a str>,
+    mask: Option<&'a str>,
+    one_packet: bool,
     method: Option<Method>,
     weight: Option<&'a str>,
     upper: Option<&'a str>,
@@ -76,7 +80,8 @@ struct Rule<'a> {
     others: Vec<(&'a str, &'static str)>,
 }
 
-const PERSISTENT: &str = "clients do not stay with their backend beyond a connection yet";
+/// Seconds that a client keeps its server where `-p` stands alone.
+const USUAL_PERSISTENCE: u64 = 300;
 const ALL_PORTS: &str = "a service that listens at all ports is not there yet";
 
 impl<'a> Rule<'a> {
@@ -119,22 +124,19 @@ impl<'a> Rule<'a> {
                 "-p" | "--persistent" => {
                     // The timeout may be missing.
                     let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
-                    if attached.is_none() {
-                        words.next_if(is_number);
-                    }
-                    rule.others.push((option, PERSISTENT));
+                    let timeout = attached.or_else(|| words.next_if(is_number));
+                    rule.persistent = Some(timeout.unwrap_or_default());
                 }
-                "-M" | "--netmask" | "--pe" => {
+                "-M" | "--netmask" => rule.mask = Some(value()?),
+                "--pe" => {
                     value()?;
-                    rule.others.push((option, PERSISTENT));
+                    rule.others
+                        .push((option, "clients are told apart by their addresses alone"));
                 }
                 "-x" | "--u-threshold" => rule.upper = Some(value()?),
                 "-y" | "--l-threshold" => rule.lower = Some(value()?),
                 "-b" | "--sched-flags" => rule.flags = Some(value()?),
-                "-o" | "--ops" => rule.others.push((
-                    option,
-                    "each client's port keeps its backend; there is no choice per packet yet",
-                )),
+                "-o" | "--ops" => rule.one_packet = true,
                 "--tun-type" | "--tun-port" => {
                     value()?;
                 }
@@ -213,6 +215,13 @@ impl<'a> Importer<'a> {
         outcomes.extend(rule.scheduler.map(|name| service.chosen.scheduler(name)));
         let flags = rule.flags.into_iter().flat_map(|flags| flags.split(','));
         outcomes.extend(flags.map(|name| service.chosen.flag(name)));
+        let connections = &mut service.connections;
+        outcomes.extend(
+            rule.persistent
+                .map(|seconds| connections.persistent(seconds, USUAL_PERSISTENCE)),
+        );
+        outcomes.extend(rule.mask.map(|mask| connections.mask(mask)));
+        outcomes.extend(rule.one_packet.then(|| connections.one_packet()));
         self.services.push((rule.protocol, rule.service, service));
         (together(outcomes), Some((self.services.len() - 1, None)))
     }

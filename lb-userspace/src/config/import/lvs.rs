@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    connections::Connections,
     document::{Document, Table},
     report::{Comments, Outcome},
     scheduling::{self, Chosen},
@@ -58,6 +59,7 @@ pub(super) struct Service {
     pub(super) comments: Comments,
     pub(super) frontends: Vec<Frontend>,
     pub(super) chosen: Chosen,
+    pub(super) connections: Connections,
     pub(super) backends: Vec<Backend>,
 }
 
@@ -140,6 +142,7 @@ impl Service {
         let listen: Vec<String> = self.frontends.iter().map(ToString::to_string).collect();
         table.set("name", self.name.as_str()).set("listen", listen);
         scheduling::write(&self.scheduling(), &mut table);
+        self.connections.write(&self.frontends, &mut table);
         if !timeouts.is_empty() {
             table.set("timeouts", timeouts.clone());
         }

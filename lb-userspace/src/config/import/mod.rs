@@ -3,6 +3,7 @@
 //! An importer reads every statement of the old configuration and says what became of it: a [`Note`] each, so that
 //! nothing is lost without a word. What it writes is valid, and says in comments where it is not quite the same.
 
+mod connections;
 mod document;
 pub mod ipvsadm;
 pub mod keepalived;

@@ -2,6 +2,7 @@
 
 mod check;
 mod cluster;
+mod connections;
 mod events;
 mod forward;
 mod instance;

@@ -43,13 +43,16 @@ impl Validator<'_> {
                 Diagnostic::error(format!("two services are called {}", quote(name.get_ref())))
                     .at(name.span(), "expected another name")
             });
+            let frontends = self.frontends(&mut frontends_seen, table);
+            let mut timeouts = self.timeouts(table);
             services.push(Service {
                 name: name.get_ref().clone(),
-                frontends: self.frontends(&mut frontends_seen, table),
                 scheduling: self.scheduling(table),
                 forward: self.forward(table),
                 pool: None,
-                timeouts: self.timeouts(table),
+                connections: self.connections(table, &frontends, &mut timeouts),
+                frontends,
+                timeouts,
                 health: self.health(table),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),

@@ -163,6 +163,7 @@ impl Describe for Order {
                 let what = match then {
                     AtDeadline::Keep => "the flows that are left go on",
                     AtDeadline::Reschedule => "the flows that are left are scheduled anew",
+                    AtDeadline::Reset => "the connections that are left are reset",
                 };
                 format!("the deadline has come; {what}: {}", order.because())
             }

@@ -131,6 +131,8 @@ pub enum AtDeadline {
     Keep,
     /// Their entries go: the next packet of each is scheduled like a first one.
     Reschedule,
+    /// TCP connections are reset, each when its client sends something; others are scheduled anew.
+    Reset,
 }
 
 impl AtDeadline {
@@ -140,6 +142,7 @@ impl AtDeadline {
         match self {
             Self::Keep => "keep",
             Self::Reschedule => "reschedule",
+            Self::Reset => "reset",
         }
     }
 }

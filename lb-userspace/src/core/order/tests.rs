@@ -142,7 +142,7 @@ fn orders() -> impl Strategy<Value = Order> {
         Just(Command::Offline),
         Just(Command::Remove),
     ];
-    let then = prop::sample::select(vec![AtDeadline::Keep, AtDeadline::Reschedule]);
+    let then = prop::sample::select(vec![AtDeadline::Keep, AtDeadline::Reschedule, AtDeadline::Reset]);
     let deadline = proptest::option::of((0..100_u64, then, any::<bool>())).prop_map(|deadline| {
         deadline.map(|(at, then, done)| Deadline {
             at: Timestamp(at),

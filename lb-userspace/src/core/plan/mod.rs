@@ -10,7 +10,9 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::abi::{LoadLimits, NO_LEASE, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts, Way};
+use lb_common::abi::{
+    LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts, Way,
+};
 
 use self::{
     classes::Classes,
@@ -18,9 +20,10 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Forward, Frontend, Pool, Thresholds},
+    model::{Connections, Forward, Frontend, OnGone, Pool, Thresholds},
     neighbour::{Egress, Unresolved},
     schedule::{ScheduleSpec, Scheduling},
+    seal::name_prefix,
     timeouts, way,
 };
 
@@ -93,6 +96,8 @@ pub struct DesiredService {
     pub forward: Forward,
     /// Where its packets come from, with full NAT.
     pub pool: Option<Pool>,
+    /// How its connections are treated.
+    pub connections: Connections,
     /// Backends; addresses are unique.
     pub backends: Vec<DesiredBackend>,
 }
@@ -158,6 +163,13 @@ pub enum Step {
         class: u8,
         /// By number of the state, in jiffies.
         timeouts: Timeouts,
+    },
+    /// The clients of the service that are one, for a policy by which they keep their backends.
+    SetPersistence {
+        /// Number of the service.
+        service: u32,
+        /// Which clients are one.
+        persistence: Persistence,
     },
     /// The service works like this from now on.
     SetPolicy {
@@ -256,6 +268,7 @@ struct KnownService {
     /// What was last put in force; `None` when the maps' content is not known.
     schedule: Option<ScheduleSpec>,
     backups: Option<ScheduleSpec>,
+    persistence: Option<Persistence>,
     policy: Option<Policy>,
     wanted: bool,
     /// The pool that the maps have; `None` where nobody knows.
@@ -273,6 +286,8 @@ struct KnownBackend {
     inherited: bool,
     /// What was last said of its load.
     load: LoadLimits,
+    /// What becomes of its connections once it is not wanted any more.
+    on_gone: OnGone,
     wanted: bool,
     quiet_censuses: u32,
 }
@@ -317,11 +332,18 @@ impl KnownService {
     }
 }
 
+/// What stands for a service in templates: the same on every director that has one of this name.
+fn service_id(name: &str) -> u32 {
+    u32::from_be_bytes(name_prefix(name))
+}
+
 /// What the service wants beside its schedule, yes or no.
 fn flags(of: &DesiredService) -> PolicyFlags {
     let wanted = [
         (schedules::has_thresholds(&of.backends), PolicyFlags::THRESHOLDS),
         (of.scheduling.fallback, PolicyFlags::FALLBACK),
+        (of.connections.one_packet, PolicyFlags::ONE_PACKET),
+        (of.connections.persistence.is_some(), PolicyFlags::PERSISTENT),
     ];
     let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
     wanted.fold(PolicyFlags::default(), |all, (_, flag)| all.with(flag))
@@ -357,6 +379,7 @@ impl Planner {
                     number,
                     schedule: None,
                     backups: None,
+                    persistence: None,
                     policy: None,
                     pool: None,
                     wanted: false,
@@ -374,6 +397,7 @@ impl Planner {
                 way: assigned.way,
                 inherited: true,
                 load: assigned.load,
+                on_gone: OnGone::default(),
                 wanted: false,
                 quiet_censuses: 0,
             };
@@ -420,6 +444,11 @@ impl Planner {
         let mut members = Vec::new();
         for service in &desired.services {
             let number = self.want_service(&service.name, &mut steps)?;
+            for ((of, _), backend) in &mut self.backends {
+                if *of == number {
+                    backend.on_gone = service.connections.on_gone;
+                }
+            }
             self.want_policy(service, &mut steps)?;
             for backend in &service.backends {
                 self.want_backend(number, service, backend, &mut steps)?;
@@ -436,6 +465,7 @@ impl Planner {
             }
         }
         frontends.vips.extend(&desired.leases);
+        self.unwant_clients(&mut steps);
         let vips = frontends.vips.keys().copied().collect();
         // Ways that appear come before the tables that use them, ways that vanish after the tables that still did.
         let (mut appeared, mut vanished) = (Vec::new(), Vec::new());
@@ -458,7 +488,7 @@ impl Planner {
         let mut schedules = Vec::new();
         for (number, service) in members {
             let candidates = self.candidates(number, service);
-            self.want_loads(&service.scheduling, &candidates, number, &mut steps);
+            self.want_loads(service, &candidates, number, &mut steps);
             let schedules_of = Schedules::of(&service.scheduling, &candidates, self.key);
             schedules.push((service.name.as_str(), schedules_of));
         }
@@ -553,6 +583,7 @@ impl Planner {
             number,
             schedule: None,
             backups: Some(ScheduleSpec::NOBODY),
+            persistence: None,
             policy: None,
             // The name says that nothing was there.
             pool: Some(None),
@@ -568,15 +599,32 @@ impl Planner {
             timeout_class: class.ok_or_else(|| PlanError::TooManyTimeouts {
                 service: of.name.clone(),
             })?,
+            unknown: of.connections.on_unknown.into(),
             hash: of.scheduling.hash_fields(),
             flags: flags(of),
         };
-        if let Some(service) = self.services.get_mut(&of.name)
-            && service.policy != Some(policy)
+        let Some(service) = self.services.get_mut(&of.name) else {
+            return Ok(());
+        };
+        let persistence = of.connections.persistence.map(|clients| Persistence {
+            service: service_id(&of.name),
+            prefix_v4: clients.prefix_v4,
+            prefix_v6: clients.prefix_v6,
+        });
+        let number = service.number;
+        if let Some(persistence) = persistence
+            && service.persistence != Some(persistence)
         {
+            service.persistence = Some(persistence);
+            steps.push(Step::SetPersistence {
+                service: number,
+                persistence,
+            });
+        }
+        if service.policy != Some(policy) {
             service.policy = Some(policy);
             steps.push(Step::SetPolicy {
-                service: service.number,
+                service: number,
                 policy,
             });
         }
@@ -586,14 +634,17 @@ impl Planner {
     /// Says what backends can bear, where it matters and is not what was said last.
     fn want_loads(
         &mut self,
-        scheduling: &Scheduling,
+        of: &DesiredService,
         candidates: &[Candidate<'_>],
         service: u32,
         steps: &mut Vec<Step>,
     ) {
-        let counted = schedules::is_counted(scheduling, candidates);
+        let counted = schedules::is_counted(&of.scheduling, candidates);
         for candidate in candidates {
             let thresholds = candidate.backend.thresholds;
+            // Whoever takes no new flows keeps no client, and a backup only serves while it has to.
+            let takes_clients = candidate.weight > 0 && !candidate.backend.backup;
+            let kept = of.connections.persistence.is_some() && takes_clients;
             // Where nobody asks, there is nothing to say.
             let limits = if counted {
                 LoadLimits {
@@ -601,9 +652,13 @@ impl Planner {
                     upper: thresholds.upper,
                     lower: thresholds.lower,
                     counted,
+                    kept,
                 }
             } else {
-                LoadLimits::default()
+                LoadLimits {
+                    kept,
+                    ..LoadLimits::default()
+                }
             };
             if let Some(known) = self.backends.get_mut(&(service, candidate.backend.address))
                 && known.load != limits
@@ -614,6 +669,21 @@ impl Planner {
                     limits,
                 });
             }
+        }
+    }
+
+    /// Backends that are not wanted any more keep no clients.
+    fn unwant_clients(&mut self, steps: &mut Vec<Step>) {
+        let retired = self
+            .backends
+            .values_mut()
+            .filter(|backend| !backend.wanted && backend.load.kept);
+        for backend in retired {
+            backend.load.kept = false;
+            steps.push(Step::SetLoad {
+                backend: backend.number,
+                limits: backend.load,
+            });
         }
     }
 
@@ -653,6 +723,7 @@ impl Planner {
             way: None,
             inherited: false,
             load: LoadLimits::default(),
+            on_gone: of.connections.on_gone,
             wanted: true,
             quiet_censuses: 0,
         };
@@ -666,6 +737,14 @@ impl Planner {
             .iter()
             .filter(|(_, backend)| !backend.wanted)
             .map(|((_, address), backend)| (backend.number, *address))
+    }
+
+    /// Numbers of retired backends whose connections are to end, and how.
+    pub fn gone(&self) -> impl Iterator<Item = (u32, OnGone)> + '_ {
+        self.backends
+            .values()
+            .filter(|backend| !backend.wanted && backend.on_gone != OnGone::Keep)
+            .map(|backend| (backend.number, backend.on_gone))
     }
 
     /// Number of a service.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::{
-    model::{Encapsulation, Protocol},
+    model::{self, Encapsulation, Protocol},
     neighbour::{Mac, NextHop},
     schedule::Scheduler,
 };
@@ -47,6 +47,18 @@ fn timeouts(n: u16) -> timeouts::Timeouts {
     timeouts
 }
 
+/// Others for each number.
+fn connections(n: u16) -> Connections {
+    Connections {
+        persistence: (n % 2 == 1).then_some(model::Persistence {
+            prefix_v4: 24,
+            prefix_v6: n as u8,
+        }),
+        one_packet: n == 2,
+        ..Connections::default()
+    }
+}
+
 fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
     DesiredService {
         name: name.to_owned(),
@@ -55,6 +67,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
         timeouts: timeouts(7),
         forward: Forward::Dr,
         pool: None,
+        connections: Connections::default(),
         backends: backends
             .iter()
             .map(|&n| DesiredBackend::new(address(n), 100))
@@ -86,6 +99,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::AssignBackend { .. } => "assign",
             Step::SetWay { .. } => "way",
             Step::SetTimeouts { .. } => "timeouts",
+            Step::SetPersistence { .. } => "persistence",
             Step::SetPolicy { .. } => "policy",
             Step::SetTunnelSources(_) => "tunnels",
             Step::SetPool { .. } => "pool",
@@ -384,6 +398,7 @@ struct Effect {
     loads: BTreeMap<u32, LoadLimits>,
     frontends: BTreeMap<Frontend, u32>,
     timeouts: BTreeMap<u8, Timeouts>,
+    persistence: BTreeMap<u32, Persistence>,
     policies: BTreeMap<u32, Policy>,
     tunnel_sources: BTreeSet<IpAddr>,
     translated: BTreeSet<IpAddr>,
@@ -396,6 +411,8 @@ struct Served {
     name: String,
     timeouts: Timeouts,
     policy: Policy,
+    /// Where the policy asks for it.
+    persistence: Option<Persistence>,
     choice: Choice,
     /// For each slot, what the packet would meet there.
     slots: Vec<Met>,
@@ -431,6 +448,7 @@ impl Effect {
                     assert!(self.names.insert(service, name).is_none());
                     self.backups.insert(service, Vec::new());
                     self.pools.insert(service, None);
+                    self.persistence.remove(&service);
                 }
                 Step::SetLoad { backend, limits } => {
                     assert!(
@@ -454,6 +472,9 @@ impl Effect {
                 Step::SetTranslated(backends) => self.translated = backends,
                 Step::SetPool { service, pool } => {
                     self.pools.insert(service, pool);
+                }
+                Step::SetPersistence { service, persistence } => {
+                    assert_ne!(self.persistence.insert(service, persistence), Some(persistence));
                 }
                 Step::SetPolicy { service, policy } => {
                     assert!(self.timeouts.contains_key(&policy.timeout_class));
@@ -491,6 +512,10 @@ impl Effect {
             Served {
                 name: self.names[number].clone(),
                 timeouts: self.timeouts[&policy.timeout_class],
+                persistence: policy
+                    .flags
+                    .has(PolicyFlags::PERSISTENT)
+                    .then(|| self.persistence[number]),
                 policy: Policy {
                     timeout_class: 0,
                     ..policy
@@ -539,6 +564,7 @@ fn wish() -> impl Strategy<Value = Desired> {
                     first_port: 1024,
                     last_port: 2047,
                 }),
+                connections: connections(timeouts),
                 backends: backends
                     .into_iter()
                     .map(|(n, (weight, backup, upper))| DesiredBackend {
@@ -622,6 +648,7 @@ fn loads_are_said_where_somebody_goes_by_them() {
         upper,
         lower: 0,
         counted: true,
+        kept: false,
     };
     assert_eq!(
         loads(planner.plan(&wish).unwrap()),
@@ -636,6 +663,40 @@ fn loads_are_said_where_somebody_goes_by_them() {
         loads(planner.plan(&wish).unwrap()),
         [(0, LoadLimits::default()), (1, LoadLimits::default())]
     );
+}
+
+#[test]
+fn clients_are_kept_by_whoever_takes_connections() {
+    let mut planner = planner();
+    let mut effect = Effect::default();
+    let mut wish = desired(&[service("web", 80, &[1, 2, 3])], &[1, 2, 3]);
+    wish.services[0].connections = Connections {
+        on_gone: OnGone::Reset,
+        ..connections(1)
+    };
+    wish.services[0].backends[2].backup = true;
+    let mut kept = |wish: &Desired| {
+        effect.apply(planner.plan(wish).unwrap());
+        let gone: Vec<_> = planner.gone().collect();
+        let kept: Vec<u32> = effect
+            .loads
+            .iter()
+            .filter(|(_, limits)| limits.kept)
+            .map(|(number, _)| *number)
+            .collect();
+        (kept, gone)
+    };
+    assert_eq!(kept(&wish), (vec![0, 1], vec![]));
+    wish.services[0].backends[0].weight = 0;
+    assert_eq!(kept(&wish), (vec![1], vec![]), "it takes no new connections");
+    wish.services[0].backends[0].weight = 1;
+    assert_eq!(kept(&wish), (vec![0, 1], vec![]));
+    wish.services[0].backends.remove(0);
+    assert_eq!(kept(&wish), (vec![1], vec![(0, OnGone::Reset)]));
+    wish.egress.clear();
+    assert_eq!(kept(&wish).0, Vec::<u32>::new(), "none can be reached");
+    wish.services[0].connections = Connections::default();
+    assert_eq!(kept(&wish).1, Vec::new(), "as the service has it now");
 }
 
 proptest! {

@@ -9,17 +9,18 @@ const LAST_SANE_EPOCH: u64 = 1 << 62;
 /// What stands for a director on the wire.
 #[must_use]
 pub fn node_id(cluster: &str, director: &str) -> NodeId {
-    NodeId(u64::from_be_bytes(prefix(&[cluster, director].join("\0"))))
+    NodeId(u64::from_be_bytes(name_prefix(&[cluster, director].join("\0"))))
 }
 
 /// What stands for a cluster on the wire.
 #[must_use]
 pub fn cluster_id(cluster: &str) -> ClusterId {
-    ClusterId(u32::from_be_bytes(prefix(cluster)))
+    ClusterId(u32::from_be_bytes(name_prefix(cluster)))
 }
 
 /// The first bytes of a name's SHA-256.
-fn prefix<const N: usize>(name: &str) -> [u8; N] {
+#[must_use]
+pub fn name_prefix<const N: usize>(name: &str) -> [u8; N] {
     let digest = digest(&SHA256, name.as_bytes());
     let mut prefix = [0; N];
     prefix.copy_from_slice(&digest.as_ref()[..N]);

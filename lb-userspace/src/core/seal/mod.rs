@@ -32,7 +32,7 @@ mod window;
 pub use lb_common::wire::seal::{Channel, Greeting, HEADER, KeyId, NodeId, OVERHEAD, Refusal, Session, TAG};
 
 pub use self::{
-    identity::{cluster_id, next_epoch, node_id},
+    identity::{cluster_id, name_prefix, next_epoch, node_id},
     key::{Fingerprint, Key, SECRET, SEED},
     keyring::{Authentication, Keyring, KeyringError, MAX_KEYS},
     opener::{Counters, MAX_PEERS, Opened, Opener, Origin},

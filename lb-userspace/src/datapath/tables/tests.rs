@@ -13,7 +13,7 @@ use lb_common::{
 
 use super::{super::region::Shared, *};
 use crate::core::{
-    model::{Forward, Frontend, Protocol},
+    model::{Connections, Forward, Frontend, Protocol},
     neighbour::{Egress, Mac, NextHop},
     plan::{Desired, DesiredBackend, DesiredService, Planner},
     schedule::{Scheduler, Scheduling},
@@ -130,6 +130,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         timeouts: Timeouts::default(),
         forward: Forward::Dr,
         pool: None,
+        connections: Connections::default(),
         backends: backends
             .iter()
             .map(|&n| DesiredBackend::new(backend(n), 100))

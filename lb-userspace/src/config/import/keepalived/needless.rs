@@ -372,18 +372,9 @@ pub(super) const INSTANCE: Table = &[
 /// In `virtual_server`.
 pub(super) const VIRTUAL_SERVER: Table = &[
     (
-        &[
-            "persistence_timeout",
-            "persistence_granularity",
-            "persistence_engine",
-        ],
+        &["persistence_engine"],
         Something,
-        "clients do not stay with their backend beyond a connection yet",
-    ),
-    (
-        &["ops"],
-        Something,
-        "each client's port keeps its backend; there is no choice per packet yet",
+        "clients are told apart by their addresses alone",
     ),
     (
         &["ha_suspend", "ip_family"],

@@ -12,7 +12,6 @@ use crate::{
         document::Document,
         lvs::{self, Method, Register, Service},
         report::Outcome,
-        scheduling::Chosen,
     },
     core::model::{Frontend, Protocol},
 };
@@ -202,7 +201,7 @@ impl Translation {
             if matches!(statement.keyword(), "real_server" | "sorry_server") {
                 server::translate(statement, defaults, &mut service, register, notes);
             } else {
-                one(statement, &mut service.chosen, notes);
+                one(statement, &mut service, notes);
             }
         }
         service.comments = notes.take_comments();
@@ -289,12 +288,19 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn one(statement: &Statement, chosen: &mut Chosen, notes: &mut Notes) {
+/// Seconds that a client keeps its server where `persistence_timeout` stands alone.
+const USUAL_PERSISTENCE: u64 = 360;
+
+fn one(statement: &Statement, service: &mut Service, notes: &mut Notes) {
+    let (chosen, connections) = (&mut service.chosen, &mut service.connections);
     let outcome = match statement.keyword() {
         "lvs_sched" | "lb_algo" => chosen.scheduler(statement.argument()),
         flag @ ("flag-1" | "flag-2" | "flag-3" | "sh-port" | "sh-fallback" | "mh-port" | "mh-fallback") => {
             chosen.flag(flag)
         }
+        "persistence_timeout" => connections.persistent(statement.argument(), USUAL_PERSISTENCE),
+        "persistence_granularity" => connections.mask(statement.argument()),
+        "ops" => connections.one_packet(),
         "lvs_method" | "lb_kind" => server::method(statement).map_or_else(|outcome| outcome, Method::outcome),
         "protocol" => Outcome::translated("`listen`"),
         "snmp_name" => Outcome::translated("`name` of the service"),
