@@ -30,6 +30,7 @@ use super::{
 mod classes;
 mod numbers;
 mod schedules;
+mod ways;
 
 /// Censuses without a flow after which a retired backend is forgotten. One is not enough: a packet that was scheduled
 /// before the retirement may enter its flow after the first census has passed that place.
@@ -506,48 +507,6 @@ impl Planner {
             service.put_in_force(Schedules::none(), &mut steps);
         }
         Ok(steps)
-    }
-
-    /// Errors about tunnels are looked for where tunnels come from.
-    fn follow_tunnels(&mut self, steps: &mut Vec<Step>) {
-        let ways = self.backends.values().filter_map(|backend| backend.way);
-        let sources: BTreeSet<IpAddr> = ways
-            .filter_map(|way| match way {
-                Way::Tunnel(_, tunnel) => Some(tunnel.source),
-                Way::Direct(_) | Way::Translated(..) | Way::Local => None,
-            })
-            .collect();
-        if self.tunnel_sources.as_ref() != Some(&sources) {
-            steps.push(Step::SetTunnelSources(sources.clone()));
-            self.tunnel_sources = Some(sources);
-        }
-    }
-
-    /// Replies are looked for of whom they may come from.
-    fn follow_translations(&mut self, steps: &mut Vec<Step>) {
-        let translates = |backend: &KnownBackend| matches!(backend.way, Some(Way::Translated(..)));
-        let backends: BTreeSet<IpAddr> = self
-            .backends
-            .iter()
-            .filter(|(_, backend)| translates(backend))
-            .map(|((_, address), _)| *address)
-            .collect();
-        if self.translated.as_ref() != Some(&backends) {
-            steps.push(Step::SetTranslated(backends.clone()));
-            self.translated = Some(backends);
-        }
-    }
-
-    fn want_pool(&mut self, number: u32, of: &DesiredService, steps: &mut Vec<Step>) {
-        if let Some(known) = self.services.get_mut(&of.name)
-            && known.pool.as_ref() != Some(&of.pool)
-        {
-            known.pool = Some(of.pool.clone());
-            steps.push(Step::SetPool {
-                service: number,
-                pool: of.pool.clone(),
-            });
-        }
     }
 
     /// Backends of a service, which have numbers and ways: those that cannot be reached take nothing.
