@@ -58,6 +58,46 @@ impl FlowKey4 {
         }
     }
 
+    /// Source address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(&self) -> u32 {
+        self.words[0] as u32
+    }
+
+    /// Destination address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination(&self) -> u32 {
+        (self.words[0] >> 32) as u32
+    }
+
+    /// Source port in the lower, destination port in the upper half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(&self) -> u32 {
+        self.words[1] as u32
+    }
+
+    /// IANA protocol number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        (self.words[1] >> 32) as u8
+    }
+
+    /// The way back.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self::new(
+            self.destination(),
+            self.source(),
+            self.ports().rotate_left(16),
+            self.protocol(),
+        )
+    }
+
     /// Keyed hash.
     #[inline(always)]
     #[must_use]
@@ -133,6 +173,46 @@ impl FlowKey6 {
                 destination[1],
             ],
         }
+    }
+
+    /// Source address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(&self) -> [u64; 2] {
+        [self.words[1], self.words[2]]
+    }
+
+    /// Destination address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination(&self) -> [u64; 2] {
+        [self.words[3], self.words[4]]
+    }
+
+    /// Source port in the lower, destination port in the upper half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(&self) -> u32 {
+        self.words[0] as u32
+    }
+
+    /// IANA protocol number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        (self.words[0] >> 32) as u8
+    }
+
+    /// The way back.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self::new(
+            self.destination(),
+            self.source(),
+            self.ports().rotate_left(16),
+            self.protocol(),
+        )
     }
 
     /// Keyed hash.

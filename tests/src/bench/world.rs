@@ -249,6 +249,7 @@ fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
+            pool: None,
             connections: Connections::default(),
             backends,
         });
