@@ -318,8 +318,10 @@ mod tests {
                     (target, FlowState::Established, class, 1)
                 );
                 let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
-                use FlowState::*;
-                let unsteady = [None, SynRecv, Close, LastAck, Listen, SynAck, Ended];
+                let unsteady = {
+                    use FlowState::*;
+                    [None, SynRecv, Close, LastAck, Listen, SynAck, Ended]
+                };
                 assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
                 let heard = match target {
                     Target::Backend(_) => Heard::ClientAlone,
