@@ -10,6 +10,7 @@ mod events;
 mod failures;
 mod health;
 mod icmp;
+mod nat;
 mod network;
 mod operator;
 mod scheduling;
