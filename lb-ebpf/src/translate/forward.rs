@@ -102,6 +102,12 @@ fn translate<F: NatFamily>(
             Reason::BackendGone.into()
         });
     }
+    if !tail.is_translated() {
+        // Its service has another method by now.
+        entry.remove(control);
+        forget::<F>(&original, translation);
+        return Err(Reason::TranslationLost.into());
+    }
     if (bytes as usize).wrapping_sub(place.network()) > usize::from(server.longest()) {
         return Ok(TOO_BIG | u64::from(server.longest()));
     }
