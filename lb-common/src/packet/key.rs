@@ -29,6 +29,16 @@ const fn tail(ports: u32, protocol: u8) -> u64 {
     ports as u64 | (protocol as u64) << 32
 }
 
+/// The ports of an answer: the server's own or else that which was asked for, and that which asked.
+#[inline(always)]
+const fn answer_ports(own: u16, asked: u32) -> u32 {
+    if own == 0 {
+        asked.rotate_left(16)
+    } else {
+        own as u32 | asked << 16
+    }
+}
+
 fn pack_ports(source: u16, destination: u16) -> u32 {
     u32::from(source.to_be()) | u32::from(destination.to_be()) << 16
 }
@@ -96,6 +106,22 @@ impl FlowKey4 {
             self.ports().rotate_left(16),
             self.protocol(),
         )
+    }
+
+    /// The way back from a server at this address, whose port is `port` or, if that is 0, the one that was asked for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered_by(&self, server: u32, port: u16) -> Self {
+        let ports = answer_ports(port, self.ports());
+        Self::new(server, self.source(), ports, self.protocol())
+    }
+
+    /// The same to another address and port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn redirected(&self, to: u32, port: u16) -> Self {
+        let ports = self.ports() & 0xFFFF | (port as u32) << 16;
+        Self::new(self.source(), to, ports, self.protocol())
     }
 
     /// Keyed hash.
@@ -213,6 +239,22 @@ impl FlowKey6 {
             self.ports().rotate_left(16),
             self.protocol(),
         )
+    }
+
+    /// The way back from a server at this address, whose port is `port` or, if that is 0, the one that was asked for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered_by(&self, server: [u64; 2], port: u16) -> Self {
+        let ports = answer_ports(port, self.ports());
+        Self::new(server, self.source(), ports, self.protocol())
+    }
+
+    /// The same to another address and port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn redirected(&self, to: [u64; 2], port: u16) -> Self {
+        let ports = self.ports() & 0xFFFF | (port as u32) << 16;
+        Self::new(self.source(), to, ports, self.protocol())
     }
 
     /// Keyed hash.

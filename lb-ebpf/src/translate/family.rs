@@ -54,16 +54,6 @@ pub(crate) trait NatFamily: Family {
     fn route_back(context: Context, original: &Self::Key) -> Option<Route>;
 }
 
-/// The ports of replies: the backend's own, or else that which the client asked for, and the client's.
-#[inline(always)]
-const fn reply_ports(own: u16, asked: u32) -> u32 {
-    if own == 0 {
-        asked.rotate_left(16)
-    } else {
-        own as u32 | asked << 16
-    }
-}
-
 impl NatFamily for V4 {
     type Address = u32;
     type Translation = Translation4;
@@ -114,14 +104,12 @@ impl NatFamily for V4 {
 
     #[inline(always)]
     fn reply(backend: &BackendEntry, original: &FlowKey4) -> FlowKey4 {
-        let ports = reply_ports(backend.port(), original.ports());
-        FlowKey4::new(backend.address4(), original.source(), ports, original.protocol())
+        original.answered_by(backend.address4(), backend.port())
     }
 
     #[inline(always)]
     fn redirected(reply: &FlowKey4, to: u32, port: u16) -> FlowKey4 {
-        let ports = reply.ports() & 0xFFFF | (port as u32) << 16;
-        FlowKey4::new(reply.source(), to, ports, reply.protocol())
+        reply.redirected(to, port)
     }
 
     #[inline(always)]
@@ -185,14 +173,12 @@ impl NatFamily for V6 {
 
     #[inline(always)]
     fn reply(backend: &BackendEntry, original: &FlowKey6) -> FlowKey6 {
-        let ports = reply_ports(backend.port(), original.ports());
-        FlowKey6::new(backend.address6(), original.source(), ports, original.protocol())
+        original.answered_by(backend.address6(), backend.port())
     }
 
     #[inline(always)]
     fn redirected(reply: &FlowKey6, to: [u64; 2], port: u16) -> FlowKey6 {
-        let ports = reply.ports() & 0xFFFF | (port as u32) << 16;
-        FlowKey6::new(reply.source(), to, ports, reply.protocol())
+        reply.redirected(to, port)
     }
 
     #[inline(always)]
