@@ -172,6 +172,14 @@ impl FlowState {
         bits
     }
 
+    /// Whether a flow in the state with this number is half-open: its handshake is not complete.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_half_open(number: u32) -> bool {
+        const OPENING: u32 = FlowState::bits(Kind::Opening);
+        OPENING >> (number & (Self::LIMIT as u32 - 1)) & 1 != 0
+    }
+
     /// What it means to the backend.
     #[must_use]
     pub const fn standing(self) -> Standing {
@@ -296,6 +304,11 @@ mod tests {
             assert_eq!(state.worth(80, 800), worth, "{state:?}");
             assert_eq!(state.worth(801, 800), Worth::Expired, "{state:?}");
             assert_ne!(state.worth(800, 800), Worth::Expired, "{state:?}");
+            assert_eq!(
+                FlowState::is_half_open(state as u32),
+                worth == Worth::HalfOpen,
+                "{state:?}"
+            );
         }
         assert_eq!(Udp.worth(100, 800), Worth::Active);
         assert_eq!(Udp.worth(101, 800), Worth::IdleDatagram);

@@ -21,6 +21,8 @@ use crate::{
 
 /// An address family.
 pub(crate) trait Family {
+    /// Whether it is IPv6.
+    const IS_V6: bool;
     /// Key of a flow.
     type Key: Copy + PartialEq + 'static;
     /// Entry of the flow table.
@@ -61,6 +63,7 @@ pub(crate) struct V4;
 pub(crate) struct V6;
 
 impl Family for V4 {
+    const IS_V6: bool = false;
     type Key = FlowKey4;
     type Flow = Entry4;
     type Frontend = Frontend4;
@@ -127,6 +130,7 @@ impl Family for V4 {
 }
 
 impl Family for V6 {
+    const IS_V6: bool = true;
     type Key = FlowKey6;
     type Flow = Entry6;
     type Frontend = Frontend6;

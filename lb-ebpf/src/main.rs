@@ -20,6 +20,7 @@ mod flow_tables;
 mod forward;
 mod icmp;
 mod icmp_error;
+mod journal;
 mod link;
 mod load;
 mod maps;

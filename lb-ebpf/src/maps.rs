@@ -8,8 +8,8 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, LeaseTable, Pool, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers,
-        TimeoutTable,
+        FrontendBucket, JournalRing, LeaseTable, Pool, Runtime, ServiceEntry, ServiceName, SlotLine,
+        Strangers, TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     packet::{FlowKey4, FlowKey6},
@@ -62,6 +62,8 @@ pub(crate) static BID_V6: PerCpuArray<Bid<FlowKey6>, 1> = PerCpuArray::new();
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static CLAIMS: Array<ClaimTable, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static JOURNAL: Array<JournalRing, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]

@@ -7,6 +7,7 @@ mod address_set;
 mod backend;
 mod counters;
 mod frontend;
+mod journal;
 mod lease;
 mod load;
 mod pool;
@@ -27,6 +28,9 @@ pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,
     build, find, places,
 };
+#[cfg(not(target_arch = "bpf"))]
+pub use journal::JournalReader;
+pub use journal::{FlowPlace, JOURNAL_SLOTS, JournalRing};
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use pool::{POOL_ADDRESSES, Pool};

@@ -42,13 +42,15 @@ pub const POOLS: &str = "POOLS";
 pub const LEASES: &str = "LEASES";
 /// Array of one [`ClaimTable`](super::ClaimTable).
 pub const CLAIMS: &str = "CLAIMS";
+/// Array of [`JournalRing`](super::JournalRing)s, indexed by the CPU's number.
+pub const JOURNAL: &str = "JOURNAL";
 /// Per-CPU array of one [`Counters`](super::Counters).
 pub const COUNTERS: &str = "COUNTERS";
 /// Per-CPU array of [`BackendCounters`](super::BackendCounters), indexed by the backend's number.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 20] = [
+pub const MAPS: [&str; 21] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -67,6 +69,7 @@ pub const MAPS: [&str; 20] = [
     POOLS,
     LEASES,
     CLAIMS,
+    JOURNAL,
     COUNTERS,
     BACKEND_COUNTERS,
 ];

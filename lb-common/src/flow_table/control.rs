@@ -260,7 +260,7 @@ impl Control {
     /// The same life with this flow's target, state and class.
     #[inline(always)]
     #[must_use]
-    pub(crate) const fn with_flow<K>(self, flow: &NewFlow<K>) -> Self {
+    pub const fn with_flow<K>(self, flow: &NewFlow<K>) -> Self {
         let target = flow.target.bits();
         let class = flow.class as u64 & CLASS_MAX;
         Self(self.0 & IDENTITY_MASK | target | (flow.state as u64) << STATE_SHIFT | class << CLASS_SHIFT)

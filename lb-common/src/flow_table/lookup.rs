@@ -1,6 +1,6 @@
 //! Finding a flow.
 
-use super::{Bucket, Control, Entry, Table, places};
+use super::{Bucket, Control, Entry, Table, WAYS, places};
 
 /// A live entry and what its control word said when the key was compared.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub struct Hit<'a, E> {
     pub entry: &'a E,
     /// Its backend, state and version.
     pub control: Control,
+    /// Where that is: bucket × [`WAYS`] + way.
+    pub place: u32,
 }
 
 /// Finds the flow `key`, whose hash is `hash`.
@@ -19,22 +21,26 @@ pub fn lookup<'a, T: Table + ?Sized>(
     hash: u64,
 ) -> Option<Hit<'a, T::Entry>> {
     let (first, second) = places(hash, table.mask());
-    match find(table.bucket(first)?, key) {
+    match find(table.bucket(first)?, first, key) {
         Some(hit) => Some(hit),
-        None => find(table.bucket(second)?, key),
+        None => find(table.bucket(second)?, second, key),
     }
 }
 
 #[inline(always)]
-fn find<'a, E: Entry>(bucket: &'a Bucket<E>, key: &E::Key) -> Option<Hit<'a, E>> {
-    for entry in &bucket.entries {
+fn find<'a, E: Entry>(bucket: &'a Bucket<E>, number: u32, key: &E::Key) -> Option<Hit<'a, E>> {
+    for (way, entry) in bucket.entries.iter().enumerate() {
         let before = entry.state();
         if !entry.holds(key) {
             continue;
         }
         let control = entry.state();
         if control.is_live() && control.same_life(before) {
-            return Some(Hit { entry, control });
+            return Some(Hit {
+                entry,
+                control,
+                place: number * WAYS as u32 + way as u32,
+            });
         }
     }
     None

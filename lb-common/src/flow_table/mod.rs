@@ -28,9 +28,7 @@ pub use control::{Control, Phase, Target};
 pub use entry::{Bucket, Entry, Entry4, Entry6, Snapshot, WAYS};
 pub use insert::{Clock, Insertion, NewFlow, insert, insert_sparing};
 pub use lookup::{Hit, lookup};
-pub use translation::{
-    Origin, Translation, Translation4, Translation6, TranslationEntry, locate, translation_at,
-};
+pub use translation::{Origin, Translation, Translation4, Translation6, TranslationEntry, translation_at};
 pub use word::{HalfWord, Word};
 
 /// Memory that holds buckets.

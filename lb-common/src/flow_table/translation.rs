@@ -4,7 +4,7 @@
 //! the other entry. That one is keyed by the reply's tuple as it reaches the director, which therefore is nobody else's:
 //! the table's own uniqueness hands out translated ports.
 
-use super::{Bucket, Control, Entry, Entry4, Entry6, HalfWord, Hit, Table, WAYS, Word, places};
+use super::{Bucket, Entry, Entry4, Entry6, HalfWord, Hit, Table, WAYS, Word};
 use crate::packet::{FlowKey4, FlowKey6};
 
 /// Where a flow's packets come from, so that replies need no route: as they lie in a frame back to there, destination MAC
@@ -203,32 +203,11 @@ where
         return None;
     }
     let control = entry.state();
-    control.same_life(before).then_some(Hit { entry, control })
-}
-
-/// The place of the live entry with this key, and its control word.
-#[inline(always)]
-pub fn locate<T: Table + ?Sized>(
-    table: &T,
-    key: &<T::Entry as Entry>::Key,
-    hash: u64,
-) -> Option<(u32, Control)> {
-    let (first, second) = places(hash, table.mask());
-    for number in [first, second] {
-        let bucket = table.bucket(number)?;
-        for way in 0..WAYS {
-            let entry = &bucket.entries[way];
-            let before = entry.state();
-            if !entry.holds(key) {
-                continue;
-            }
-            let control = entry.state();
-            if control.is_live() && control.same_life(before) {
-                return Some((number * WAYS as u32 + way as u32, control));
-            }
-        }
-    }
-    None
+    control.same_life(before).then_some(Hit {
+        entry,
+        control,
+        place,
+    })
 }
 
 #[cfg(test)]
@@ -282,14 +261,13 @@ mod tests {
         };
         let hit = lookup(&*table, &reply_alone, hash).unwrap();
         assert_eq!((hit.entry.key(), hit.control.backend()), (ours, Some(3)));
-        let (place, control) = locate(&*table, &reply_alone, hash).unwrap();
-        assert_eq!(control, hit.control);
+        let (place, control) = (hit.place, hit.control);
         let at = |original| translation_at(&*table, place, original).map(|hit| hit.control);
         assert_eq!(at(&ours.original), Some(control));
         assert_eq!(at(&ours.reply), None, "another flow's");
         assert!(hit.entry.remove(control));
         assert_eq!(at(&ours.original), None);
-        assert_eq!(locate(&*table, &reply_alone, hash), None);
+        assert!(lookup(&*table, &reply_alone, hash).is_none());
     }
 
     #[test]

@@ -4,4 +4,6 @@
 pub mod heartbeat;
 mod refusal;
 pub mod seal;
+#[cfg(not(target_arch = "bpf"))]
+pub mod sync;
 pub mod vrrp;

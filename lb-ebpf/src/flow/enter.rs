@@ -7,6 +7,7 @@ use lb_common::{
     packet::{TcpFlags, protocol},
     reason::Reason,
     tcp_state,
+    verifier::blur,
 };
 
 use super::{Parcel, evicted};
@@ -14,7 +15,7 @@ use crate::{
     clock::jiffies,
     count,
     family::{Family, V4, V6},
-    load,
+    journal, load,
     maps::TIMEOUTS,
     outcome::{Refusal, encode_target},
     schedule,
@@ -84,5 +85,9 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) ->
     load::entered(backend, state as u32);
     count::event(Event::FlowCreated);
     count::new_flow(backend);
+    // Which state it is, the verifier need not have followed through all of the above.
+    if !FlowState::is_half_open(blur(state as u64, parcel.hash) as u32) {
+        journal::note::<F>(parcel);
+    }
     Ok(target)
 }

@@ -60,7 +60,7 @@ pub(crate) fn target<F: NatFamily>(
     transport: u8,
     flags: TcpFlags,
 ) -> Result<Target, Refusal> {
-    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), key, hash) {
+    if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), key, hash) {
         entry.touch(jiffies() as u32);
         if flags.is_plain() && control.is_steady() {
             return Ok(control.target());

@@ -13,7 +13,7 @@ use lb_common::{
 use super::Parcel;
 use crate::{
     family::{Family, V4, V6},
-    load,
+    journal, load,
     outcome::{Refusal, encode},
     schedule::{self, Moment},
     service::find_service,
@@ -78,12 +78,14 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
     let flags = TcpFlags::new(parcel.flags as u8);
-    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
+    if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
         let state = control.state_number();
         let begins = tcp_state::begins_anew(state, control.client_heard(), flags);
         let ended = state == FlowState::Ended as u8;
         if !begins && !ended {
-            advance::<F>(&parcel.key, entry, control, flags);
+            if advance::<F>(&parcel.key, entry, control, flags) {
+                journal::note::<F>(parcel);
+            }
             return Ok(Placed::Known(control.target()));
         }
         if entry.remove(control) {
@@ -127,14 +129,14 @@ fn reset(flags: TcpFlags) -> Reason {
     }
 }
 
-/// The flow's state after the packet.
+/// The flow's state after the packet; whether that is another one.
 #[inline(always)]
-fn advance<F: NatFamily>(key: &F::Key, entry: &F::Flow, control: Control, flags: TcpFlags) {
+fn advance<F: NatFamily>(key: &F::Key, entry: &F::Flow, control: Control, flags: TcpFlags) -> bool {
     let state = control.state_number();
     let next = tcp_state::next_number(state, control.client_heard(), Segment::of(flags));
     // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
     if next == state || !entry.change(control, control.with_state_number(next)) {
-        return;
+        return false;
     }
     load::moved(control, next.into());
     if let Target::Translation(place) = control.target()
@@ -145,6 +147,7 @@ fn advance<F: NatFamily>(key: &F::Key, entry: &F::Flow, control: Control, flags:
             load::moved_of(backend, state.into(), next.into());
         }
     }
+    true
 }
 
 /// The translation goes with its flow, which had this control word.

@@ -5,7 +5,7 @@
 
 use lb_common::{
     flow_state::FlowState,
-    flow_table::{self, Clock, Insertion, NewFlow, Target, Translation, translation_at},
+    flow_table::{self, Clock, Hit, Insertion, NewFlow, Target, Translation, translation_at},
     packet::{TcpFlags, protocol},
     reason::Reason,
     tcp_state,
@@ -128,7 +128,7 @@ fn place_of<F: NatFamily>() -> u64 {
     if flow_table::insert_sparing(&table, bid, &clock) == Insertion::Contended {
         return FULL;
     }
-    let Some((place, _)) = flow_table::locate(&table, &bid.key, bid.hash) else {
+    let Some(Hit { place, .. }) = flow_table::lookup(&table, &bid.key, bid.hash) else {
         return FULL;
     };
     // It may be the flow's own, of an earlier life.

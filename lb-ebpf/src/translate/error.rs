@@ -104,7 +104,7 @@ fn server_of<F: NatFamily>(
     original: &F::Key,
 ) -> Result<(F::Key, &'static BackendEntry, u32), Refusal> {
     let table = F::translations();
-    let Hit { entry, control } =
+    let Hit { entry, control, .. } =
         translation_at(&table, translation, original).ok_or(Reason::TranslationLost)?;
     let number = control.backend().ok_or(Reason::BackendGone)?;
     let server = BACKENDS.get(number).ok_or(Reason::BackendGone)?;

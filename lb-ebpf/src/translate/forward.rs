@@ -88,7 +88,7 @@ fn translate<F: NatFamily>(
     let (place, transport) = (Place::from_number(place), transport as usize);
     let original = F::key_of(&packet, place, transport).ok_or(Reason::Truncated)?;
     let table = F::translations();
-    let Some(Hit { entry, control }) = translation_at(&table, translation, &original) else {
+    let Some(Hit { entry, control, .. }) = translation_at(&table, translation, &original) else {
         forget::<F>(&original, translation);
         return Err(Reason::TranslationLost.into());
     };
@@ -126,7 +126,7 @@ fn translate<F: NatFamily>(
 #[inline(always)]
 fn forget<F: NatFamily>(original: &F::Key, translation: u32) {
     let hash = F::hash(original, &settings().flow_seed);
-    if let Some(Hit { entry, control }) = flow_table::lookup(&F::flows(), original, hash)
+    if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), original, hash)
         && control.target() == Target::Translation(translation)
     {
         entry.remove(control);

@@ -95,7 +95,7 @@ fn back<F: NatFamily>(packet: &Packet, key: &F::Key, shape: &Shape, flags: TcpFl
         origin: Origin::default(),
     };
     let table = F::translations();
-    let Some(Hit { entry, control }) =
+    let Some(Hit { entry, control, .. }) =
         flow_table::lookup(&table, &found, F::hash(key, &settings().flow_seed))
     else {
         return Err(Reason::NotVip.into());

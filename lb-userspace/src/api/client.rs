@@ -27,7 +27,7 @@ use super::{
     routes::path,
     types::{
         BackendView, ErrorView, FlowCount, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StatsView,
-        StatusView,
+        StatusView, SyncView,
     },
 };
 use crate::{core::event::Record, notify::ReceiverView};
@@ -155,6 +155,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn ha(&self) -> Result<HaView, ClientError> {
         self.get(path::HA).await
+    }
+
+    /// How the synchronisation of connections stands.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sync(&self) -> Result<SyncView, ClientError> {
+        self.get(path::SYNC).await
     }
 
     /// How many flows match.

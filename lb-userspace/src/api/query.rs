@@ -13,6 +13,7 @@ use super::{
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     types::{
         BackendView, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StateName, StatsView, StatusView,
+        SyncView,
     },
 };
 use crate::{
@@ -40,6 +41,8 @@ pub enum Query {
     Order(Box<OrderRequest>, String, OrderReply),
     /// This director's part in the pair.
     Ha(oneshot::Sender<HaView>),
+    /// How the synchronisation of connections stands.
+    Sync(oneshot::Sender<SyncView>),
     /// An order about the pair, and who gives it.
     HaOrder(HaOrder, String, oneshot::Sender<Result<HaAnswer, Refusal>>),
 }

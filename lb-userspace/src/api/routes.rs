@@ -25,6 +25,7 @@ use super::{
     server::Bounds,
     types::{
         BackendView, ErrorView, FlowCount, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView,
+        SyncView,
     },
 };
 use crate::notify::{Journal, ReceiverView};
@@ -36,6 +37,7 @@ pub(super) mod path {
     pub(in crate::api) const BACKENDS: &str = "/v1/backends";
     pub(in crate::api) const STATS: &str = "/v1/stats";
     pub(in crate::api) const HA: &str = "/v1/ha";
+    pub(in crate::api) const SYNC: &str = "/v1/sync";
     pub(in crate::api) const FLOWS: &str = "/v1/flows";
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
     pub(in crate::api) const ORDERS: &str = "/v1/orders";
@@ -72,6 +74,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::BACKENDS, get(backends))
         .route(path::STATS, get(stats))
         .route(path::HA, get(ha).post(ha_order))
+        .route(path::SYNC, get(sync))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
         .route(path::ORDERS, get(orders).post(order))
@@ -127,8 +130,8 @@ impl ApiError {
     fn hint(&self) -> &str {
         match self {
             Self::NotFound(_) => {
-                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/flows, /v1/flows/count, \
-                 /v1/orders, /v1/events or /v1/events/receivers"
+                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/sync, /v1/flows, \
+                 /v1/flows/count, /v1/orders, /v1/events or /v1/events/receivers"
             }
             Self::WrongMethod { .. } => {
                 "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair"
@@ -220,6 +223,10 @@ async fn backends(State(daemon): State<Daemon>) -> Result<Json<Vec<BackendView>>
 
 async fn ha(State(daemon): State<Daemon>) -> Result<Json<HaView>, ApiError> {
     daemon.ask(Query::Ha).await
+}
+
+async fn sync(State(daemon): State<Daemon>) -> Result<Json<SyncView>, ApiError> {
+    daemon.ask(Query::Sync).await
 }
 
 async fn ha_order(

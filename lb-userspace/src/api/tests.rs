@@ -245,6 +245,7 @@ impl Server {
                             sender.send(answer(&request, who)).unwrap();
                         }
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
+                        (_, Query::Sync(sender)) => sender.send(SyncView::default()).unwrap(),
                         (_, Query::HaOrder(order, _, sender)) => {
                             sender.send(orders::pair_answer(&order)).unwrap();
                         }
@@ -321,6 +322,7 @@ async fn everything_arrives_as_it_was_sent() {
     assert_eq!(client.stats().await.unwrap(), stats());
     assert_eq!(client.orders().await.unwrap(), [order_view()]);
     assert_eq!(client.ha().await.unwrap(), ha());
+    assert_eq!(client.sync().await.unwrap(), SyncView::default());
     let all: Vec<_> = (0..5000).map(flow).collect();
     assert_eq!(collect(&client, &FlowFilter::default()).await.unwrap(), all);
 }

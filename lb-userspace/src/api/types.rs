@@ -5,6 +5,7 @@
 
 mod ha;
 mod peers;
+mod sync;
 
 use std::{
     borrow::Cow,
@@ -27,6 +28,7 @@ pub use self::{
         CandidateView, ClusterPart, HaAnswer, HaOrder, HandedOver, OutlookView, PathView, PeerGroupView,
         PeerPathView, PeerView,
     },
+    sync::{AppliedView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView},
 };
 use super::{
     health::HealthView,

@@ -18,6 +18,7 @@ mod prefix;
 mod service;
 mod stats;
 mod status;
+mod sync;
 mod table;
 #[cfg(test)]
 mod testdata;
@@ -80,6 +81,8 @@ enum Object {
     Flow(flow::Arguments),
     /// The pair: who holds the VIPs, why, and since when.
     Ha(ha::Arguments),
+    /// Connections of the other directors: how far they are known, and how late.
+    Sync,
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
     /// Events: what happened, to whom, and why.
@@ -151,6 +154,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Director(arguments) => director::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
         Object::Ha(arguments) => ha::run(arguments, &client, show).await,
+        Object::Sync => sync::run(&client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),

@@ -68,7 +68,10 @@ mod tests {
     #[test]
     fn an_ambiguous_prefix_is_said_to_be() {
         let message = |word| ambiguous(&Cli::try_parse_from(["tandem", word]).unwrap_err());
-        assert_eq!(message("s").unwrap(), "`s` is ambiguous: status, service, stats");
+        assert_eq!(
+            message("s").unwrap(),
+            "`s` is ambiguous: status, service, sync, stats"
+        );
         assert_eq!(message("sta").unwrap(), "`sta` is ambiguous: status, stats");
         assert_eq!(message("x"), None);
         assert_eq!(message("--x"), None);

@@ -6,6 +6,7 @@ mod events;
 mod forward;
 pub(super) mod heartbeat;
 pub(super) mod instance;
+pub(super) mod sync;
 mod timeouts;
 pub(super) mod track;
 
@@ -37,6 +38,8 @@ pub(super) struct File {
     pub(super) director: Director,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cluster: Option<Cluster>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sync: Option<sync::Sync>,
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
@@ -150,6 +153,7 @@ impl From<&model::Config> for File {
         let model::Config {
             director,
             cluster,
+            sync,
             limits,
             events,
             instances,
@@ -163,6 +167,7 @@ impl From<&model::Config> for File {
                 manage_vips: Some(director.manage_vips),
             },
             cluster: cluster.as_ref().map(Cluster::from),
+            sync: sync.as_ref().map(sync::Sync::from),
             limits: Limits {
                 flows_v4: size(limits.flows_v4),
                 flows_v6: size(limits.flows_v6),

@@ -19,8 +19,9 @@ use super::*;
 use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
-    Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain, Encapsulation,
-    Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service, Thresholds,
+    Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
+    Encapsulation, Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service,
+    SyncPath, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -104,6 +105,7 @@ fn defaults() {
             manage_vips: true,
         },
         cluster: None,
+        sync: None,
         limits: Limits {
             flows_v4: 1 << 20,
             flows_v6: 1 << 18,
@@ -462,6 +464,36 @@ fn cluster() -> impl Strategy<Value = Option<Cluster>> {
     proptest::option::of(cluster)
 }
 
+fn sync() -> impl Strategy<Value = Option<SyncPath>> {
+    let audience = prop_oneof![
+        prop::sample::select(vec!["224.0.0.81", "239.1.2.3", "ff02::8848"])
+            .prop_map(|group| Audience::Group(ip(group))),
+        proptest::collection::btree_set(1_u8..250, 1..8).prop_map(|hosts| {
+            Audience::Peers(
+                hosts
+                    .into_iter()
+                    .map(|host| IpAddr::from([10, 9, 0, host]))
+                    .collect(),
+            )
+        }),
+    ];
+    let path = (
+        "[a-z][a-z0-9]{0,14}",
+        audience,
+        1_u16..,
+        1_u8..,
+        65_536..=1_u64 << 32,
+    );
+    let path = path.prop_map(|(interface, audience, port, ttl, bulk_rate)| SyncPath {
+        interface,
+        audience,
+        port,
+        ttl,
+        bulk_rate,
+    });
+    proptest::option::of(path)
+}
+
 fn forward() -> impl Strategy<Value = Forward> {
     prop_oneof![
         Just(Forward::Dr),
@@ -501,6 +533,7 @@ prop_compose! {
         names in vec(name(), 1..4),
         manage_vips: bool,
         cluster in cluster(),
+        sync in sync(),
         interfaces in proptest::collection::btree_set("[a-z][a-z0-9]{0,14}", 1..4),
         limits in (1024..=1_u32 << 26, 1024..=1_u32 << 26, 100..=1_u32 << 16, (1_u32 << 23)..=1_u32 << 26),
         frontends in proptest::collection::btree_set((address(172), 1_u16.., any::<bool>()), 8),
@@ -524,6 +557,7 @@ prop_compose! {
                 interfaces: interfaces.into_iter().collect(),
                 manage_vips,
             },
+            sync: sync.filter(|_| cluster.is_some()),
             heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod schedule;
 pub mod seal;
 pub mod slots;
+pub mod sync;
 pub mod timeouts;
 pub mod vrrp;
 pub mod way;

@@ -6,6 +6,7 @@
 mod connections;
 mod heartbeat;
 mod instance;
+mod sync;
 mod track;
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use self::{
     connections::{Connections, OnGone, OnUnknown, Persistence},
     heartbeat::{DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
+    sync::{Audience, DEFAULT_BULK_RATE, DEFAULT_SYNC_GROUP, DEFAULT_SYNC_PORT, SyncPath},
     track::{Track, Tracked},
 };
 use super::{
@@ -38,6 +40,8 @@ pub struct Config {
     pub director: Director,
     /// Whom it works with; `None` for one that works alone.
     pub cluster: Option<Cluster>,
+    /// How the cluster's directors tell each other of connections; `None` if they do not.
+    pub sync: Option<SyncPath>,
     /// Sizes of the tables that are fixed when the datapath starts.
     pub limits: Limits,
     /// Virtual routers in the order of the file; names are unique, and no VIP is in two of them. Where there is none, the

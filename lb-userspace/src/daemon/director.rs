@@ -17,6 +17,7 @@ use super::{
     links::Links,
     orders::Orders,
     standing::Standings,
+    sync::{Sync, SyncError},
     vips::Vips,
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
         neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
         slots::NoSpace,
+        sync::{self, flows::WantedBackend},
         way::{NoWay, link_of},
     },
     datapath::{AttachMode, Census, DatapathError, Kernel, MapSizes, Pins, StepError},
@@ -56,6 +58,9 @@ pub enum DirectorError {
     /// The pair.
     #[error(transparent)]
     Ha(#[from] HaError),
+    /// The synchronisation of connections.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// The keys of the cluster.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -99,6 +104,8 @@ pub(super) struct Director {
     pub(super) vips: Vips,
     /// Where there are instances, they hold the VIPs.
     pub(super) ha: Option<Ha>,
+    /// Where connections are synchronised with other directors.
+    pub(super) sync: Option<Sync>,
     /// By which numbers the packet path knows their groups.
     leases: LeaseNumbers,
     /// When the daemon began.
@@ -165,6 +172,7 @@ impl Director {
             identity,
             vips,
             ha: None,
+            sync: None,
             leases: LeaseNumbers::default(),
             opened: Instant::now(),
             source,
@@ -294,7 +302,8 @@ impl Director {
         self.watch_drains();
         self.tell_health();
         self.kernel.keep();
-        self.flows.set_names(self.names());
+        self.publish_names();
+        self.synchronise().await?;
         self.end_gone();
         self.hold_vips().await
     }
@@ -338,7 +347,7 @@ impl Director {
             }
         }
         if !steps.is_empty() {
-            self.flows.set_names(self.names());
+            self.publish_names();
         }
         Ok(())
     }
@@ -348,6 +357,14 @@ impl Director {
             self.kernel.reset_backend_totals(*backend)?;
         }
         Ok(self.kernel.tables.apply(step)?)
+    }
+
+    /// Tells those who read flows who the numbers stand for.
+    fn publish_names(&mut self) {
+        self.flows.set_names(self.names());
+        if let Some(sync) = &mut self.sync {
+            sync.set_directory(self.planner.directory());
+        }
     }
 
     fn replan(&mut self) {
@@ -455,7 +472,84 @@ impl Director {
                 )?);
             }
         }
+        self.tell_pair();
         Ok(())
+    }
+
+    /// Has the pair know how far this director's connections are those of the others.
+    fn tell_pair(&self) {
+        if let (Some(ha), Some(sync)) = (&self.ha, &self.sync) {
+            ha.set_sync(sync.progress());
+        }
+    }
+
+    /// Has connections synchronised as the configuration says.
+    async fn synchronise(&mut self) -> Result<(), DirectorError> {
+        let path = self.config.sync.as_ref();
+        if let Some(sync) = self.sync.take_if(|sync| !sync.suits(path)) {
+            sync.stop().await;
+        }
+        let (Some(path), Some(identity)) = (path, &self.identity) else {
+            return Ok(());
+        };
+        match &self.sync {
+            Some(sync) => sync.configure(&self.config, identity),
+            None => {
+                let jiffies = self.kernel.jiffies()?;
+                let now = (jiffies, self.planner.directory());
+                let events = self.events.clone();
+                let sync = Sync::start(&self.config, path, identity, &self.kernel, now, events)?;
+                self.sync = Some(sync);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the sync thread the time, and what it was too busy to hear. One that has ended is succeeded by another.
+    pub(super) async fn keep_sync(&mut self, jiffies: u64) {
+        if self.sync.take_if(|sync| sync.has_ended()).is_some() {
+            let interface = self.config.sync.as_ref().map(|path| path.interface.clone());
+            self.events.tell(sync::Event::PathLost {
+                interface: interface.unwrap_or_default(),
+                reason: SyncError::Died.to_string(),
+            });
+        }
+        match &mut self.sync {
+            Some(sync) => {
+                sync.set_jiffies(jiffies);
+                if sync.is_behind() {
+                    sync.set_directory(self.planner.directory());
+                }
+            }
+            None if self.adopted => {
+                if let Err(error) = self.synchronise().await {
+                    warn!(%error, "connections are not synchronised; trying again");
+                }
+            }
+            None => {}
+        }
+        self.tell_pair();
+    }
+
+    /// Gives numbers to backends that only other directors have flows to. Where there are none left, their flows stay
+    /// unknown.
+    pub(super) fn host(&mut self, wanted: &[WantedBackend]) {
+        for WantedBackend { service, address, .. } in wanted {
+            let steps = self.planner.host(service, *address).map_err(DirectorError::from);
+            match steps.and_then(|steps| self.execute(&steps)) {
+                Ok(()) => info!(service, %address, "another director has connections to this backend"),
+                Err(error) => {
+                    warn!(service, %address, %error, "connections of another director are left out");
+                }
+            }
+        }
+    }
+
+    /// Connections are told of no more.
+    pub(super) async fn leave_sync(&mut self) {
+        if let Some(sync) = self.sync.take() {
+            sync.stop().await;
+        }
     }
 
     /// Puts the VIPs on the interface, if that is our task, and tells the network.

@@ -26,6 +26,9 @@ impl Director {
         if gone.is_empty() {
             return;
         }
+        if let Some(sync) = &self.sync {
+            gone.keys().for_each(|number| sync.release(*number));
+        }
         let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
         let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
         let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);

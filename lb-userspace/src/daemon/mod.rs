@@ -18,6 +18,7 @@ mod pair;
 mod standing;
 mod state;
 mod survey;
+pub mod sync;
 mod views;
 mod vips;
 
@@ -46,6 +47,7 @@ pub use self::failure::DaemonError;
 pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
+pub use self::sync::SyncError;
 use self::{director::Director, orders::Orders, survey::Survey, vips::Vips};
 use crate::{
     api::{
@@ -220,6 +222,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
     daemon.director.leave_pair().await;
+    daemon.director.leave_sync().await;
     api.abort();
     outcome
 }
@@ -235,6 +238,10 @@ impl Daemon {
             tokio::select! {
                 change = self.monitor.next() => self.note(change?)?,
                 error = ha::ended(&mut self.director.ha) => return Err(error.into()),
+                wanted = sync::wanted(&mut self.director.sync) => {
+                    self.director.host(&wanted);
+                    self.follow();
+                }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 census = self.survey.finished() => {
@@ -305,6 +312,7 @@ impl Daemon {
         self.director.advance_orders();
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
         self.director.flows.set_now(jiffies);
+        self.director.keep_sync(jiffies).await;
         self.survey.start(jiffies, &self.director.watched());
         Ok(())
     }

@@ -396,6 +396,9 @@ impl Director {
 
     /// Ends the flows of these backends, whose numbers stand beside them, and tells how many there were.
     fn end(&self, backends: Vec<(Covered, u32)>, ending: Ending) {
+        if let Some(sync) = &self.sync {
+            backends.iter().for_each(|(_, number)| sync.release(*number));
+        }
         let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
         let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
         let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);

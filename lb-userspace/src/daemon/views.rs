@@ -18,7 +18,7 @@ use crate::{
     api::query::Query,
     api::types::{
         BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, LiveView,
-        ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, TableView, XdpMode,
+        ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, SyncView, TableView, XdpMode,
     },
     core::{
         backend::State,
@@ -68,6 +68,12 @@ impl Director {
             Query::Ha(to) => {
                 // Who gets no answer is told to ask again.
                 if let Some(view) = self.pair().await {
+                    let _ = to.send(view);
+                }
+                Ok(())
+            }
+            Query::Sync(to) => {
+                if let Some(view) = self.synchronisation().await {
                     let _ = to.send(view);
                 }
                 Ok(())
@@ -317,6 +323,23 @@ impl Director {
             ],
             census_age_seconds: self.census_at.map(|at| at.elapsed().as_secs()),
         })
+    }
+
+    /// How the synchronisation of connections stands; `None` when the sync thread does not answer.
+    async fn synchronisation(&self) -> Option<SyncView> {
+        let Some(sync) = &self.sync else {
+            return Some(SyncView {
+                director: self.config.director.name.clone(),
+                sync: None,
+            });
+        };
+        match sync.view().await {
+            Ok(view) => Some(view),
+            Err(error) => {
+                warn!(%error, "cannot answer a query");
+                None
+            }
+        }
     }
 
     /// The director as a whole.

@@ -378,6 +378,7 @@ fn map_tables(
         pools: region(ebpf, sizes, names::POOLS)?,
         leases: Arc::new(region(ebpf, sizes, names::LEASES)?),
         claims: Arc::new(region(ebpf, sizes, names::CLAIMS)?),
+        journal: Arc::new(region(ebpf, sizes, names::JOURNAL)?),
         seed: *seed,
         books,
     })

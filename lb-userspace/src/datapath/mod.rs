@@ -27,6 +27,6 @@ pub use error::DatapathError;
 pub use kernel::{BackendTotals, Kernel, Totals};
 pub use object::MapSizes;
 pub use pins::{Claim, DEFAULT_DIRECTORY, Pins};
-pub use region::Region;
+pub use region::{Elements, First, Region};
 pub use tables::{StepError, Tables};
 pub use translations::{backend_of, sweep};

@@ -78,9 +78,15 @@ impl MapSizes {
             names::SERVICES | names::SERVICE_NAMES | names::POOLS => (self.services, "services"),
             names::BACKENDS | names::BACKEND_LOADS | names::BACKEND_COUNTERS => (self.backends, "backends"),
             names::SLOTS => (self.slot_lines, "schedule slots (slots; in lines of 16)"),
+            names::JOURNAL => (cpus(), "CPUs that this machine may have"),
             _ => (1, "single entries"),
         }
     }
+}
+
+/// CPUs that there may ever be. Who cannot read that cannot read per-CPU counters either, and says so.
+fn cpus() -> u32 {
+    aya::util::nr_cpus().map_or(1, |count| count as u32)
 }
 
 /// Loads the object with maps of these sizes; with `pins`, maps that are pinned there are used, and others pinned.

@@ -1,6 +1,6 @@
 //! A slice of shared words: the memory of a BPF array, or of the heap.
 
-use std::{fmt, io, marker::PhantomData, ops::Deref, os::fd::AsRawFd};
+use std::{fmt, io, marker::PhantomData, ops::Deref, os::fd::AsRawFd, sync::Arc};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -36,6 +36,8 @@ unsafe impl Shared for lb_common::abi::TimeoutTable {}
 unsafe impl Shared for lb_common::abi::LeaseTable {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::ClaimTable {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::JournalRing {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::SlotLine {}
 // SAFETY: words and half words only.
@@ -92,6 +94,30 @@ impl<T> Deref for Region<T> {
         // SAFETY: the mapping covers `len` elements, starts at a page, and lives as long as the region; any bytes are a
         // `T`, and `T` is made of atomics, so others may write meanwhile.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+/// The elements of a region that others hold as well.
+#[derive(Debug)]
+pub struct Elements<T>(pub Arc<Region<T>>);
+
+impl<T> Deref for Elements<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+/// The first element of a region that others hold as well, and that has one at least.
+#[derive(Debug)]
+pub struct First<T>(pub Arc<Region<T>>);
+
+impl<T> Deref for First<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0[0]
     }
 }
 

@@ -11,8 +11,9 @@ use std::{
 use lb_common::{
     abi::{
         AddressSet, BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket,
-        FrontendEntry, FrontendsFull, LeaseTable, Persistence, Policy, Pool, Runtime, SLOTS_PER_LINE,
-        Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        FrontendEntry, FrontendsFull, JournalRing, LeaseTable, Persistence, Policy, Pool, Runtime,
+        SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES,
+        TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
@@ -100,6 +101,8 @@ pub struct Tables {
     pub leases: Arc<Region<LeaseTable>>,
     /// Others that claimed VIPs; shared with the HA thread.
     pub claims: Arc<Region<ClaimTable>>,
+    /// What packets note of flows, by CPU; shared with the sync thread, which reads it.
+    pub journal: Arc<Region<JournalRing>>,
     /// Key of the frontend table's hash.
     pub seed: Seed,
     /// What only the writer needs to know.

@@ -61,7 +61,7 @@ mod tests {
     use lb_common::{
         abi::TimeoutTable,
         flow_state::FlowState,
-        flow_table::{Entry4, NewFlow, Origin, Translation, Translation4, insert, locate},
+        flow_table::{Entry4, NewFlow, Origin, Translation, Translation4, insert},
         packet::FlowKey4,
     };
 
@@ -101,7 +101,7 @@ mod tests {
             class: 0,
         };
         insert(&*translations, &translation, &at(1 << 20));
-        let (place, _) = locate(&*translations, &key, hash).unwrap();
+        let place = lookup(&*translations, &key, hash).unwrap().place;
         let sweep = |now| sweep(&flows, &translations, FlowKey4::hash, &SEED, &at(now));
         assert_eq!(sweep(1 << 20), 0, "its flow may be on the way");
         insert(&*flows, &new(Target::Translation(place)), &at(1 << 20));

@@ -20,6 +20,7 @@ pub mod monitor;
 pub mod news;
 pub mod packet;
 pub mod ping;
+pub mod sync;
 pub mod vrrp;
 
 pub use self::netlink::{Netlink, NetlinkError};

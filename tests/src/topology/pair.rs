@@ -144,6 +144,33 @@ impl Pair {
         switch.part(&ports.iter().collect::<Vec<_>>(), parted)
     }
 
+    /// The director is dead to all networks, and forwards nothing; kill its daemon beside it.
+    ///
+    /// # Errors
+    /// When its interfaces cannot be had.
+    pub fn cut_off(&self, director: usize) -> Result<(), LabError> {
+        self.interfaces(director, crate::Interface::unplug)
+    }
+
+    /// All its cables are back.
+    ///
+    /// # Errors
+    /// When its interfaces cannot be had.
+    pub fn reconnect(&self, director: usize) -> Result<(), LabError> {
+        self.interfaces(director, crate::Interface::plug_in)
+    }
+
+    fn interfaces(
+        &self,
+        director: usize,
+        work: impl Fn(&crate::Interface) -> Result<(), LabError>,
+    ) -> Result<(), LabError> {
+        let host = &self.directors[director];
+        ["eth0", "eth1"]
+            .into_iter()
+            .try_for_each(|name| work(&host.interface(name)?))
+    }
+
     /// An instance `front` with both VIPs on `eth0`.
     #[must_use]
     pub fn front(priority: u8, more: &str) -> String {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::canned::{PATIENCE, Said, Server, example, tandem};
 
 /// Each command that shows what the daemon tells, and the example of it.
-const OBJECTS: [(&str, &str); 7] = [
+const OBJECTS: [(&str, &str); 8] = [
     ("status", "status"),
     ("service", "services"),
     ("backend", "backends"),
@@ -17,6 +17,7 @@ const OBJECTS: [(&str, &str); 7] = [
     ("stats", "stats"),
     ("order", "orders"),
     ("ha", "ha"),
+    ("sync", "sync"),
 ];
 
 #[test]
@@ -44,7 +45,8 @@ fn words_may_be_shortened_while_they_are_unique() -> Result<()> {
     let said = server.ask(&["s"])?;
     assert_eq!(said.code, Some(2));
     ensure!(
-        said.err.contains("`s` is ambiguous: status, service, stats"),
+        said.err
+            .contains("`s` is ambiguous: status, service, sync, stats"),
         "{said:?}"
     );
     Ok(())

@@ -152,6 +152,7 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Orders(to) => drop(to.send(view("orders")?)),
                 Query::Order(_, _, to) => drop(to.send(Ok(view("order_drain")?))),
                 Query::Ha(to) => drop(to.send(view("ha")?)),
+                Query::Sync(to) => drop(to.send(view("sync")?)),
                 Query::HaOrder(_, _, to) => drop(to.send(Ok(view("ha_order")?))),
             }
         }

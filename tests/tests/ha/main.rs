@@ -5,4 +5,5 @@ mod interop;
 mod lease;
 mod pair;
 mod roles;
+mod sync;
 mod wire;

@@ -114,7 +114,7 @@ impl Validator<'_> {
     }
 
     /// From 1 to 255.
-    fn small_number(&mut self, key: &str, given: &Spanned<i64>) -> Option<u8> {
+    pub(super) fn small_number(&mut self, key: &str, given: &Spanned<i64>) -> Option<u8> {
         let number = u8::try_from(*given.get_ref()).ok().filter(|number| *number > 0);
         if number.is_none() {
             self.report(

@@ -9,6 +9,7 @@ mod heartbeat;
 mod instance;
 mod scheduling;
 mod service;
+mod sync;
 mod track;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -58,6 +59,7 @@ pub(super) fn validate(file: &file::File, source: &Source, host_name: &str) -> (
     let config = Config {
         director: validator.director(&file.director, host_name),
         cluster: file.cluster.as_ref().map(|table| validator.cluster(table)),
+        sync: validator.sync(file),
         limits: validator.limits(&file.limits),
         events: validator.events(&file.events),
         heartbeats: validator.heartbeats(&file.heartbeats, &instances, file.cluster.is_some()),

@@ -15,6 +15,7 @@ mod order;
 mod pace;
 mod reach;
 mod settings;
+mod sync;
 mod timestamp;
 
 use std::{fmt, str::FromStr};
@@ -178,6 +179,8 @@ pub enum What {
     Service(Service),
     /// To its part in the pair.
     Ha(super::ha::Event),
+    /// To the synchronisation of connections.
+    Sync(super::sync::Event),
 }
 
 impl What {
@@ -189,6 +192,7 @@ impl What {
             Self::Backend(event) => event,
             Self::Service(event) => event,
             Self::Ha(event) => event,
+            Self::Sync(event) => event,
         }
     }
 }
@@ -217,6 +221,12 @@ impl From<super::ha::Event> for What {
     }
 }
 
+impl From<super::sync::Event> for What {
+    fn from(event: super::sync::Event) -> Self {
+        Self::Sync(event)
+    }
+}
+
 impl From<Backend> for What {
     fn from(event: Backend) -> Self {
         Self::Backend(event)
@@ -238,6 +248,7 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
         backend::SERVICE_KINDS,
         order::KINDS,
         ha::KINDS,
+        sync::KINDS,
     ];
     families.into_iter().flatten()
 }

@@ -28,6 +28,7 @@ use super::{
 };
 
 mod classes;
+mod guests;
 mod numbers;
 mod schedules;
 mod ways;

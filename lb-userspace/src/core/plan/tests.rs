@@ -718,3 +718,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_backend_that_only_others_have_flows_to_is_hosted_like_a_removed_one() {
+    let mut planner = planner();
+    planner.plan(&desired(&[service("web", 80, &[1])], &[1])).unwrap();
+    let steps = planner.host("web", address(7)).unwrap();
+    assert!(
+        matches!(steps[..], [Step::AssignBackend { backend: 1, service: 0, address: at }] if at == address(7)),
+        "{steps:?}"
+    );
+    assert_eq!(
+        planner.host("web", address(7)),
+        Ok(Vec::new()),
+        "it has a number now"
+    );
+    assert_eq!(planner.host("web", address(1)), Ok(Vec::new()));
+    assert_eq!(
+        planner.host("mail", address(7)),
+        Ok(Vec::new()),
+        "nobody serves that here"
+    );
+    assert_eq!(planner.retired().collect::<Vec<_>>(), [(1, address(7))]);
+    // It is reached like the others, and forgotten when its flows have ended.
+    let steps = planner
+        .plan(&desired(&[service("web", 80, &[1])], &[1, 7]))
+        .unwrap();
+    assert!(
+        matches!(
+            steps[..],
+            [Step::SetWay {
+                backend: 1,
+                way: Some(_)
+            }]
+        ),
+        "{steps:?}"
+    );
+    assert!(planner.census(|number| number == 1, |_| true).is_empty());
+    assert!(planner.census(|_| false, |_| true).is_empty());
+    assert_eq!(
+        planner.census(|_| false, |_| true),
+        [Step::ForgetBackend { backend: 1 }]
+    );
+}

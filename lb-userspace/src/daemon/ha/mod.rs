@@ -9,12 +9,12 @@
 //! The daemon's loop talks to the first through bounded channels.
 
 mod answers;
-mod clock;
+pub(super) mod clock;
 mod mover;
 mod path;
 mod peers;
 mod port;
-mod post;
+pub(super) mod post;
 mod realtime;
 mod tracker;
 mod view;
@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use lb_common::wire::heartbeat;
 use tokio::{
     sync::{mpsc, oneshot},
     task::spawn_blocking,
@@ -191,6 +192,11 @@ impl Ha {
             instances: config.instances.clone(),
             leases: leases.clone(),
         })
+    }
+
+    /// This director's connections are so far those of the others. Where the thread has no time, it hears the next word.
+    pub(super) fn set_sync(&self, sync: heartbeat::Sync) {
+        let _ = self.order(Order::Sync(sync));
     }
 
     /// How things are.

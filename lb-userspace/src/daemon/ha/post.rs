@@ -16,7 +16,7 @@ const WAITING: usize = 64;
 
 /// Where messages are sent from.
 #[derive(Debug)]
-pub(super) struct Post<T> {
+pub(in crate::daemon) struct Post<T> {
     sender: SyncSender<T>,
     bell: Arc<EventFd>,
 }
@@ -32,13 +32,13 @@ impl<T> Clone for Post<T> {
 
 /// Where they arrive.
 #[derive(Debug)]
-pub(super) struct Inbox<T> {
+pub(in crate::daemon) struct Inbox<T> {
     receiver: Receiver<T>,
     bell: Arc<EventFd>,
 }
 
 /// The two ends.
-pub(super) fn post<T>() -> io::Result<(Post<T>, Inbox<T>)> {
+pub(in crate::daemon) fn post<T>() -> io::Result<(Post<T>, Inbox<T>)> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
     let (sender, receiver) = sync_channel(WAITING);
@@ -51,14 +51,14 @@ pub(super) fn post<T>() -> io::Result<(Post<T>, Inbox<T>)> {
 
 impl<T> Post<T> {
     /// Sends, and waits where too many wait already. To a thread that has ended it sends nothing.
-    pub(super) fn send(&self, message: T) {
+    pub(in crate::daemon) fn send(&self, message: T) {
         if self.sender.send(message).is_ok() {
             self.ring();
         }
     }
 
     /// Sends, unless too many wait already or the thread has ended.
-    pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+    pub(in crate::daemon) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.sender.try_send(message)?;
         self.ring();
         Ok(())
@@ -72,12 +72,12 @@ impl<T> Post<T> {
 
 impl<T> Inbox<T> {
     /// The next message, if there is one.
-    pub(super) fn next(&self) -> Option<T> {
+    pub(in crate::daemon) fn next(&self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
 
     /// Stops the bell, before messages are read: one that comes meanwhile rings again.
-    pub(super) fn silence(&self) {
+    pub(in crate::daemon) fn silence(&self) {
         // It fails when it does not ring.
         let _ = self.bell.read();
     }

@@ -12,7 +12,10 @@ use std::{
 
 use lb_common::{
     abi::{CLAIMS, Claim},
-    wire::vrrp::{Endpoints, GROUP_V4, GROUP_V6, MAX_LENGTH},
+    wire::{
+        heartbeat,
+        vrrp::{Endpoints, GROUP_V4, GROUP_V6, MAX_LENGTH},
+    },
 };
 use nix::{
     errno::Errno,
@@ -99,6 +102,8 @@ pub(super) enum Order {
         /// What is wrong with it; `None` if nothing is.
         fault: Option<String>,
     },
+    /// This director's connections are so far those of the others.
+    Sync(heartbeat::Sync),
     /// Somebody asks.
     View(oneshot::Sender<HaView>),
     /// Hand VIPs over.
@@ -227,6 +232,7 @@ impl Worker {
     /// Whether to go on.
     fn obey(&mut self, order: Order) -> bool {
         match order {
+            Order::Sync(sync) => self.handle(Input::Sync(sync)),
             Order::Configure {
                 name,
                 cluster,

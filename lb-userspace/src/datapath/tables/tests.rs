@@ -31,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 18],
+    files: [File; 19],
 }
 
 impl Memory {
@@ -78,6 +78,7 @@ impl Memory {
             pools,
             leases,
             claims,
+            journal,
         ] = &self.files;
         let (slots, services) = (region(slots, self.slot_lines), region(services, SERVICES));
         let books = Books::new(&slots, &services).expect("the schedules are sound");
@@ -100,6 +101,7 @@ impl Memory {
             pools: region(pools, SERVICES),
             leases: region(leases, 1).into(),
             claims: region(claims, 1).into(),
+            journal: region(journal, 1).into(),
             seed: Seed::new([2, 3 << 32, 5, 7 << 40, 11, 13]),
             books,
         }

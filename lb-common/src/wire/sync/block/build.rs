@@ -1,0 +1,229 @@
+//! Putting a block together.
+
+use std::vec::Vec;
+
+use super::{
+    BEHIND_CLIENT, FIXED, NONE, POOL_PORT, Record, Target, WITH_POOL_PORTS, WireKey, dictionary::Dictionary,
+    stride,
+};
+use crate::packet::{FlowKey4, FlowKey6};
+
+/// There is no room left in the block; what did not fit was not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// A state of a block to come back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    four: (usize, u16),
+    six: (usize, u16),
+}
+
+/// Records of one family, and their frontends.
+#[derive(Debug)]
+struct Half<K: WireKey> {
+    frontends: Dictionary<K::Frontend, ()>,
+    records: Vec<u8>,
+    count: u16,
+}
+
+impl<K: WireKey> Half<K> {
+    fn new() -> Self {
+        Self {
+            frontends: Dictionary::new(),
+            records: Vec::new(),
+            count: 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.frontends.clear();
+        self.records.clear();
+        self.count = 0;
+    }
+}
+
+/// A block under construction, for a datagram of limited size. It is meant to be used again and again: [`Self::clear`]
+/// keeps its memory.
+#[derive(Debug)]
+pub struct BlockBuilder {
+    limit: usize,
+    pool_ports: bool,
+    four: Half<FlowKey4>,
+    six: Half<FlowKey6>,
+    /// By whatever number the caller knows them.
+    targets: Dictionary<u32, Target>,
+    length: usize,
+}
+
+impl BlockBuilder {
+    /// A block of at most `limit` bytes, whose records have ports of a pool or do not.
+    #[must_use]
+    pub fn new(limit: usize, pool_ports: bool) -> Self {
+        Self {
+            limit,
+            pool_ports,
+            four: Half::new(),
+            six: Half::new(),
+            targets: Dictionary::new(),
+            length: FIXED,
+        }
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.four.clear();
+        self.six.clear();
+        self.targets.clear();
+        self.length = FIXED;
+    }
+
+    /// What is in it now, to come back to.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark {
+            four: (self.four.records.len(), self.four.count),
+            six: (self.six.records.len(), self.six.count),
+        }
+    }
+
+    /// Takes away the connections that were added since; what was said of frontends and targets stays.
+    pub fn roll_back(&mut self, mark: Mark) {
+        let before = self.four.records.len() + self.six.records.len();
+        self.four.records.truncate(mark.four.0);
+        self.six.records.truncate(mark.six.0);
+        (self.four.count, self.six.count) = (mark.four.1, mark.six.1);
+        self.length -= before - (self.four.records.len() + self.six.records.len());
+    }
+
+    /// How many connections are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.four.count) + usize::from(self.six.count)
+    }
+
+    /// Whether there is none in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds an IPv4 connection. `target` is what the caller knows the target by, and what it is; `None` for a flow that
+    /// is gone. What the record says of its target does not count.
+    ///
+    /// # Errors
+    /// [`Full`].
+    #[inline]
+    pub fn push4(&mut self, record: &Record<FlowKey4>, target: Option<(u32, &Target)>) -> Result<(), Full> {
+        let room = self.limit - self.length;
+        self.length += push(
+            &mut self.four,
+            &mut self.targets,
+            record,
+            target,
+            room,
+            self.pool_ports,
+        )?;
+        Ok(())
+    }
+
+    /// The same for IPv6.
+    ///
+    /// # Errors
+    /// [`Full`].
+    #[inline]
+    pub fn push6(&mut self, record: &Record<FlowKey6>, target: Option<(u32, &Target)>) -> Result<(), Full> {
+        let room = self.limit - self.length;
+        self.length += push(
+            &mut self.six,
+            &mut self.targets,
+            record,
+            target,
+            room,
+            self.pool_ports,
+        )?;
+        Ok(())
+    }
+
+    /// Writes the block behind what is in `to`.
+    pub fn emit(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.four.count.to_be_bytes());
+        to.extend_from_slice(&self.six.count.to_be_bytes());
+        to.push(self.four.frontends.entries().len() as u8);
+        to.push(self.six.frontends.entries().len() as u8);
+        to.push(self.targets.entries().len() as u8);
+        to.push(if self.pool_ports { WITH_POOL_PORTS } else { 0 });
+        for (frontend, ()) in self.four.frontends.entries() {
+            to.extend_from_slice(frontend);
+        }
+        for (frontend, ()) in self.six.frontends.entries() {
+            to.extend_from_slice(frontend);
+        }
+        for (_, target) in self.targets.entries() {
+            target.emit(to);
+        }
+        to.extend_from_slice(&self.four.records);
+        to.extend_from_slice(&self.six.records);
+    }
+}
+
+/// Adds a record, and returns by how many bytes the block has grown.
+#[inline]
+fn push<K: WireKey>(
+    half: &mut Half<K>,
+    targets: &mut Dictionary<u32, Target>,
+    record: &Record<K>,
+    target: Option<(u32, &Target)>,
+    room: usize,
+    pool_ports: bool,
+) -> Result<usize, Full> {
+    let (client, frontend) = record.key.split();
+    let frontend_hash = fold(frontend.as_ref());
+    let known_frontend = half.frontends.find(&frontend, frontend_hash);
+    let known_target = target.map(|(number, target)| (number, target, targets.find(&number, number)));
+    let mut length = stride::<K>(pool_ports);
+    if known_frontend.is_none() {
+        length += K::FRONTEND;
+    }
+    if let Some((_, target, None)) = known_target {
+        length += target.length();
+    }
+    if length > room
+        || half.count == u16::MAX
+        || (known_frontend.is_none() && half.frontends.is_full())
+        || (matches!(known_target, Some((_, _, None))) && targets.is_full())
+    {
+        return Err(Full);
+    }
+    let frontend = known_frontend.unwrap_or_else(|| half.frontends.add(frontend, (), frontend_hash));
+    let target = match known_target {
+        None => NONE,
+        Some((_, _, Some(index))) => index,
+        Some((number, target, None)) => targets.add(number, *target, number),
+    };
+    let state = if target == NONE { 0 } else { record.state };
+    let [s0, s1, s2, s3] = record.stamp.0.to_be_bytes();
+    let [i0, i1] = record.idle.0.to_be_bytes();
+    let [a0, a1] = record.age.0.to_be_bytes();
+    let fixed: [u8; BEHIND_CLIENT] = [frontend, target, state, s0, s1, s2, s3, i0, i1, a0, a1];
+    half.records.extend_from_slice(client.as_ref());
+    half.records.extend_from_slice(&fixed);
+    if pool_ports {
+        let port: [u8; POOL_PORT] = record.pool_port.to_ne_bytes();
+        half.records.extend_from_slice(&port);
+    }
+    half.count += 1;
+    Ok(length)
+}
+
+/// A hash good enough for a small table of our own making.
+#[inline]
+fn fold(bytes: &[u8]) -> u32 {
+    let mut sum = 0_u32;
+    for chunk in bytes.chunks(4) {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        sum = sum.rotate_left(5) ^ u32::from_le_bytes(word);
+    }
+    sum
+}

@@ -1,0 +1,60 @@
+//! Noting which flows other directors are to be told of.
+
+use lb_common::{
+    abi::FlowPlace,
+    flow_state::FlowState,
+    flow_table::{self, Hit},
+};
+
+use crate::{
+    family::{Family, V4, V6},
+    flow::Parcel,
+    maps::JOURNAL,
+};
+
+/// Notes the packet's flow, which was just entered or is in another state now, unless it is half-open: a flood of those is
+/// worth nothing to anybody.
+#[inline(always)]
+pub(crate) fn note<F: Family>(parcel: *const Parcel<F::Key>) {
+    if F::IS_V6 {
+        tandem_note6(parcel.cast());
+    } else {
+        tandem_note4(parcel.cast());
+    }
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_note4(parcel: *const Parcel<<V4 as Family>::Key>) -> u32 {
+    enter::<V4>(parcel).map_or(0, |()| 1)
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_note6(parcel: *const Parcel<<V6 as Family>::Key>) -> u32 {
+    enter::<V6>(parcel).map_or(0, |()| 1)
+}
+
+#[inline(always)]
+fn enter<F: Family>(parcel: *const Parcel<F::Key>) -> Option<()> {
+    // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
+    let parcel = unsafe { parcel.as_ref() }?;
+    // To look for it once more is cheaper than to have every step before carry its place.
+    let Hit { control, place, .. } = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash)?;
+    if !FlowState::is_half_open(control.state_number().into()) {
+        let is_v6 = F::IS_V6;
+        JOURNAL.get(cpu())?.note(FlowPlace { is_v6, place });
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn cpu() -> u32 {
+    #[cfg(target_arch = "bpf")]
+    {
+        // SAFETY: it only reads.
+        unsafe { aya_ebpf::helpers::generated::bpf_get_smp_processor_id() }
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    0
+}

@@ -1,0 +1,158 @@
+//! Connections of the other directors.
+
+use serde::{Deserialize, Serialize};
+
+use super::CountView;
+
+/// How the synchronisation of connections stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SyncView {
+    /// Name of this director.
+    pub director: String,
+    /// How it goes; `None` where no `[sync]` is configured.
+    pub sync: Option<SyncState>,
+}
+
+/// What a director knows of the connections of its cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncState {
+    /// Interface by which the others are reached.
+    pub interface: String,
+    /// Where what is for all goes: a group, or peers.
+    pub to: Vec<String>,
+    /// UDP port.
+    pub port: u16,
+    /// How far this director is.
+    pub phase: SyncPhase,
+    /// Of what it has to fetch, how much it has, in thousandths.
+    pub joined_permille: u16,
+    /// Number of its next update.
+    pub position: u64,
+    /// Connections that the others know or are to know, roughly.
+    pub flows: u64,
+    /// The other directors.
+    pub peers: Vec<SyncPeerView>,
+    /// What was sent.
+    pub sent: SentView,
+    /// Messages that came in good order.
+    pub received: u64,
+    /// Connections in updates of others.
+    pub updates: AppliedView,
+    /// Connections in what was fetched from others.
+    pub repairs: AppliedView,
+    /// Comparisons that this director took part in.
+    pub surveys: u64,
+    /// Connections that packets noted faster than they could be told; found by comparison.
+    pub overrun: u64,
+    /// Messages that were not sent, because too many waited.
+    pub crowded_out: u64,
+    /// Datagrams and messages that were refused; reasons that occurred.
+    pub refused: Vec<CountView>,
+    /// How often something could not be sent or received.
+    pub errors: u64,
+    /// What it was the last time.
+    pub last_error: Option<String>,
+}
+
+/// How far a director is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncPhase {
+    /// It looks for others.
+    Starting,
+    /// It fetches what they have.
+    Joining,
+    /// It has what they have.
+    InSync,
+}
+
+impl SyncPhase {
+    /// The words for it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Joining => "joining",
+            Self::InSync => "in sync",
+        }
+    }
+}
+
+/// Another director.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncPeerView {
+    /// Its name.
+    pub name: String,
+    /// Its number on the wire, in hexadecimal.
+    pub node: String,
+    /// How far it says that it is.
+    pub phase: SyncPhase,
+    /// How long ago it was heard.
+    pub age_milliseconds: u64,
+    /// Whether it is waited for and compared with: it was heard lately, and speaks our language.
+    pub with_us: bool,
+    /// Version of the protocol that both speak; `None` if there is none.
+    pub version: Option<u8>,
+    /// Whether its configuration is the same.
+    pub same_configuration: bool,
+    /// Connections in its tables, as it says.
+    pub flows: u64,
+    /// How late its updates come, in microseconds beyond the fastest.
+    pub lag_microseconds: u64,
+    /// Updates of this director that it has not got; `None` while it has not said.
+    pub behind: Option<u64>,
+    /// Updates that came of it, and connections in them.
+    pub updates: u64,
+    /// As above.
+    pub connections: u64,
+    /// Updates of it that are missing, and asked for.
+    pub missing: u64,
+    /// Updates of it that were missing, and came when they were asked for.
+    pub repaired: u64,
+    /// Updates of it that are lost for good; what they said is found by comparison.
+    pub lost: u64,
+    /// Connections that differed at the last comparison with it, and were mended here.
+    pub differed: u64,
+    /// Connections that were sent to it because it asked for them.
+    pub served: u64,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SentView {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Bytes of these, without the headers of IP and UDP.
+    pub bytes: u64,
+    /// Updates, each a datagram.
+    pub updates: u64,
+    /// Connections in these.
+    pub connections: u64,
+    /// Updates that were repeated.
+    pub repeated: u64,
+    /// Connections that others asked for.
+    pub bulk_connections: u64,
+}
+
+/// What became of connections that others told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AppliedView {
+    /// They were not known.
+    pub new: u64,
+    /// They had another backend or state.
+    pub changed: u64,
+    /// They were known as they are.
+    pub known: u64,
+    /// A later word on them was known.
+    pub overruled: u64,
+    /// They were removed.
+    pub removed: u64,
+    /// Nobody here serves their service.
+    pub unknown_service: u64,
+    /// They waited until their backend had a number.
+    pub waited: u64,
+    /// There was no room for them.
+    pub no_room: u64,
+    /// They had expired.
+    pub expired: u64,
+}

@@ -1,0 +1,165 @@
+//! `tandem sync`
+
+use std::io::{self, Write};
+
+use super::{
+    CliError, Exit, Show,
+    table::{Table, numbers, words},
+    units,
+};
+use crate::api::{
+    Client,
+    types::{SyncPeerView, SyncPhase, SyncState, SyncView},
+};
+
+pub(super) async fn run<W: Write>(client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    let view = client.sync().await?;
+    if show.json {
+        show.json(&view)?;
+    } else {
+        render(&view, show.out)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn render(view: &SyncView, out: &mut impl Write) -> io::Result<()> {
+    let Some(sync) = &view.sync else {
+        writeln!(out, "director {}", view.director)?;
+        return writeln!(
+            out,
+            "no [sync] is configured: connections are known to this director alone"
+        );
+    };
+    writeln!(out, "director {}: {}", view.director, state(sync))?;
+    writeln!(
+        out,
+        "by {} to {}, port {}",
+        sync.interface,
+        sync.to.join(", "),
+        sync.port
+    )?;
+    writeln!(
+        out,
+        "told {} connections in {} updates, {} of which were repeated; {} overrun",
+        units::count(sync.sent.connections),
+        units::count(sync.sent.updates),
+        units::count(sync.sent.repeated),
+        units::count(sync.overrun),
+    )?;
+    writeln!(
+        out,
+        "took in {} new and {} changed connections, {} of them by comparing tables",
+        units::count(sync.updates.new + sync.repairs.new),
+        units::count(sync.updates.changed + sync.repairs.changed),
+        units::count(sync.repairs.new + sync.repairs.changed),
+    )?;
+    writeln!(out)?;
+    if sync.peers.is_empty() {
+        writeln!(out, "no other director was heard")?;
+    } else {
+        peers(&sync.peers, out)?;
+    }
+    for sentence in sentences(sync) {
+        writeln!(out, "{sentence}")?;
+    }
+    if let Some(error) = &sync.last_error {
+        writeln!(
+            out,
+            "{}: {error} ({} times)",
+            sync.interface,
+            units::count(sync.errors)
+        )?;
+    }
+    for refused in &sync.refused {
+        writeln!(
+            out,
+            "refused {}: {}",
+            units::count(refused.count),
+            refused.sentence
+        )?;
+    }
+    Ok(())
+}
+
+fn state(sync: &SyncState) -> String {
+    match sync.phase {
+        SyncPhase::InSync if !sync.peers.iter().any(|peer| peer.with_us) => "alone".to_owned(),
+        SyncPhase::Joining => format!("joining, {:.1} % fetched", f64::from(sync.joined_permille) / 10.0),
+        phase => phase.words().to_owned(),
+    }
+}
+
+fn peers(peers: &[SyncPeerView], out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new([
+        words("DIRECTOR"),
+        words("STATE"),
+        numbers("HEARD"),
+        numbers("CONNECTIONS"),
+        numbers("LAG"),
+        numbers("BEHIND"),
+        numbers("MISSING"),
+        numbers("REPAIRED"),
+        numbers("LOST"),
+        numbers("DIFFERED"),
+    ]);
+    for peer in peers {
+        let state = match (peer.with_us, peer.version) {
+            (true, _) => peer.phase.words(),
+            (false, Some(_)) => "silent",
+            (false, None) => "incompatible",
+        };
+        table.row(vec![
+            peer.name.clone(),
+            state.to_owned(),
+            units::milliseconds(peer.age_milliseconds),
+            units::count(peer.flows),
+            format!("{:.1} ms", peer.lag_microseconds as f64 / 1000.0),
+            peer.behind.map_or("-".to_owned(), units::count),
+            units::count(peer.missing),
+            units::count(peer.repaired),
+            units::count(peer.lost),
+            units::count(peer.differed),
+        ]);
+    }
+    table.flush(out)
+}
+
+fn sentences(sync: &SyncState) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for peer in &sync.peers {
+        let name = &peer.name;
+        if peer.version.is_none() {
+            sentences.push(format!(
+                "{name}: speaks another version of the protocol; upgrade the older one"
+            ));
+        }
+        if peer.with_us && !peer.same_configuration {
+            sentences.push(format!("{name}: its services are configured differently"));
+        }
+    }
+    let unknown = sync.updates.unknown_service + sync.repairs.unknown_service;
+    if unknown > 0 {
+        sentences.push(format!(
+            "{} connections were left out: no service of that name is configured here",
+            units::count(unknown)
+        ));
+    }
+    let no_room = sync.updates.no_room + sync.repairs.no_room;
+    if no_room > 0 {
+        sentences.push(format!(
+            "{} connections were left out: the flow tables are full; see [limits]",
+            units::count(no_room)
+        ));
+    }
+    sentences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testdata::golden, render};
+
+    #[test]
+    fn looks_as_documented() {
+        golden("sync", render);
+    }
+}

@@ -1,0 +1,73 @@
+//! Numbers as other directors need to know them, and backends that only they have flows to.
+
+use std::net::IpAddr;
+
+use super::{KnownBackend, LoadLimits, OnGone, PlanError, Planner, Step};
+use crate::core::sync::flows::{Directory, NumberedBackend};
+
+impl Planner {
+    /// Who the numbers stand for.
+    #[must_use]
+    pub fn directory(&self) -> Directory {
+        let services = self.services.iter().filter(|(_, service)| service.wanted);
+        let services =
+            services.filter_map(|(name, service)| Some((name.clone(), service.policy?.timeout_class)));
+        let name = |number: u32| {
+            let mut services = self.services.iter();
+            services
+                .find(|(_, service)| service.number == number)
+                .map(|(name, _)| name)
+        };
+        let backends = self.backends.iter().filter_map(|(&(service, address), backend)| {
+            Some(NumberedBackend {
+                number: backend.number,
+                service: name(service)?.clone(),
+                address,
+                port: 0,
+            })
+        });
+        Directory::new(services, backends)
+    }
+
+    /// Gives a number to a backend that this director has no use for, and another director has flows to: it takes no new
+    /// ones, and is forgotten when they have ended, as one that was removed is.
+    ///
+    /// # Errors
+    /// [`PlanError::TooManyBackends`].
+    pub fn host(&mut self, service: &str, address: IpAddr) -> Result<Vec<Step>, PlanError> {
+        let Some(number) = self.services.get(service).map(|known| known.number) else {
+            return Ok(Vec::new());
+        };
+        if self.backends.contains_key(&(number, address)) {
+            return Ok(Vec::new());
+        }
+        let backend = self
+            .backend_numbers
+            .take()
+            .ok_or_else(|| PlanError::TooManyBackends {
+                address,
+                service: service.to_owned(),
+                limit: self.limits.1,
+                retired: self.retired().count(),
+            })?;
+        // As to the others of the service.
+        let mut others = self.backends.iter().filter(|((of, _), _)| *of == number);
+        let forward = others.find_map(|(_, other)| other.forward);
+        let known = KnownBackend {
+            number: backend,
+            forward,
+            way: None,
+            inherited: false,
+            load: LoadLimits::default(),
+            on_gone: OnGone::Keep,
+            wanted: false,
+            quiet_censuses: 0,
+        };
+        self.backends.insert((number, address), known);
+        Ok(vec![Step::AssignBackend {
+            backend,
+            service: number,
+            address,
+        }])
+    }
+}

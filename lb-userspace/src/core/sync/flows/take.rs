@@ -1,0 +1,341 @@
+//! Taking in what another director tells.
+
+use std::{collections::VecDeque, ops::Deref};
+
+use lb_common::{
+    flow_state::{FlowState, Worth},
+    flow_table::{self, Bucket, Clock, Control, Entry, NewFlow, Snapshot, Table, places},
+    wire::sync::{Record, Stamp, Target},
+};
+
+use super::{
+    context::{Context, is_worth_telling},
+    digest,
+    directory::Resolved,
+    half::{Half, SyncKey},
+    shadow::Shadow,
+};
+use crate::core::sync::replica::{Applied, Moment, Source};
+
+/// Times that a change is tried when packets change the same entry.
+const ATTEMPTS: usize = 4;
+/// A packet that came this much later settles which of two changes of the same moment counts.
+const CLEARLY_LATER_MS: u64 = 2_000;
+/// Flows that wait until their backend has a number, at most.
+const MOST_PARKED: usize = 1 << 14;
+/// Removals that are remembered, at most.
+const MOST_REMOVED: usize = 1 << 14;
+
+/// A flow whose backend has no number yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parked<K> {
+    record: Record<K>,
+    target: Target,
+    source: Source,
+    sent: u64,
+}
+
+/// A flow that another director speaks of, and where it goes here.
+#[derive(Debug, Clone, Copy)]
+struct News<K> {
+    flow: NewFlow<K>,
+    /// Of the target, in digests.
+    identity: u64,
+    stamp: Stamp,
+    /// Milliseconds since its last packet, now.
+    idle_ms: u64,
+    /// Milliseconds since its first packet, now.
+    age_ms: u64,
+}
+
+impl<E, M> Half<E, M>
+where
+    E: Entry,
+    E::Key: SyncKey,
+    M: Deref<Target = [Bucket<E>]>,
+{
+    /// Takes in one record; its target, if that has no number yet and needs one.
+    pub(super) fn take(
+        &mut self,
+        record: &Record<E::Key>,
+        target: Option<&(Target, Resolved)>,
+        source: Source,
+        moment: Moment,
+        applied: &mut Applied,
+        context: &Context<'_>,
+    ) -> Option<Target> {
+        let Some((target, resolved)) = target else {
+            applied.removed += u64::from(self.remove(&record.key, record.stamp, context));
+            return None;
+        };
+        let (number, class) = match *resolved {
+            Resolved::Backend { number, class } => (number, class),
+            Resolved::UnknownService => {
+                applied.unknown_service += 1;
+                return None;
+            }
+            Resolved::UnknownBackend => {
+                applied.waiting += 1;
+                self.park(record, target, source, moment);
+                return Some(*target);
+            }
+        };
+        let (Some(state), Some(known)) = (
+            FlowState::from_number(record.state),
+            context.directory.known(number),
+        ) else {
+            return None;
+        };
+        let under_way = moment.now - moment.sent;
+        let news = News {
+            flow: NewFlow {
+                key: record.key,
+                hash: record.key.hashed(context.seed()),
+                target: flow_table::Target::Backend(number),
+                state,
+                class,
+            },
+            identity: known.identity,
+            stamp: record.stamp,
+            idle_ms: record.idle.ms() + under_way,
+            age_ms: record.age.ms() + under_way,
+        };
+        if self.is_removed(&record.key, record.stamp) || context.is_released(known.identity, record.stamp) {
+            applied.overruled += 1;
+        } else {
+            self.enter(&news, source, applied, context);
+        }
+        None
+    }
+
+    fn park(&mut self, record: &Record<E::Key>, target: &Target, source: Source, moment: Moment) {
+        if self.parked.len() < MOST_PARKED {
+            self.parked.push_back(Parked {
+                record: *record,
+                target: *target,
+                source,
+                sent: moment.sent,
+            });
+        }
+    }
+
+    /// Takes in what was waiting for a number.
+    pub(super) fn take_parked(&mut self, now: u64, applied: &mut Applied, context: &Context<'_>) {
+        for parked in std::mem::take(&mut self.parked) {
+            let target = (parked.target, context.directory.resolve(&parked.target));
+            let moment = Moment {
+                sent: parked.sent.min(now),
+                now,
+            };
+            // Who still has no number asks again when the next record comes.
+            self.take(
+                &parked.record,
+                Some(&target),
+                parked.source,
+                moment,
+                applied,
+                context,
+            );
+        }
+    }
+
+    fn enter(&mut self, news: &News<E::Key>, source: Source, applied: &mut Applied, context: &Context<'_>) {
+        for _ in 0..ATTEMPTS {
+            let done = match self.find(&news.flow.key, news.flow.hash) {
+                Some((place, control)) => self.change(place, control, news, applied, context),
+                None => self.insert(news, source, applied, context),
+            };
+            if done {
+                return;
+            }
+        }
+        applied.no_room += 1;
+    }
+
+    /// A word on a flow that is known; whether it is done, or packets have changed the entry meanwhile.
+    fn change(
+        &mut self,
+        place: u32,
+        control: Control,
+        news: &News<E::Key>,
+        applied: &mut Applied,
+        context: &Context<'_>,
+    ) -> bool {
+        let Some(flow) = self
+            .snapshot(place)
+            .filter(|flow| flow.control.same_life(control))
+        else {
+            return false;
+        };
+        let shadow = self.shadow(place);
+        let own = self.stamp(&flow, shadow, context);
+        let is_same = (flow.control.target(), flow.control.state()) == (news.flow.target, news.flow.state);
+        let own_idle_ms = context.idle_ms(&flow);
+        // What nobody else hears of, a handshake under way, does not compete.
+        let is_mute = !is_worth_telling(flow.control);
+        let draw = || is_mute || wins_the_draw(news, own_idle_ms, content(&flow, context), context);
+        let counts = news.stamp.is_after(own) || (news.stamp == own && draw());
+        if !counts && !is_same {
+            applied.overruled += 1;
+            return true;
+        }
+        let next = if is_same {
+            flow.control
+        } else {
+            flow.control.with_flow(&news.flow)
+        };
+        if let Some(entry) = self.entry(place) {
+            if next != flow.control && !entry.change(flow.control, next) {
+                return false;
+            }
+            // A later packet is a later packet, whoever saw it.
+            if news.idle_ms < own_idle_ms {
+                entry.touch(context.ticks.last_seen(news.idle_ms));
+            }
+        }
+        let told = context.ticks.second(context.ticks.last_seen(news.idle_ms));
+        let seen = if shadow.is_of(flow.control) {
+            later(shadow.seen(), told)
+        } else {
+            told
+        };
+        self.set_shadow(place, Shadow::new(next, news.stamp.max(own), seen));
+        if is_same {
+            applied.known += 1;
+        } else {
+            applied.changed += 1;
+        }
+        true
+    }
+
+    /// A word on a flow that is not known; whether it is done.
+    fn insert(
+        &mut self,
+        news: &News<E::Key>,
+        source: Source,
+        applied: &mut Applied,
+        context: &Context<'_>,
+    ) -> bool {
+        let (ticks, clock, flow) = (context.ticks, context.clock(), &news.flow);
+        let probe = Control::default().with_flow(flow);
+        if ticks.jiffies(news.idle_ms) >= context.timeout(flow).into() || !is_worth_telling(probe) {
+            applied.expired += 1;
+            return true;
+        }
+        if source == Source::Repair && !self.has_room(flow.hash, &clock) {
+            applied.no_room += 1;
+            return true;
+        }
+        flow_table::insert(&*self.table, flow, &clock);
+        let Some((place, control)) = self.find(&flow.key, flow.hash) else {
+            return false;
+        };
+        let last_seen = ticks.last_seen(news.idle_ms);
+        if let Some(entry) = self.entry(place) {
+            entry.touch(last_seen);
+            entry.created().store(ticks.created(news.age_ms));
+        }
+        self.set_shadow(place, Shadow::new(control, news.stamp, ticks.second(last_seen)));
+        applied.new += 1;
+        true
+    }
+
+    /// Whether a flow with this hash finds a place without pushing out one that lives.
+    fn has_room(&self, hash: u64, clock: &Clock<'_>) -> bool {
+        let (first, second) = places(hash, self.table.mask());
+        let buckets = [first, second]
+            .into_iter()
+            .filter_map(|bucket| self.table.get(bucket as usize));
+        buckets.flat_map(|bucket| &bucket.entries).any(|entry| {
+            let control = entry.state();
+            control.is_free() || (control.is_live() && clock.worth(entry, control).0 == Worth::Expired)
+        })
+    }
+
+    /// The flow was removed by order elsewhere; whether it was here.
+    fn remove(&mut self, key: &E::Key, stamp: Stamp, context: &Context<'_>) -> bool {
+        remember(&mut self.removed, *key, stamp);
+        let Some((place, control)) = self.find(key, key.hashed(context.seed())) else {
+            return false;
+        };
+        let Some(flow) = self.snapshot(place) else {
+            return false;
+        };
+        let own = self.stamp(&flow, self.shadow(place), context);
+        !own.is_after(stamp) && self.entry(place).is_some_and(|entry| entry.remove(control))
+    }
+
+    /// Removes a flow by order; whether it was here. The others will be told.
+    pub(super) fn order_removal(&mut self, key: &E::Key, context: &Context<'_>) -> bool {
+        let Some((place, control)) = self.find(key, key.hashed(context.seed())) else {
+            return false;
+        };
+        let Some(flow) = self.snapshot(place) else {
+            return false;
+        };
+        let own = self.stamp(&flow, self.shadow(place), context);
+        let stamp = Stamp::at(context.ticks.now_ms).max(own.next());
+        let removed = self.entry(place).is_some_and(|entry| entry.remove(control));
+        if removed {
+            remember(&mut self.removed, *key, stamp);
+            remember(&mut self.unsaid, *key, stamp);
+        }
+        removed
+    }
+
+    /// Whether the flow was removed after this word on it.
+    fn is_removed(&self, key: &E::Key, stamp: Stamp) -> bool {
+        // Removals are few and seldom.
+        self.removed
+            .iter()
+            .any(|(removed, at)| removed == key && !stamp.is_after(*at))
+    }
+
+    /// Looks at the memory of flows that will be wanted in a moment, so that their cache misses overlap.
+    pub(super) fn warm(&self, keys: impl Iterator<Item = E::Key>, context: &Context<'_>) -> u64 {
+        let mask = self.table.mask();
+        keys.map(|key| {
+            let (first, second) = places(key.hashed(context.seed()), mask);
+            let control = |bucket: u32| {
+                let bucket = self.table.get(bucket as usize);
+                bucket.map_or(0, |bucket| bucket.entries[0].state().bits())
+            };
+            control(first) ^ control(second)
+        })
+        .fold(0, |sum, word| sum ^ word)
+    }
+}
+
+fn remember<K>(removals: &mut VecDeque<(K, Stamp)>, key: K, stamp: Stamp) {
+    if removals.len() >= MOST_REMOVED {
+        removals.pop_front();
+    }
+    removals.push_back((key, stamp));
+}
+
+/// The later of two seconds.
+fn later(a: u16, b: u16) -> u16 {
+    if b.wrapping_sub(a) < u16::MAX / 2 { b } else { a }
+}
+
+/// Of two words of the same moment, that of the director counts whose packets are clearly later; else one of them, and
+/// the same on both sides.
+fn wins_the_draw<K: SyncKey>(news: &News<K>, own_idle_ms: u64, own: u64, context: &Context<'_>) -> bool {
+    if news.idle_ms + CLEARLY_LATER_MS < own_idle_ms {
+        return true;
+    }
+    if own_idle_ms + CLEARLY_LATER_MS < news.idle_ms {
+        return false;
+    }
+    let hash = news.flow.key.hashed(context.leaf_seed());
+    digest::of_flow(hash, news.identity, news.flow.state as u8, 0) > own
+}
+
+/// What a flow adds to the digest of its leaf.
+fn content<K: SyncKey>(flow: &Snapshot<K>, context: &Context<'_>) -> u64 {
+    let backend = flow.control.backend();
+    let known = backend.and_then(|number| context.directory.known(number));
+    let identity = known.map_or(0, |known| known.identity);
+    let hash = flow.key.hashed(context.leaf_seed());
+    digest::of_flow(hash, identity, flow.control.state_number(), 0)
+}

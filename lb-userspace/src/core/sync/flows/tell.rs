@@ -1,0 +1,100 @@
+//! Telling the others what they do not know, and giving them what they ask for.
+
+use std::ops::Deref;
+
+use lb_common::{
+    flow_table::{Bucket, Entry, Snapshot},
+    wire::sync::{BlockBuilder, Full, Record, Span, Stamp},
+};
+
+use super::{
+    context::{Context, is_worth_telling},
+    half::{Half, SyncKey},
+    shadow::Shadow,
+};
+
+impl<E, M> Half<E, M>
+where
+    E: Entry,
+    E::Key: SyncKey,
+    M: Deref<Target = [Bucket<E>]>,
+{
+    /// Adds the flow at `place` to `block`, if there is something about it that the others do not know.
+    pub(super) fn tell(
+        &mut self,
+        place: u32,
+        block: &mut BlockBuilder,
+        context: &Context<'_>,
+    ) -> Result<(), Full> {
+        let Some(flow) = self.snapshot(place).filter(|flow| is_worth_telling(flow.control)) else {
+            return Ok(());
+        };
+        let shadow = self.shadow(place);
+        let stamp = self.stamp(&flow, shadow, context);
+        let is_news = !shadow.is_of(flow.control)
+            || !shadow.has_state_of(flow.control)
+            || context.is_to_be_refreshed(&flow, shadow);
+        if is_news {
+            push(&flow, stamp, block, context)?;
+            let seen = context.ticks.second(flow.last_seen);
+            self.set_shadow(place, Shadow::new(flow.control, stamp, seen));
+        }
+        Ok(())
+    }
+
+    /// Adds the flow at `place` to `block`, whether the others know it or not.
+    pub(super) fn give(
+        &self,
+        place: u32,
+        block: &mut BlockBuilder,
+        context: &Context<'_>,
+    ) -> Result<(), Full> {
+        let flow = self.snapshot(place).filter(|flow| is_worth_telling(flow.control));
+        let Some(flow) = flow.filter(|flow| !context.is_expiring(flow)) else {
+            return Ok(());
+        };
+        let stamp = self.stamp(&flow, self.shadow(place), context);
+        push(&flow, stamp, block, context)
+    }
+
+    /// Adds the removals that the others have not been told of.
+    pub(super) fn tell_removals(&mut self, block: &mut BlockBuilder) -> Result<(), Full> {
+        while let Some(&(key, stamp)) = self.unsaid.front() {
+            let gone = Record {
+                key,
+                target: None,
+                state: 0,
+                stamp,
+                idle: Span::default(),
+                age: Span::default(),
+                pool_port: 0,
+            };
+            E::Key::push(block, &gone, None)?;
+            self.unsaid.pop_front();
+        }
+        Ok(())
+    }
+}
+
+fn push<K: SyncKey>(
+    flow: &Snapshot<K>,
+    stamp: Stamp,
+    block: &mut BlockBuilder,
+    context: &Context<'_>,
+) -> Result<(), Full> {
+    let number = flow.control.backend();
+    let Some((number, known)) = number.and_then(|number| Some((number, context.directory.known(number)?)))
+    else {
+        return Ok(());
+    };
+    let record = Record {
+        key: flow.key,
+        target: None,
+        state: flow.control.state_number(),
+        stamp,
+        idle: Span::of_ms(context.idle_ms(flow)),
+        age: Span::of_ms(context.ticks.age_ms(flow.created)),
+        pool_port: 0,
+    };
+    K::push(block, &record, Some((number, &known.target)))
+}

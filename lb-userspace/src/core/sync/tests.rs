@@ -1,0 +1,453 @@
+//! Two or three directors on a good network, and single datagrams.
+
+use std::{collections::VecDeque, time::Duration};
+
+use lb_common::{
+    flow_state::FlowState,
+    hash::Seed,
+    packet::{FlowKey, FlowKey4},
+    wire::{
+        seal::{HEADER, Session},
+        sync::{Hello, Phase, Refusal, SurveyId, write},
+    },
+};
+use proptest::prelude::*;
+
+use super::{
+    Event, Node, Rejected, To,
+    simulator::director::{Clocks, Director, Packet, backend, keyring},
+};
+use crate::core::seal::{Channel, Opener, Sealer};
+
+const STEP: Duration = Duration::from_millis(1);
+
+fn key(n: u32) -> FlowKey4 {
+    FlowKey4::new(n, 0x0A00_0001, 80 << 16 | n, 6)
+}
+
+/// Directors on a network that loses what it is told to.
+struct Link {
+    directors: Vec<Director>,
+    now: Duration,
+    loses: fn(usize) -> bool,
+    carried: usize,
+    /// What was said last.
+    said: VecDeque<Vec<u8>>,
+}
+
+impl Link {
+    fn new(count: usize) -> Self {
+        let director = |index: usize| {
+            let clocks = Clocks {
+                monotonic: Duration::from_secs(1_000 * index as u64),
+                wall_ms: 1_790_000_000_000,
+                jiffies: (1 << 32) - 75_000 + 9_000 * index as u64,
+            };
+            let seed =
+                [3, 1, 4, 1, 5, 9].map(|word: u64| ((word + index as u64) << 40) | (0x9E37_79B9 * word));
+            Director::new(index, clocks, Seed::new(seed))
+        };
+        Self {
+            directors: (0..count).map(director).collect(),
+            now: Duration::ZERO,
+            loses: |_| false,
+            carried: 0,
+            said: VecDeque::new(),
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        self.directors[index].start(self.now, 4096);
+    }
+
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            self.now += STEP;
+            for index in 0..self.directors.len() {
+                for (to, datagram) in self.directors[index].work(self.now) {
+                    self.carried += 1;
+                    self.said.truncate(20);
+                    self.said.push_front(datagram.clone());
+                    if (self.loses)(self.carried) {
+                        continue;
+                    }
+                    for other in 0..self.directors.len() {
+                        let is_for_it = match to {
+                            To::Group => other != index,
+                            To::Peer(id) => self.directors[other].id() == id,
+                        };
+                        if is_for_it {
+                            self.directors[other].hear(&mut datagram.clone(), self.now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let patience = self.now + Duration::from_secs(30);
+        while !done(self) {
+            assert!(self.now < patience, "in vain: {what}");
+            self.run(10 * STEP);
+        }
+    }
+
+    fn node(&self, index: usize) -> &Node {
+        &self.directors[index].daemon.as_ref().expect("it runs").0
+    }
+
+    fn is_in_sync(&self, index: usize) -> bool {
+        self.node(index).phase() == Phase::InSync
+            && self.node(index).view(self.now).peers.len() + 1 == self.directors.len()
+    }
+
+    fn open(&mut self, index: usize, flows: std::ops::Range<u32>) {
+        for n in flows {
+            self.directors[index].packet(&key(n), Packet::Open, (n % 3) as u8, self.now);
+        }
+    }
+
+    fn are_equal(&self) -> bool {
+        let first = self.directors[0].flows(self.now);
+        self.directors
+            .iter()
+            .all(|director| director.flows(self.now) == first)
+    }
+}
+
+fn pair() -> Link {
+    let mut link = Link::new(2);
+    link.start(0);
+    link.start(1);
+    link.run_until("both in sync", |link| link.is_in_sync(0) && link.is_in_sync(1));
+    link
+}
+
+#[test]
+fn what_begins_on_one_is_on_the_other_within_milliseconds() {
+    let mut link = pair();
+    link.open(0, 0..100);
+    link.run(5 * STEP);
+    assert!(link.are_equal());
+    assert_eq!(link.directors[1].flows(link.now).len(), 100);
+    let (_, state) = link.directors[0].packet(&key(7), Packet::Fin, 0, link.now);
+    assert_eq!(state, FlowState::FinWait);
+    link.run(5 * STEP);
+    assert_eq!(
+        link.directors[1].flows(link.now)[&key(7).words].1,
+        FlowState::FinWait
+    );
+    let counters = link.node(0).counters();
+    assert_eq!((counters.records_sent, counters.repeated), (101, 0));
+    assert_eq!(link.node(1).counters().updated.new, 100);
+}
+
+#[test]
+fn who_joins_fetches_everything_and_only_then_says_that_it_is_in_sync() {
+    let mut link = Link::new(2);
+    link.start(0);
+    link.run(Duration::from_secs(2));
+    assert_eq!(link.node(0).phase(), Phase::InSync, "alone, it waits for nobody");
+    link.open(0, 0..250);
+    link.run(Duration::from_secs(2));
+    assert_eq!(link.node(0).counters().records_sent, 0, "nobody listens");
+    link.start(1);
+    link.run_until("the second in sync", |link| link.is_in_sync(1));
+    assert!(link.are_equal());
+    assert_eq!(link.node(1).counters().repaired.new, 250);
+    assert_eq!(link.node(0).counters().bulk_records_sent, 250);
+    assert!(link.now < Duration::from_secs(6), "{:?}", link.now);
+}
+
+#[test]
+fn a_daemon_that_comes_back_to_its_tables_fetches_only_what_differs() {
+    let mut link = pair();
+    link.open(0, 0..250);
+    link.run(Duration::from_secs(2));
+    link.directors[1].kill();
+    link.open(0, 250..260);
+    link.run(Duration::from_secs(5));
+    link.start(1);
+    link.run_until("both the same", |link| link.is_in_sync(1) && link.are_equal());
+    let served = link.node(0).counters().bulk_records_sent;
+    // Ten flows, and those that share their leaves.
+    assert!(served < 100, "{served}");
+    // Some by updates that are repeated to who comes, the rest by comparing.
+    let counters = link.node(1).counters();
+    assert_eq!(counters.updated.new + counters.repaired.new, 10);
+}
+
+#[test]
+fn what_the_network_loses_is_repeated() {
+    let mut link = pair();
+    link.loses = |number| number.is_multiple_of(4);
+    for round in 0..40 {
+        link.open(0, round * 5..round * 5 + 5);
+        link.run(8 * STEP);
+    }
+    link.loses = |_| false;
+    link.run(Duration::from_millis(300));
+    assert!(link.are_equal());
+    assert!(link.node(0).counters().repeated > 0);
+    let peers = link.node(1).view(link.now).peers;
+    assert_eq!((peers[0].lost, peers[0].missing), (0, 0));
+    assert_eq!(link.node(1).counters().repaired.new, 0, "no survey was needed");
+}
+
+#[test]
+fn a_network_that_takes_nothing_makes_nobody_forget_or_grow() {
+    let mut link = pair();
+    link.loses = |_| true;
+    for round in 0..25 {
+        link.open(0, round * 10..round * 10 + 10);
+        link.run(400 * STEP);
+    }
+    link.loses = |_| false;
+    link.run_until("both the same", |link| {
+        link.are_equal() && link.is_in_sync(0) && link.is_in_sync(1)
+    });
+    assert_eq!(link.directors[1].flows(link.now).len(), 250);
+}
+
+#[test]
+fn a_backend_without_a_number_is_asked_for_and_its_flows_wait() {
+    let mut link = pair();
+    link.directors[0].add_backend(backend(9), link.now);
+    for n in 0..20 {
+        link.directors[0].packet(&key(n), Packet::Open, 9, link.now);
+    }
+    link.run(10 * STEP);
+    assert!(link.are_equal());
+    assert_eq!(link.directors[1].flows(link.now)[&key(3).words].0, backend(9));
+    let waited = link.node(1).counters().updated.waiting;
+    assert!(waited >= 10, "the first datagrams knew no better: {waited}");
+}
+
+#[test]
+fn a_flow_that_is_removed_by_order_is_gone_everywhere_and_does_not_come_back() {
+    let mut link = Link::new(3);
+    (0..3).for_each(|index| link.start(index));
+    link.run_until("all in sync", |link| (0..3).all(|index| link.is_in_sync(index)));
+    link.open(0, 0..30);
+    link.run(20 * STEP);
+    // One does not hear of it.
+    link.directors[2].kill();
+    assert!(link.directors[0].remove(&FlowKey::from(key(5)), link.now));
+    link.run(20 * STEP);
+    assert!(!link.directors[1].flows(link.now).contains_key(&key(5).words));
+    link.start(2);
+    link.run(Duration::from_secs(9));
+    assert!(!link.directors[0].flows(link.now).contains_key(&key(5).words));
+    assert!(!link.directors[1].flows(link.now).contains_key(&key(5).words));
+}
+
+#[test]
+fn flows_of_a_backend_that_are_ended_do_not_come_back_from_others() {
+    let mut link = pair();
+    link.open(0, 0..60);
+    link.run(20 * STEP);
+    link.directors[1].release(backend(0), link.now);
+    link.run(Duration::from_secs(9));
+    let flows = link.directors[1].flows(link.now);
+    assert_eq!(flows.len(), 40);
+    assert!(flows.values().all(|(at, _)| *at != backend(0)));
+    // The client goes on, and is sent elsewhere: for both.
+    link.directors[1].packet(&key(0), Packet::Open, 1, link.now);
+    link.run(20 * STEP);
+    assert_eq!(link.directors[0].flows(link.now)[&key(0).words].0, backend(1));
+}
+
+#[test]
+fn orders_hold_everywhere_and_the_last_one_counts() {
+    let mut link = pair();
+    link.directors[0].say("drain/web1", Some("a".into()), link.now);
+    link.run(20 * STEP);
+    assert_eq!(link.node(1).store().get("drain/web1"), Some("a"));
+    // Two at once, who do not hear each other.
+    link.loses = |_| true;
+    link.directors[0].say("drain/web1", Some("b".into()), link.now);
+    link.run(40 * STEP);
+    link.directors[1].say("drain/web1", Some("c".into()), link.now);
+    link.run(40 * STEP);
+    link.loses = |_| false;
+    link.run(Duration::from_secs(2));
+    assert_eq!(link.node(0).store().get("drain/web1"), Some("c"));
+    assert_eq!(link.node(1).store().get("drain/web1"), Some("c"));
+    // It outlives both daemons.
+    link.directors[0].kill();
+    link.directors[1].kill();
+    link.start(0);
+    assert_eq!(link.node(0).store().get("drain/web1"), Some("c"));
+}
+
+#[test]
+fn all_have_everything_when_they_say_so() {
+    let mut link = pair();
+    link.loses = |number| number.is_multiple_of(3);
+    link.open(0, 0..200);
+    link.run(3 * STEP);
+    let now = link.directors[0].local(link.now);
+    let position = link.node(0).position();
+    assert!(!link.node(0).everybody_has(position));
+    link.directors[0]
+        .daemon
+        .as_mut()
+        .expect("it runs")
+        .0
+        .want_answers(true, now);
+    link.run_until("everybody to have everything", |link| {
+        link.node(0).everybody_has(position)
+    });
+    assert!(link.are_equal());
+    assert!(link.now < Duration::from_secs(4), "{:?}", link.now);
+}
+
+/// Somebody who has the key, and says what it likes.
+struct Stranger {
+    sealer: Sealer,
+    opener: Opener,
+}
+
+impl Stranger {
+    fn new(name: &str) -> Self {
+        let (keyring, session) = (keyring(name, &[1]), Session { epoch: 5, salt: 77 });
+        Self {
+            sealer: Sealer::new(keyring.clone(), Channel::Sync, session),
+            opener: Opener::new(keyring, Channel::Sync, session, &[8; 32]),
+        }
+    }
+
+    fn says(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut datagram = vec![0; HEADER];
+        write(&mut datagram);
+        self.sealer.seal(&mut datagram);
+        datagram
+    }
+
+    fn hello(&mut self, versions: (u8, u8)) -> Vec<u8> {
+        let hello = Hello {
+            oldest_version: versions.0,
+            newest_version: versions.1,
+            phase: Phase::InSync,
+            answer_wanted: false,
+            leaf_bits: 6,
+            joined: 1000,
+            next: 1,
+            oldest: 1,
+            flows: 0,
+            store: 0,
+            services: 0,
+            config: 0,
+            name: "stranger".into(),
+            greeting: self.opener.greeting(),
+            acks: Vec::new(),
+        };
+        self.says(|to| write::hello(&hello, 0, to))
+    }
+
+    /// Hears what the first director says, so that it can answer its challenge.
+    fn listen(&mut self, link: &mut Link) {
+        link.run(Duration::from_millis(300));
+        for mut datagram in std::mem::take(&mut link.said).into_iter().rev() {
+            if let Ok(opened) = self.opener.open(&mut datagram, link.now)
+                && let Ok(message) = lb_common::wire::sync::Message::parse(opened.payload)
+                && let lb_common::wire::sync::Body::Hello(hello) = message.body
+            {
+                self.opener.greeted(&opened.origin, &hello.greeting);
+            }
+        }
+    }
+}
+
+fn receive(link: &mut Link, mut datagram: Vec<u8>) -> Result<(), Rejected> {
+    let local = link.directors[0].local(link.now);
+    let (node, replica) = link.directors[0].daemon.as_mut().expect("it runs");
+    node.receive(&mut datagram, replica, local).map(|_| ())
+}
+
+/// A lone director, and a stranger whose session is proven.
+fn acquainted(versions: (u8, u8)) -> (Link, Stranger, Result<(), Rejected>) {
+    let mut link = Link::new(1);
+    link.start(0);
+    let mut stranger = Stranger::new("stranger");
+    let mut said = Err(Rejected::Message(Refusal::Unproven));
+    for _ in 0..3 {
+        stranger.listen(&mut link);
+        let hello = stranger.hello(versions);
+        said = receive(&mut link, hello);
+    }
+    (link, stranger, said)
+}
+
+#[test]
+fn who_is_not_proven_is_not_obeyed() {
+    let mut link = Link::new(1);
+    link.start(0);
+    let mut stranger = Stranger::new("stranger");
+    let unproven = Err(Rejected::Message(Refusal::Unproven));
+    let hello = stranger.hello((1, 1));
+    assert_eq!(receive(&mut link, hello), unproven);
+    let survey = stranger.says(|to| write::survey(SurveyId(u64::MAX), 0, to));
+    assert_eq!(receive(&mut link, survey), unproven);
+    assert!(link.node(0).view(link.now).peers.is_empty());
+    assert_eq!(link.node(0).counters().refused(Refusal::Unproven), 2);
+}
+
+#[test]
+fn who_speaks_no_common_version_is_named_and_left_alone() {
+    let (mut link, mut stranger, said) = acquainted((7, 9));
+    assert_eq!(said, Ok(()));
+    let local = link.directors[0].local(link.now);
+    let view = link.node(0).view(local);
+    assert_eq!((view.peers[0].version, view.peers[0].with_us), (None, false));
+    let survey = stranger.says(|to| write::survey(SurveyId(7), 0, to));
+    assert_eq!(
+        receive(&mut link, survey),
+        Err(Rejected::Message(Refusal::OtherVersion))
+    );
+    let events = &link.directors[0].events;
+    let is_named = |event: &Event| matches!(event, Event::PeerIncompatible { peer, versions: (7, 9) } if peer == "stranger");
+    assert!(events.iter().any(is_named), "{events:?}");
+}
+
+#[test]
+fn a_newer_one_is_spoken_to_in_the_common_version() {
+    let (link, _, said) = acquainted((1, 9));
+    assert_eq!(said, Ok(()));
+    let local = link.directors[0].local(link.now);
+    assert_eq!(link.node(0).view(local).peers[0].version, Some(1));
+}
+
+#[test]
+fn a_clock_out_of_all_bounds_is_not_followed() {
+    let (mut link, mut stranger, _) = acquainted((1, 1));
+    let before = link.node(0).cluster_ms(Duration::ZERO);
+    let survey = stranger.says(|to| write::survey(SurveyId(7), u64::MAX, to));
+    assert_eq!(
+        receive(&mut link, survey),
+        Err(Rejected::Message(Refusal::ClockAhead))
+    );
+    assert_eq!(link.node(0).cluster_ms(Duration::ZERO), before);
+}
+
+proptest! {
+    /// Somebody with the key says any bytes at all: nothing panics, and what is kept is bounded.
+    #[test]
+    fn no_bytes_of_a_proven_peer_make_it_panic(
+        payloads in prop::collection::vec((0..12_u8, prop::collection::vec(any::<u8>(), 0..200)), 1..20),
+    ) {
+        let (mut link, mut stranger, said) = acquainted((1, 1));
+        prop_assert_eq!(said, Ok(()));
+        for (kind, bytes) in payloads {
+            let datagram = stranger.says(|to| {
+                to.extend_from_slice(&[kind, 1, 0, 0, 0, 0, 1]);
+                to.extend_from_slice(&bytes);
+            });
+            let _ = receive(&mut link, datagram);
+            link.run(2 * STEP);
+        }
+        link.run(Duration::from_millis(100));
+    }
+}

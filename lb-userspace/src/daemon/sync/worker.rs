@@ -1,0 +1,304 @@
+//! The sync thread: a loop around [`Node`].
+
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use lb_common::{
+    abi::{JournalRing, TimeoutTable},
+    flow_table::{Bucket, Entry4, Entry6},
+    hash::Seed,
+    wire::{seal::Session, sync::Phase},
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::time::TimeSpec,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    super::{
+        ha::{clock, post::Inbox},
+        identity::Identity,
+    },
+    courier::{Courier, Passage},
+    ticker::{Reading, Ticker},
+    view,
+};
+use crate::{
+    api::types::SyncView,
+    core::{
+        model::{Config, SyncPath},
+        seal::Keyring,
+        sync::{
+            Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Settings, Store,
+            flows::{Directory, Facts, FlowReplica, Memory, WantedBackend},
+        },
+    },
+    datapath::{Elements, First, Kernel},
+    notify::Sink,
+};
+
+/// Between two looks at what packets note, in company. Alone there is nobody to tell.
+const JOURNAL: Duration = Duration::from_millis(1);
+/// Between two looks at the interface, and tellings of backends that are wanted.
+const LOOK: Duration = Duration::from_secs(1);
+/// What a datagram has where nothing is known of the link: Ethernet's MTU without the headers of IPv6 and UDP.
+const USUAL_DATAGRAM: usize = 1500 - 48;
+
+pub(super) type Replica = FlowReplica<
+    Elements<Bucket<Entry4>>,
+    Elements<Bucket<Entry6>>,
+    Elements<JournalRing>,
+    First<TimeoutTable>,
+>;
+
+/// What the thread is told by the daemon's loop.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// The numbers stand for others.
+    Directory(Directory),
+    /// The flows of the backend with this number are ended.
+    Release(u32),
+    /// The configuration is another one.
+    Configure {
+        /// Its keys.
+        keyring: Arc<Keyring>,
+        /// Its digest.
+        digest: u64,
+    },
+    /// What the packet path's clock showed.
+    Jiffies(Reading),
+    /// Somebody asks.
+    View(oneshot::Sender<SyncView>),
+    /// End.
+    Stop,
+}
+
+/// What the daemon's loop can see at any time.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Of the others' connections, how many are here, in hundredths of a percent.
+    pub(super) complete: AtomicU16,
+    /// Number of the next update.
+    pub(super) position: AtomicU64,
+}
+
+/// All of them, in hundredths of a percent.
+const COMPLETE: u16 = 10_000;
+
+pub(super) struct Worker {
+    /// This director's name.
+    pub(super) name: String,
+    pub(super) node: Node,
+    pub(super) replica: Replica,
+    pub(super) courier: Courier,
+    ticker: Ticker,
+    /// Whether it was told that nothing can be sent.
+    is_lost: bool,
+    look_at: Duration,
+    inbox: Inbox<Order>,
+    news: mpsc::Sender<Vec<WantedBackend>>,
+    progress: Arc<Progress>,
+    events: Sink,
+}
+
+impl Worker {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing, and this is called once"
+    )]
+    pub(super) fn new(
+        config: &Config,
+        path: &SyncPath,
+        identity: &Identity,
+        kernel: &Kernel,
+        directory: Directory,
+        ticker: Ticker,
+        inbox: Inbox<Order>,
+        news: mpsc::Sender<Vec<WantedBackend>>,
+        progress: Arc<Progress>,
+        events: Sink,
+    ) -> Self {
+        let tables = &kernel.tables;
+        let memory = Memory {
+            four: Elements(Arc::clone(&tables.flows_v4)),
+            six: Elements(Arc::clone(&tables.flows_v6)),
+            journal: Elements(Arc::clone(&tables.journal)),
+            timeouts: First(Arc::clone(&tables.timeouts)),
+        };
+        let facts = Facts {
+            seed: kernel.settings().flow_seed,
+            leaf_seed: Seed::new(identity.keyring.schedule_seed()),
+            leaf_bits: LEAF_BITS,
+            hz: ticker.hz(),
+        };
+        let replica = FlowReplica::new(memory, facts, directory, ticker.now());
+        let (courier, error) = Courier::new(path.clone());
+        let settings = Settings {
+            keyring: Arc::clone(&identity.keyring),
+            name: config.director.name.clone(),
+            session: Session {
+                epoch: identity.epoch,
+                salt: rand::random(),
+            },
+            secret: rand::random(),
+            leaf_bits: LEAF_BITS,
+            datagram: courier
+                .longest_datagram()
+                .unwrap_or(USUAL_DATAGRAM)
+                .max(LEAST_DATAGRAM),
+            history: HISTORY,
+            bulk_rate: path.bulk_rate,
+            pool_ports: false,
+        };
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::now();
+        let mut node = Node::new(settings, Store::default(), since_1970.as_millis() as u64, now);
+        node.set_config_digest(view::digest(config), now);
+        let mut worker = Self {
+            name: config.director.name.clone(),
+            node,
+            replica,
+            courier,
+            ticker,
+            is_lost: false,
+            look_at: now + LOOK,
+            inbox,
+            news,
+            progress,
+            events,
+        };
+        if let Some(error) = error {
+            worker.path_lost(&error.to_string());
+        }
+        worker
+    }
+
+    /// Works until it is stopped.
+    ///
+    /// # Errors
+    /// When the system fails it.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        loop {
+            self.wait()?;
+            self.inbox.silence();
+            while let Some(order) = self.inbox.next() {
+                if !self.obey(order) {
+                    return Ok(());
+                }
+            }
+            self.replica.set_jiffies(self.ticker.now());
+            self.courier
+                .receive(&mut self.node, &mut self.replica, clock::now());
+            self.node.work(&mut self.replica, clock::now());
+            self.courier.send(&mut self.node, &mut self.replica, clock::now());
+            while let Some(event) = self.node.poll_event() {
+                self.events.tell(event);
+            }
+            self.say_how_far();
+            if clock::now() >= self.look_at {
+                self.look_at = clock::now() + LOOK;
+                self.look_at_path();
+                self.ask_for_numbers();
+            }
+        }
+    }
+
+    /// Has the daemon's loop know how complete the connections are.
+    fn say_how_far(&self) {
+        let complete = match self.node.phase() {
+            Phase::Starting => 0,
+            Phase::Joining => self.node.view(clock::now()).joined * 10,
+            Phase::InSync => COMPLETE,
+        };
+        self.progress.complete.store(complete, Ordering::Relaxed);
+        self.progress
+            .position
+            .store(self.node.position(), Ordering::Relaxed);
+    }
+
+    /// Sleeps until something happens or is due.
+    fn wait(&self) -> io::Result<()> {
+        let now = clock::now();
+        let mut due = self.node.next_deadline(now).min(self.look_at);
+        if self.node.is_in_company() {
+            due = due.min(now + JOURNAL);
+        }
+        let patience = match self.courier.has_more() {
+            true => Duration::ZERO,
+            // Whatever is due, it cannot be sent before the network takes it.
+            false if self.courier.is_blocked() => JOURNAL,
+            false => due.saturating_sub(now),
+        };
+        let mut polled = vec![PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN)];
+        if let Some(descriptor) = self.courier.descriptor() {
+            let mut events = PollFlags::POLLIN;
+            events.set(PollFlags::POLLOUT, self.courier.is_blocked());
+            polled.push(PollFd::new(descriptor, events));
+        }
+        match ppoll(&mut polled, Some(TimeSpec::from_duration(patience)), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether to go on.
+    fn obey(&mut self, order: Order) -> bool {
+        let now = clock::now();
+        match order {
+            Order::Directory(directory) => {
+                let cluster_ms = self.node.cluster_ms(now);
+                self.replica.set_directory(directory, cluster_ms);
+            }
+            Order::Release(number) => self.replica.release(number, self.node.cluster_ms(now)),
+            Order::Configure { keyring, digest } => {
+                self.node.set_keyring(&keyring);
+                self.node.set_config_digest(digest, now);
+            }
+            Order::Jiffies(reading) => self.ticker.set(reading),
+            // Who asked may have lost patience.
+            Order::View(to) => drop(to.send(view::view(self, now))),
+            Order::Stop => return false,
+        }
+        true
+    }
+
+    /// Says so when the way to the others is lost, or found again.
+    fn look_at_path(&mut self) {
+        match self.courier.look() {
+            Passage::Blocked(reason) => self.path_lost(&reason),
+            Passage::Free if std::mem::take(&mut self.is_lost) => {
+                let interface = self.courier.path().interface.clone();
+                self.events.tell(Event::PathFound { interface });
+            }
+            Passage::Free | Passage::Unknown => {}
+        }
+    }
+
+    /// Says so once.
+    fn path_lost(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.is_lost, true) {
+            self.events.tell(Event::PathLost {
+                interface: self.courier.path().interface.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// Asks for numbers of backends that only others have flows to, until there are.
+    fn ask_for_numbers(&mut self) {
+        let wanted: Vec<_> = self.replica.wanted().collect();
+        if !wanted.is_empty() {
+            // A loop that has no time is asked again.
+            let _ = self.news.try_send(wanted);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The other director already has every connection.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::{
+    Tandem,
+    client::{Answers, Crowd, Dial, Greeting},
+    topology::{Pair, VIP4, VIP6},
+    wait_for,
+};
+use serde_json::Value;
+
+use crate::roles::{PATIENCE, expect_role};
+
+/// Connections of each family that are held.
+const HELD: usize = 400;
+/// A connection that nobody knows any more is not answered, or is reset.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Two directors of a cluster.
+struct Cluster {
+    pair: Pair,
+    cluster: String,
+}
+
+impl Cluster {
+    fn build(name: &str, clients: usize, backends: usize) -> Result<Self> {
+        let pair = Pair::build(name, clients, backends)?;
+        let cluster = Pair::cluster(&pair.make_key()?, "");
+        Ok(Self { pair, cluster })
+    }
+
+    /// A director's configuration; the first backend has this weight.
+    fn config(&self, director: usize, sync: &str, weight: u32) -> String {
+        let priority = if director == 0 { 150 } else { 100 };
+        let front = Pair::front(priority, "advert_interval = \"50ms\"\nfailback = \"never\"");
+        let config = self
+            .pair
+            .config(director, &format!("{front}\n{}\n{sync}\n", self.cluster));
+        let first = format!("name = \"{}\"\n", self.pair.backends[0].name());
+        config.replace(&first, &format!("{first}weight = {weight}\n"))
+    }
+
+    fn start(&self, director: usize, sync: &str, weight: u32) -> Result<Tandem> {
+        Tandem::start(
+            &self.pair.directors[director],
+            &self.config(director, sync, weight),
+        )
+    }
+
+    /// The director is dead to the network, and its daemon is dead.
+    fn cut_power(&self, director: usize, tandem: &Tandem) -> Result<()> {
+        self.pair.cut_off(director)?;
+        tandem.process().kill()?;
+        Ok(())
+    }
+
+    /// Connections of both families through the VIPs.
+    fn crowds(&self) -> Result<[Crowd; 2]> {
+        let open = |to| -> Result<Crowd> {
+            let mut dial = Dial::new(to, Greeting::Http);
+            dial.timeout = ANSWER;
+            let crowd = Crowd::open(&self.pair.clients[0], &dial, HELD)?;
+            ensure!(crowd.len() == HELD, "{:?}", crowd.failures());
+            Ok(crowd)
+        };
+        Ok([open((VIP4, 80).into())?, open((VIP6, 80).into())?])
+    }
+}
+
+/// Multicast by the second network.
+const SYNC: &str = "[sync]\ninterface = \"eth1\"";
+
+fn state(tandem: &Tandem) -> Option<Value> {
+    Some(tandem.ask(&["sync"]).ok()?["sync"].clone())
+}
+
+/// Waits until the director has all that the other one has.
+fn expect_in_sync(tandem: &Tandem) -> Result<()> {
+    let mut last = None;
+    wait_for(PATIENCE, "the director to be in sync", || {
+        last = state(tandem);
+        let Some(state) = &last else { return false };
+        state["phase"] == "in_sync"
+            && state["peers"][0]["with_us"] == true
+            && state["peers"][0]["phase"] == "in_sync"
+    })
+    .with_context(|| format!("{last:?}\n{}", tandem.process().log()))?;
+    Ok(())
+}
+
+/// Waits until the director knows this many established connections.
+fn expect_flows(tandem: &Tandem, count: usize) -> Result<()> {
+    let mut last = 0;
+    wait_for(PATIENCE, format!("{count} connections to be known"), || {
+        let flows = tandem.ask(&["flow", "--state", "established", "--count"]);
+        last = flows.ok().and_then(|flows| flows["flows"].as_u64()).unwrap_or(0);
+        last == count as u64
+    })
+    .with_context(|| format!("{last}"))?;
+    Ok(())
+}
+
+fn ask(crowds: &mut [Crowd; 2]) -> Answers {
+    let mut sum = Answers::default();
+    for crowd in crowds {
+        let answers = crowd.ask();
+        sum.kept += answers.kept;
+        sum.moved += answers.moved;
+        sum.broken.extend(answers.broken);
+    }
+    sum
+}
+
+fn on_backend(crowds: &[Crowd; 2], backend: &str) -> u64 {
+    crowds
+        .iter()
+        .map(|crowd| crowd.by_backend().get(backend).copied().unwrap_or(0))
+        .sum()
+}
+
+/// Half of the connections are on a backend that nobody would choose any more when the Active loses its power; and again
+/// when it has come back, and the other one does.
+#[test]
+fn every_connection_outlives_each_director_in_turn() -> Result<()> {
+    let cluster = Cluster::build("sync-failover", 1, 2)?;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, SYNC, 100)?;
+    let b = cluster.start(1, SYNC, 100)?;
+    expect_role(&a, "active")?;
+    expect_role(&b, "backup")?;
+    expect_in_sync(&a)?;
+    expect_in_sync(&b)?;
+    let mut crowds = cluster.crowds()?;
+    ensure!(on_backend(&crowds, "backend1") > HELD as u64 / 2);
+    expect_flows(&b, 2 * HELD)?;
+    for (director, tandem) in [&a, &b].into_iter().enumerate() {
+        tandem.reload(&cluster.config(director, SYNC, 0))?;
+    }
+    println!("{}\n{}", a.show(&["sync"])?, b.show(&["sync"])?);
+
+    cluster.cut_power(0, &a)?;
+    expect_role(&b, "active")?;
+    let answers = ask(&mut crowds);
+    assert_eq!(answers.kept, 2 * HELD, "{answers:?}\n{}", b.show(&["sync"])?);
+
+    // Its machine starts anew: nothing is left in its tables.
+    let detached = Tandem::end_of(&cluster.pair.directors[0], {
+        let mut command = Tandem::command(&cluster.pair.directors[0])?;
+        command.arg("--detach");
+        command
+    })?;
+    assert_eq!(detached.code, Some(0), "{}", detached.said);
+    cluster.pair.reconnect(0)?;
+    let a = cluster.start(0, SYNC, 0)?;
+    expect_in_sync(&a)?;
+    expect_flows(&a, 2 * HELD)?;
+    expect_role(&a, "backup")?;
+    println!("{}\n{}", a.show(&["sync"])?, b.show(&["sync"])?);
+    cluster.cut_power(1, &b)?;
+    expect_role(&a, "active")?;
+    let answers = ask(&mut crowds);
+    assert_eq!(answers.kept, 2 * HELD, "{answers:?}\n{}", a.show(&["sync"])?);
+    Ok(())
+}
+
+/// What the test above would be worth if connections survived by themselves.
+#[test]
+fn without_sync_connections_are_lost() -> Result<()> {
+    let cluster = Cluster::build("sync-off", 1, 2)?;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, "", 100)?;
+    let b = cluster.start(1, "", 100)?;
+    expect_role(&a, "active")?;
+    expect_role(&b, "backup")?;
+    let mut crowds = cluster.crowds()?;
+    let doomed = on_backend(&crowds, "backend1");
+    for (director, tandem) in [&a, &b].into_iter().enumerate() {
+        tandem.reload(&cluster.config(director, "", 0))?;
+    }
+    cluster.cut_power(0, &a)?;
+    expect_role(&b, "active")?;
+    let answers = ask(&mut crowds);
+    ensure!(
+        answers.broken() > 0 && answers.kept + doomed as usize <= 2 * HELD,
+        "of {doomed} all should be lost: {answers:?}"
+    );
+    Ok(())
+}
