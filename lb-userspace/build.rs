@@ -1,5 +1,5 @@
-//! Builds the XDP programs that the daemon embeds.
+//! Builds the programs that the daemon embeds.
 
 fn main() {
-    lb_ebpf_builder::build_or_exit(&["tandem-xdp", "decap-xdp"]);
+    lb_ebpf_builder::build_or_exit(&["tandem-xdp", "decap-xdp", "check-path"]);
 }

@@ -5,6 +5,7 @@
 
 mod address_set;
 mod backend;
+mod check_path;
 mod counters;
 mod frontend;
 mod journal;
@@ -23,6 +24,7 @@ pub mod names;
 
 pub use address_set::AddressSet;
 pub use backend::{BackendEntry, Tail};
+pub use check_path::{CHECK_MARK, CHECK_MARK_MASK, CHECK_RETURNS, CHECK_VIPS, CheckAddress, CheckReturn};
 pub use counters::{BackendCounters, Counters, Event};
 pub use frontend::{
     Frontend4, Frontend6, FrontendBucket, FrontendEntry, FrontendKey4, FrontendKey6, FrontendsFull, WAYS,

@@ -34,6 +34,9 @@ pub struct OrderRequest {
     /// Seconds after which the order ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_seconds: Option<u64>,
+    /// With [`Verb::Ready`]: how many seconds the slow start takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp_seconds: Option<u64>,
     /// Why.
     #[serde(default)]
     pub reason: String,

@@ -55,6 +55,8 @@ enum Verb {
     Ready {
         /// Name or address of the backend.
         backend: String,
+        #[command(flatten)]
+        ramp: order::Ramp,
     },
     /// As if it were not configured, until the configuration has followed; refused while it has flows.
     Remove {
@@ -103,12 +105,8 @@ pub(super) async fn run<W: Write>(
         Some(Verb::Offline { backend, drain }) => {
             order::drain(Order::Offline, &about(backend), drain, client, show).await
         }
-        Some(Verb::Ready { backend }) => {
-            order::simple(Order::Ready, &about(backend), None, client, show).await
-        }
-        Some(Verb::Remove { backend, manner }) => {
-            order::simple(Order::Remove, &about(backend), Some(manner), client, show).await
-        }
+        Some(Verb::Ready { backend, ramp }) => order::ready(&about(backend), ramp, client, show).await,
+        Some(Verb::Remove { backend, manner }) => order::remove(&about(backend), manner, client, show).await,
         Some(Verb::Weight {
             backend,
             weight,

@@ -25,7 +25,7 @@ enum Verb {
     /// All backends out of service.
     Offline(order::Drain),
     /// Lifts every order there is.
-    Ready,
+    Ready(order::Ramp),
 }
 
 pub(super) async fn run<W: Write>(
@@ -38,6 +38,6 @@ pub(super) async fn run<W: Write>(
         None | Some(Verb::List) => status::run(client, show).await,
         Some(Verb::Drain(drain)) => order::drain(Order::Drain, &about, drain, client, show).await,
         Some(Verb::Offline(drain)) => order::drain(Order::Offline, &about, drain, client, show).await,
-        Some(Verb::Ready) => order::simple(Order::Ready, &about, None, client, show).await,
+        Some(Verb::Ready(ramp)) => order::ready(&about, ramp, client, show).await,
     }
 }

@@ -74,6 +74,15 @@ pub(super) struct Manner {
     force: bool,
 }
 
+/// How a backend comes back.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub(super) struct Ramp {
+    /// Give it its weight little by little over this time, such as 60s, instead of the service's `slow_start`.
+    #[arg(long, value_name = "TIME")]
+    ramp: Option<Time>,
+}
+
 /// [`AtDeadline`] as an argument.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum How {
@@ -112,6 +121,7 @@ fn request(verb: Verb, about: &About<'_>, manner: Option<&Manner>) -> OrderReque
         weight: None,
         deadline_seconds: None,
         at_deadline: None,
+        ramp_seconds: None,
         for_seconds: manner.and_then(|manner| manner.duration).map(seconds),
         reason: manner.map_or_else(String::new, |manner| manner.reason.clone()),
         force: manner.is_some_and(|manner| manner.force),
@@ -159,15 +169,29 @@ pub(super) async fn weight<W: Write>(
     Ok(Exit::Success)
 }
 
-/// `ready` and `remove`.
-pub(super) async fn simple<W: Write>(
-    verb: Verb,
+/// `ready`
+pub(super) async fn ready<W: Write>(
     about: &About<'_>,
-    manner: Option<&Manner>,
+    ramp: &Ramp,
     client: &Client,
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
-    give(&request(verb, about, manner), client, show).await?;
+    let request = OrderRequest {
+        ramp_seconds: ramp.ramp.map(seconds),
+        ..request(Verb::Ready, about, None)
+    };
+    give(&request, client, show).await?;
+    Ok(Exit::Success)
+}
+
+/// `remove`
+pub(super) async fn remove<W: Write>(
+    about: &About<'_>,
+    manner: &Manner,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    give(&request(Verb::Remove, about, Some(manner)), client, show).await?;
     Ok(Exit::Success)
 }
 
@@ -272,7 +296,10 @@ pub(super) async fn wait(
 fn is_so(backend: &BackendView, until: Until) -> bool {
     match until {
         Until::Drained => backend.drain.as_ref().is_some_and(|drain| drain.drained),
-        Until::Healthy => backend.effective_weight > 0 && backend.state == BackendState::Ready,
+        Until::Healthy => {
+            backend.effective_weight > 0
+                && matches!(backend.state, BackendState::Ready | BackendState::Warming)
+        }
     }
 }
 

@@ -45,6 +45,8 @@ enum Verb {
     Ready {
         /// Name of the service.
         name: String,
+        #[command(flatten)]
+        ramp: order::Ramp,
     },
 }
 
@@ -66,7 +68,7 @@ pub(super) async fn run<W: Write>(
         Some(Verb::Offline { name, drain }) => {
             order::drain(Order::Offline, &about(name), drain, client, show).await
         }
-        Some(Verb::Ready { name }) => order::simple(Order::Ready, &about(name), None, client, show).await,
+        Some(Verb::Ready { name, ramp }) => order::ready(&about(name), ramp, client, show).await,
     }
 }
 

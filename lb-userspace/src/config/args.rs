@@ -55,6 +55,7 @@ pub(super) fn parse(
             pool: None,
             check: None,
             health: None,
+            slow_start: None,
             drain: None,
             timeouts: None,
             persistence: None,

@@ -97,6 +97,7 @@ pub(super) struct Service {
     pub(super) fallback: Option<Spanned<bool>>,
     pub(super) check: Option<Checks>,
     pub(super) health: Option<Health>,
+    pub(super) slow_start: Option<Spanned<Time>>,
     pub(super) drain: Option<Drain>,
     pub(super) timeouts: Option<Timeouts>,
     pub(super) persistence: Option<Persistence>,
@@ -222,6 +223,7 @@ impl From<&model::Service> for Service {
             check: (!service.health.checks.is_empty())
                 .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
             health: Some((&service.health).into()),
+            slow_start: Some(unplaced(Time(service.slow_start))),
             drain: service.drain.map(|drain| Drain {
                 deadline: unplaced(Time(drain.deadline)),
                 at_deadline: Some(drain.at_deadline),

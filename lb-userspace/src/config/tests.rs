@@ -130,6 +130,7 @@ fn defaults() {
             timeouts: Timeouts::default(),
             connections: Connections::default(),
             health: health::Health::default(),
+            slow_start: Duration::ZERO,
             drain: None,
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
@@ -577,10 +578,11 @@ prop_compose! {
                     timeouts
                 },
                 connections: connections(index, table_size),
-                health: checks::health(index, drain.unwrap_or(0)),
+                health: checks::health(index, drain.unwrap_or(0), forwards[index % 2]),
+                slow_start: Duration::from_secs(drain.unwrap_or(0)),
                 drain: drain.map(|seconds| Drain {
                     deadline: Duration::from_secs(seconds),
-                    at_deadline: if seconds % 2 == 0 { AtDeadline::Keep } else { AtDeadline::Reschedule },
+                    at_deadline: [AtDeadline::Keep, AtDeadline::Reschedule, AtDeadline::Reset][seconds as usize % 3],
                 }),
                 backends,
             }).collect(),

@@ -139,6 +139,8 @@ pub struct Service {
     pub connections: Connections,
     /// How its backends are checked.
     pub health: Health,
+    /// How long a backend that has come back takes until it has its whole weight; zero: it has it at once.
+    pub slow_start: Duration,
     /// How its backends are drained unless the order says otherwise; `None`: for as long as it takes.
     pub drain: Option<Drain>,
     /// Backends in the order of the file; names and addresses are unique within the service.

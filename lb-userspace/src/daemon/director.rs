@@ -10,12 +10,14 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
+    courses::Courses,
     flows::Flows,
     ha::{self, Answers, Ha, HaError},
     health::HealthBook,
     identity::Identity,
     links::Links,
     orders::Orders,
+    passive::OutlierBook,
     standing::Standings,
     sync::{Sync, SyncError},
     vips::Vips,
@@ -120,12 +122,16 @@ pub(super) struct Director {
     pub(super) orders: Orders,
     /// What checks have found.
     pub(super) health: HealthBook,
+    /// Who leaves connections unanswered.
+    pub(super) outliers: OutlierBook,
+    /// How backends have come and gone.
+    pub(super) courses: Courses,
     /// What backends take part in, as it is in force.
     pub(super) standing: Standings,
     /// Whether services have their quorum.
     pub(super) pools: BTreeMap<String, Pool>,
     /// Whether `config` is in force; before that the maps hold what an earlier daemon put there.
-    adopted: bool,
+    pub(super) adopted: bool,
     /// What went wrong when the maps were to follow the links; they still have to.
     behind: Option<String>,
 }
@@ -180,6 +186,8 @@ impl Director {
             events,
             orders,
             health: HealthBook::inherit(&kernel),
+            outliers: OutlierBook::new(),
+            courses: Courses::new(),
             standing: Standings::new(),
             pools: BTreeMap::new(),
             kernel,
@@ -235,6 +243,7 @@ impl Director {
         if !self.adopted {
             return;
         }
+        self.follow_courses();
         let standing = self.stand_all(&self.config);
         let desired = self.desired(&self.config, &standing, &self.leases);
         self.keep_standing(standing);
@@ -280,6 +289,7 @@ impl Director {
             warn!(setting, %error, "cannot be set: clients will not hear of links on the way to backends that are too narrow");
         }
         let Attached { interfaces, added } = self.attach(&config.director.interfaces)?;
+        self.courses = self.courses_under(&config).0;
         let standing = self.stand_all(&config);
         if let Err(error) = self.apply(&self.desired(&config, &standing, &leases)) {
             // Some of it may be in force already.
@@ -589,6 +599,9 @@ impl Director {
         self.census_at = Some(Instant::now());
         self.note_drains();
         self.execute(&steps)?;
+        if self.note_outliers() {
+            self.converge();
+        }
         self.end_gone();
         Ok(())
     }

@@ -8,8 +8,11 @@ use crate::{
     core::{
         backend::{self, Health},
         event,
-        health::{Check, Finding, Probe, ProbeTarget, Report, Start, Verdict, Watch, WatchKey, compose},
-        model::{Backend, Config, Service},
+        health::{
+            Check, Finding, Lately, Probe, ProbeTarget, Report, Start, Target, Verdict, Watch, WatchKey,
+            compose,
+        },
+        model::{Backend, Config, Frontend, Service},
     },
     datapath::Kernel,
     probe::Watches,
@@ -62,12 +65,21 @@ fn key(service: &str, backend: IpAddr, check: u32) -> WatchKey {
 
 /// What a check of a service asks of a backend.
 fn target(service: &Service, backend: &Backend, check: &Check) -> ProbeTarget {
-    let frontend = service.frontends.first().map_or(0, |frontend| frontend.port);
+    // A frontend that the backend's own address can stand for, if there is one.
+    let suits = |frontend: &&Frontend| frontend.vip.is_ipv4() == backend.address.is_ipv4();
+    let suitable = service.frontends.iter().find(suits);
+    let frontend = suitable.or_else(|| service.frontends.first());
     ProbeTarget {
         address: backend.address,
         port: match check.probe {
             Probe::Icmp => 0,
-            _ => check.port.unwrap_or(frontend),
+            _ => check
+                .port
+                .unwrap_or_else(|| frontend.map_or(0, |frontend| frontend.port)),
+        },
+        vip: match check.target {
+            Target::Backend => None,
+            Target::Vip => suitable.map(|frontend| frontend.vip),
         },
         probe: check.probe.clone(),
     }
@@ -105,8 +117,8 @@ impl Director {
         }
     }
 
-    /// Takes note of news.
-    pub(super) fn note_health(&mut self, watch: WatchKey, report: Report) {
+    /// Takes note of news; whether more than the time that answers take is new.
+    pub(super) fn note_health(&mut self, watch: WatchKey, report: Report) -> bool {
         if let Some(warning) = &report.warning
             && self
                 .health
@@ -122,7 +134,9 @@ impl Director {
                 warning: warning.clone(),
             });
         }
-        self.health.reports.insert(watch, report);
+        let (finding, reason) = (report.finding, report.reason.clone());
+        let before = self.health.reports.insert(watch, report);
+        before.is_none_or(|before| (before.finding, before.reason) != (finding, reason))
     }
 
     fn name_of(&self, service: &str, address: IpAddr) -> String {
@@ -146,29 +160,37 @@ impl Director {
                 },
             )
             .collect();
-        compose(
+        let (health, agent) = compose(
             backend.weight,
             &findings,
             service.health.require,
             service.health.start,
-        )
+        );
+        if self.ejected(service, backend).is_some() {
+            return (Health::Down, agent);
+        }
+        (health, agent)
     }
 
     /// Whether something is known of every backend, so that nobody has to be assumed to be well or not.
     pub(super) fn health_is_known(&self, config: &Config) -> bool {
-        let known = |service: &Service, backend: &Backend| {
-            service.health.start == Start::Up
-                || self.assumed(service, backend) != Verdict::Unknown
-                || (0..service.health.checks.len() as u32).all(|check| {
-                    self.health
-                        .report(&service.name, backend.address, check)
-                        .is_some()
-                })
+        let of_all = |service: &Service| {
+            let mut backends = service.backends.iter();
+            backends.all(|backend| self.is_known(service, backend))
         };
-        config
-            .services
-            .iter()
-            .all(|service| service.backends.iter().all(|backend| known(service, backend)))
+        config.services.iter().all(of_all)
+    }
+
+    /// Whether something is known of a backend.
+    pub(super) fn is_known(&self, service: &Service, backend: &Backend) -> bool {
+        let has_report = |check| {
+            self.health
+                .report(&service.name, backend.address, check)
+                .is_some()
+        };
+        service.health.start == Start::Up
+            || self.assumed(service, backend) != Verdict::Unknown
+            || (0..service.health.checks.len() as u32).all(has_report)
     }
 
     /// Forgets what is watched no more, or otherwise than before.
@@ -191,7 +213,11 @@ impl Director {
             };
             bad.then(|| format!("{}: {reason}", check.probe.name()))
         });
-        let reasons: Vec<String> = reports.collect();
+        let ejected = self.ejected(service, backend).map(|Lately { answered, unanswered }| {
+            let all = answered + unanswered;
+            format!("{unanswered} of {all} connections of late were not answered, far more than those of others")
+        });
+        let reasons: Vec<String> = reports.chain(ejected).collect();
         if reasons.is_empty() {
             "not checked yet".to_owned()
         } else {
@@ -244,7 +270,7 @@ impl Director {
             .config
             .services
             .iter()
-            .filter(|service| !service.health.checks.is_empty())
+            .filter(|service| !service.health.checks.is_empty() || service.health.eject > 0)
         {
             let name: Arc<str> = service.name.as_str().into();
             for backend in &service.backends {
@@ -267,6 +293,7 @@ impl Director {
                     .health
                     .inherited
                     .get(&key)
+                    .filter(|_| !service.health.checks.is_empty())
                     .map(|up| if *up { Health::Up } else { Health::Down });
                 let before = before.or(inherited).unwrap_or(Health::Unchecked);
                 let (of, backend_name) = (service.name.clone(), backend.name.clone());
@@ -279,7 +306,7 @@ impl Director {
                         }
                         .into(),
                     ),
-                    (Health::Down, Health::Up) => events.push(
+                    (Health::Down, Health::Up | Health::Unchecked) => events.push(
                         event::Backend::Up {
                             service: of,
                             backend: backend_name,
@@ -287,7 +314,7 @@ impl Director {
                         .into(),
                     ),
                     (Health::Up | Health::Unchecked, Health::Up | Health::Unchecked)
-                    | (Health::Down, Health::Down | Health::Unchecked) => {}
+                    | (Health::Down, Health::Down) => {}
                 }
                 told.insert(key, health);
             }

@@ -40,6 +40,13 @@ impl Links {
         &self.known
     }
 
+    /// Interfaces by which backends are reached.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.known
+            .values()
+            .filter_map(|egress| Some(egress.hop().ok()?.ifname.as_str()))
+    }
+
     /// How packets get to the backend by this method, or why not, and by which interface.
     pub(super) fn way(
         &self,

@@ -1,6 +1,8 @@
 //! The daemon: the loop that ties configuration, the kernel's network tables, the datapath and the operator together.
 
 mod args;
+mod check_path;
+mod courses;
 mod decap;
 mod director;
 mod failure;
@@ -15,6 +17,7 @@ mod links;
 mod maintenance;
 mod orders;
 mod pair;
+mod passive;
 mod standing;
 mod state;
 mod survey;
@@ -48,7 +51,7 @@ pub use self::ha::HaError;
 pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 pub use self::sync::SyncError;
-use self::{director::Director, orders::Orders, survey::Survey, vips::Vips};
+use self::{check_path::CheckWay, director::Director, orders::Orders, survey::Survey, vips::Vips};
 use crate::{
     api::{
         self, ApiSocket, Bounds, Sources,
@@ -148,6 +151,7 @@ struct Daemon {
     followed: BTreeSet<IpAddr>,
     prober: Prober,
     watched: Watches,
+    checks: CheckWay,
     pending: Option<Pending>,
     survey: Survey,
     config_path: Option<PathBuf>,
@@ -204,6 +208,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         followed: BTreeSet::new(),
         prober: Prober::start()?,
         watched: Watches::new(),
+        checks: CheckWay::default(),
         pending: None,
         config_path: args.config_path().map(Path::to_owned),
         queries,
@@ -297,12 +302,14 @@ impl Daemon {
     /// Takes note of this and of all that is known at the same time, and then acts once: when many backends fail together,
     /// each service's schedule is made anew once.
     async fn note_health(&mut self, watch: WatchKey, report: Report) {
-        self.director.note_health(watch, report);
+        let mut matters = self.director.note_health(watch, report);
         sleep(GATHER).await;
         while let Some((watch, report)) = self.prober.next().now_or_never() {
-            self.director.note_health(watch, report);
+            matters |= self.director.note_health(watch, report);
         }
-        self.director.converge();
+        if matters {
+            self.director.converge();
+        }
     }
 
     async fn tick(&mut self) -> Result<(), DaemonError> {
@@ -310,10 +317,16 @@ impl Daemon {
         self.director.keep_vips().await;
         self.director.catch_up();
         self.director.advance_orders();
+        self.director.pass_time();
+        // An interface may have come or gone.
+        if self.checks.lead(&self.watched, &self.director) {
+            self.prober.watch(self.watched.clone(), self.checks.marks.clone());
+        }
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
         self.director.flows.set_now(jiffies);
         self.director.keep_sync(jiffies).await;
-        self.survey.start(jiffies, &self.director.watched());
+        let watched = &self.director.watched() | &self.director.observed();
+        self.survey.start(jiffies, &watched);
         Ok(())
     }
 
@@ -358,7 +371,8 @@ impl Daemon {
         }
         if watches != self.watched {
             self.director.retain_health(&watches, &self.watched);
-            self.prober.watch(watches.clone());
+            self.checks.lead(&watches, &self.director);
+            self.prober.watch(watches.clone(), self.checks.marks.clone());
             self.watched = watches;
         }
     }

@@ -32,6 +32,7 @@ use crate::{
 const QUIET_CENSUSES: u32 = 2;
 /// Longest times that an order can be given for.
 const LONGEST: u64 = 366 * 86_400;
+const LONGEST_RAMP: u64 = 86_400;
 const LONGEST_TEXT: usize = 500;
 
 /// The orders that stand, and how they are carried out.
@@ -162,6 +163,11 @@ impl Director {
             remarks: Vec::new(),
         };
         let mut book = self.orders.book.clone();
+        let next = self.next_start(request, &members)?;
+        let whom: Vec<_> = members
+            .iter()
+            .map(|(service, backend)| (service.name.clone(), backend.address))
+            .collect();
         let told: Vec<event::Order> = if request.verb == Verb::Ready {
             let lifted = book.lift(&scope);
             answer.lifted = lifted.iter().map(OrderView::from).collect();
@@ -194,6 +200,7 @@ impl Director {
             vec![event::Order::Placed { order, covers }]
         };
         self.orders.book = book;
+        self.set_next_starts(&whom, next);
         told.into_iter().for_each(|event| self.events.tell(event));
         self.watch_drains();
         Ok((answer, self.orders.keep()))
@@ -302,6 +309,30 @@ impl Director {
                 done: false,
             }),
         })
+    }
+
+    /// How slowly those that come back by this request are to start, if it says.
+    fn next_start(
+        &self,
+        request: &OrderRequest,
+        members: &[Member<'_>],
+    ) -> Result<Option<Duration>, Refusal> {
+        let Some(seconds) = request.ramp_seconds else {
+            return Ok(None);
+        };
+        if request.verb != Verb::Ready {
+            return Err(Refusal::wrong("only `ready` takes a ramp"));
+        }
+        if seconds > LONGEST_RAMP {
+            return Err(Refusal::wrong("a ramp takes a day at most"));
+        }
+        let serves = |(service, backend): &Member<'_>| self.effective(service, backend).serves();
+        if members.iter().all(serves) {
+            return Err(Refusal::wrong(
+                "all of them serve already: there is nothing to ramp up",
+            ));
+        }
+        Ok(Some(Duration::from_secs(seconds)))
     }
 
     /// Whether, of every service that somebody serves now, somebody would go on serving under `book`.

@@ -7,7 +7,7 @@ use std::{
 
 use super::director::Director;
 use crate::core::{
-    backend::{Effective, FULL, Factor, Facts, State, effective, shares},
+    backend::{Agent, Effective, FULL, Factor, Facts, State, effective, shares},
     ha::LeaseNumbers,
     health::{Pool, Standing},
     model::{Backend, Config, Service},
@@ -21,6 +21,32 @@ pub(super) type Standings = BTreeMap<String, Standing>;
 impl Director {
     /// Everything that has a say in whether this backend serves, under these orders.
     fn facts(&self, service: &Service, backend: &Backend, book: &Book, vips: &BTreeSet<IpAddr>) -> Facts {
+        let known = self.facts_at_once(service, backend, book, vips);
+        let Some(course) = self.course(service, backend) else {
+            return known;
+        };
+        let weight = course
+            .part()
+            .filter(|_| !known.agent.weight.is_zero())
+            .unwrap_or(known.agent.weight);
+        Facts {
+            ramp: course.ramp(),
+            agent: Agent {
+                weight,
+                ..known.agent
+            },
+            ..known
+        }
+    }
+
+    /// The same, if nothing took time.
+    pub(super) fn facts_at_once(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        book: &Book,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Facts {
         let (health, agent) = self.health_of(service, backend);
         Facts {
             weight: backend.weight,
@@ -53,7 +79,8 @@ impl Director {
             .map(|backend| self.facts(service, backend, book, vips))
             .collect();
         let mut pool = self.pools.get(&service.name).copied().unwrap_or_default();
-        let standing = pool.stand(&facts, &service.health);
+        let backups: Vec<bool> = service.backends.iter().map(|backend| backend.backup).collect();
+        let standing = pool.stand(&facts, &backups, &service.health);
         (pool, standing)
     }
 

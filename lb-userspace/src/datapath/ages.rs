@@ -1,6 +1,6 @@
 //! How old the flows of certain backends are.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use lb_common::{
     flow_state::{FlowState, Worth},
@@ -8,6 +8,7 @@ use lb_common::{
 };
 
 use super::translations::backend_of;
+use crate::core::health::Lately;
 
 /// Upper bounds of the classes of age, in seconds; the last class has none.
 pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
@@ -16,6 +17,9 @@ pub const AGES: [u64; 4] = [60, 600, 3600, 86_400];
 /// entry stays longer, for packets that come late.
 const OVER: u64 = 5;
 
+/// Ages, in seconds, of the connections of late: whoever answers at all has answered by then, a lost packet more or less.
+const LATELY: Range<u64> = 3..13;
+
 /// Open flows of one backend by their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ages {
@@ -23,6 +27,8 @@ pub struct Ages {
     pub classes: [u64; AGES.len() + 1],
     /// Age of the oldest, in seconds.
     pub oldest: u64,
+    /// How the connections of late went, among those old enough for their handshake to be over.
+    pub lately: Lately,
 }
 
 impl Ages {
@@ -54,6 +60,19 @@ pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
         if control.state() == FlowState::Template {
             continue;
         }
+        let age = clock.now.saturating_sub(u64::from(flow.created) << 8) / u64::from(hz.max(1));
+        if LATELY.contains(&age) {
+            match control.state() {
+                FlowState::Established
+                | FlowState::FinWait
+                | FlowState::TimeWait
+                | FlowState::Close
+                | FlowState::CloseWait
+                | FlowState::LastAck => ages.lately.answered += 1,
+                FlowState::SynRecv => ages.lately.unanswered += 1,
+                _ => {}
+            }
+        }
         let over = match clock.worth(entry, control).0 {
             Worth::Expired => true,
             Worth::HalfOpen | Worth::Closing => u64::from(clock.idle(flow.last_seen)) > OVER * u64::from(hz),
@@ -62,7 +81,6 @@ pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
         if over {
             continue;
         }
-        let age = clock.now.saturating_sub(u64::from(flow.created) << 8) / u64::from(hz.max(1));
         let class = AGES.iter().position(|bound| age < *bound).unwrap_or(AGES.len());
         ages.classes[class] += 1;
         ages.oldest = ages.oldest.max(age);
@@ -73,7 +91,6 @@ pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
 mod tests {
     use lb_common::{
         abi::TimeoutTable,
-        flow_state::FlowState,
         flow_table::{Entry4, NewFlow, Target, Translation4, insert},
         packet::FlowKey4,
     };
@@ -112,6 +129,11 @@ mod tests {
         assert_eq!(watched[&3].classes, [3, 1, 0, 1, 1]);
         // One that is being closed counts while it is not silent yet.
         assert_eq!(watched[&3].flows(), 6);
+        let lately = Lately {
+            answered: 2,
+            unanswered: 0,
+        };
+        assert_eq!(watched[&3].lately, lately, "one that was closed was answered");
         // In the units of the entry, in which the beginning of a flow is coarse.
         assert!(watched[&3].oldest.abs_diff(90_000) <= 3, "{watched:?}");
     }

@@ -28,6 +28,17 @@ pub enum DatapathError {
         /// Why.
         source: Box<ProgramError>,
     },
+    /// The classifiers for checks cannot be put on an interface.
+    #[error("cannot send checks to VIPs by way of `{interface}`: {}", explain(.source))]
+    CheckPath {
+        /// The interface.
+        interface: String,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// More VIPs are to be checked than there is room for.
+    #[error("cannot send checks to so many VIPs: expected 4096 at most")]
+    TooManyCheckedVips,
     /// The object in this binary is not what the daemon expects.
     #[error("the eBPF object in this binary has no `{name}`: the build is broken")]
     Missing {

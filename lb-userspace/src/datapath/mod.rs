@@ -6,6 +6,7 @@
 mod ages;
 mod attach;
 mod census;
+mod check_path;
 mod clock;
 pub mod decap;
 mod ending;
@@ -21,6 +22,7 @@ mod translations;
 pub use ages::{AGES, Ages, ages};
 pub use attach::AttachMode;
 pub use census::{Census, Holders, TableCensus, census};
+pub use check_path::CheckPath;
 pub use clock::JiffyClock;
 pub use ending::{Ending, end};
 pub use error::DatapathError;

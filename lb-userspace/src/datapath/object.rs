@@ -153,7 +153,7 @@ pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Da
 
 /// Holds signals back meanwhile. One of them would make the kernel give up the verification (EAGAIN), and aya begin anew with
 /// the verifier's log, which takes twenty times as long.
-fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
     let done = work();
     if let Ok(before) = before {

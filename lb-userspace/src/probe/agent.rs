@@ -2,15 +2,13 @@
 //!
 //! An agent that does not answer says nothing: whether the backend serves is what the other checks are for.
 
-use std::net::SocketAddr;
-
 use http::{Request, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use super::{runner::Found, tcp};
+use super::{peer::Peer, runner::Found, tcp};
 use crate::{
     core::{
         backend::{Factor, Says},
@@ -22,10 +20,10 @@ use crate::{
 /// Longest line, and longest JSON, in bytes.
 const LONGEST: u64 = 4096;
 
-pub(super) async fn probe(at: SocketAddr, agent: &Agent) -> Result<Found, String> {
+pub(super) async fn probe(peer: &Peer, agent: &Agent) -> Result<Found, String> {
     let asked = match &agent.form {
-        AgentForm::Line => line(at).await,
-        AgentForm::Http { path } => json(at, path).await,
+        AgentForm::Line => line(peer).await,
+        AgentForm::Http { path } => json(peer, path).await,
     };
     Ok(asked.unwrap_or_else(|error| Found {
         warning: Some(one_line(&format!("the agent: {error}"))),
@@ -33,8 +31,8 @@ pub(super) async fn probe(at: SocketAddr, agent: &Agent) -> Result<Found, String
     }))
 }
 
-async fn line(at: SocketAddr) -> Result<Found, String> {
-    let stream = BufReader::new(tcp::connect(at).await?);
+async fn line(peer: &Peer) -> Result<Found, String> {
+    let stream = BufReader::new(tcp::connect(peer).await?);
     let mut line = String::new();
     stream
         .take(LONGEST)
@@ -93,14 +91,14 @@ struct Saying {
     state: Option<String>,
 }
 
-async fn json(at: SocketAddr, path: &str) -> Result<Found, String> {
+async fn json(peer: &Peer, path: &str) -> Result<Found, String> {
     let request = Request::get(path)
-        .header(header::HOST, at.to_string())
+        .header(header::HOST, peer.at.to_string())
         .header(header::CONNECTION, "close");
     let request = request
         .body(Full::new(Bytes::new()))
         .map_err(|error| error.to_string())?;
-    let answer = exchange(tcp::connect(at).await?, request, LONGEST as usize).await;
+    let answer = exchange(tcp::connect(peer).await?, request, LONGEST as usize).await;
     let answer = answer.map_err(|error| error.to_string())?;
     if answer.status != 200 {
         return Err(format!("HTTP status {}", answer.status));

@@ -1,16 +1,16 @@
 //! It answers a DNS query.
 
-use std::{net::SocketAddr, str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, time::Duration};
 
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query},
     rr::{Name, RecordType as Type},
 };
 
-use super::{runner::Found, udp};
+use super::{peer::Peer, runner::Found, udp};
 use crate::core::health::{Dns, RecordType};
 
-pub(super) async fn probe(at: SocketAddr, dns: &Dns, patience: Duration) -> Result<Found, String> {
+pub(super) async fn probe(peer: &Peer, dns: &Dns, patience: Duration) -> Result<Found, String> {
     let name = Name::from_str(&dns.name).map_err(|error| format!("{}: {error}", dns.name))?;
     let id: u16 = rand::random();
     let mut query = Message::new(id, MessageType::Query, OpCode::Query);
@@ -19,7 +19,7 @@ pub(super) async fn probe(at: SocketAddr, dns: &Dns, patience: Duration) -> Resu
     let query = query.to_vec().map_err(|error| error.to_string())?;
     // An answer to something else is somebody's attempt to mislead us.
     let meant = |answer: &[u8]| answer.get(..2) == Some(&id.to_be_bytes()[..]);
-    let answer = udp::ask(at, &query, patience, meant).await?;
+    let answer = udp::ask(peer, &query, patience, meant).await?;
     let answer = Message::from_vec(&answer).map_err(|error| format!("no DNS answer: {error}"))?;
     let rcode = answer.metadata.response_code;
     if u16::from(rcode) != u16::from(dns.rcode) {

@@ -8,7 +8,7 @@ use hyper::{body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{runner::Found, tcp, tls};
+use super::{peer::Peer, runner::Found, tcp, tls};
 use crate::core::health::Grpc;
 
 /// Most bytes of an answer.
@@ -16,16 +16,16 @@ const MOST: usize = 64 << 10;
 /// `ServingStatus` of grpc/health/v1/health.proto.
 const STATUS: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 
-pub(super) async fn probe(at: SocketAddr, grpc: &Grpc, clients: &tls::Clients) -> Result<Found, String> {
-    let stream = tcp::connect(at).await?;
+pub(super) async fn probe(peer: &Peer, grpc: &Grpc, clients: &tls::Clients) -> Result<Found, String> {
+    let stream = tcp::connect(peer).await?;
     match &grpc.tls {
         None => {
-            check(at, grpc, stream).await?;
+            check(peer, grpc, stream).await?;
             Ok(Found::WELL)
         }
         Some(settings) => {
-            let (stream, warning) = clients.connect(at, settings, &[b"h2"], stream).await?;
-            check(at, grpc, stream).await?;
+            let (stream, warning) = clients.connect(peer, settings, &[b"h2"], stream).await?;
+            check(peer, grpc, stream).await?;
             Ok(Found {
                 warning,
                 ..Found::WELL
@@ -35,7 +35,7 @@ pub(super) async fn probe(at: SocketAddr, grpc: &Grpc, clients: &tls::Clients) -
 }
 
 async fn check(
-    at: SocketAddr,
+    peer: &Peer,
     grpc: &Grpc,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), String> {
@@ -44,11 +44,14 @@ async fn check(
     // What goes wrong there shows in the answer; it ends with the sender.
     tokio::spawn(connection);
     let scheme = if grpc.tls.is_some() { "https" } else { "http" };
-    let request = Request::post(format!("{scheme}://{at}/grpc.health.v1.Health/Check"))
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::TE, "trailers")
-        .body(Full::new(Bytes::from(message(&grpc.service))))
-        .map_err(|error| error.to_string())?;
+    let request = Request::post(format!(
+        "{scheme}://{}/grpc.health.v1.Health/Check",
+        SocketAddr::new(peer.name, peer.at.port())
+    ))
+    .header(header::CONTENT_TYPE, "application/grpc")
+    .header(header::TE, "trailers")
+    .body(Full::new(Bytes::from(message(&grpc.service))))
+    .map_err(|error| error.to_string())?;
     let answer = sender
         .send_request(request)
         .await

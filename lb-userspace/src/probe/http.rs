@@ -1,6 +1,6 @@
 //! It answers HTTP.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::{Request, header};
 use http_body_util::Full;
@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest as _, Sha256};
 
-use super::{runner::Found, tcp, thread::Cache, tls};
+use super::{peer::Peer, runner::Found, tcp, thread::Cache, tls};
 use crate::{
     core::health::{BodyMatch, Http},
     io::http::{Answer, exchange},
@@ -23,7 +23,7 @@ const MOST_REGEX: usize = 1 << 20;
 pub(super) type Bodies = Cache<String, Regex>;
 
 pub(super) async fn probe(
-    at: SocketAddr,
+    peer: &Peer,
     http: &Http,
     clients: &tls::Clients,
     bodies: &Bodies,
@@ -31,7 +31,7 @@ pub(super) async fn probe(
     let mut request = Request::builder()
         .method(http.method.as_str())
         .uri(&http.path)
-        .header(header::HOST, http.host.clone().unwrap_or_else(|| host(at.ip())))
+        .header(header::HOST, http.host.clone().unwrap_or_else(|| host(peer.name)))
         .header(header::USER_AGENT, concat!("tandem/", env!("CARGO_PKG_VERSION")))
         .header(header::CONNECTION, "close");
     for (name, value) in &http.headers {
@@ -42,11 +42,11 @@ pub(super) async fn probe(
         .map_err(|error| error.to_string())?;
     // Without a rule for the body, its beginning need not be waited for.
     let most = if http.body.is_some() { MOST_BODY } else { 0 };
-    let stream = tcp::connect(at).await?;
+    let stream = tcp::connect(peer).await?;
     let (answer, warning) = match &http.tls {
         None => (exchange(stream, request, most).await, None),
         Some(tls) => {
-            let (stream, warning) = clients.connect(at, tls, &[], stream).await?;
+            let (stream, warning) = clients.connect(peer, tls, &[], stream).await?;
             (exchange(stream, request, most).await, warning)
         }
     };

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{agent, dns, grpc, http, icmp::Pinger, script, smtp, tcp, tls, udp};
+use super::{agent, dns, grpc, http, icmp::Pinger, peer::Peer, script, smtp, tcp, tls, udp};
 use crate::core::{
     backend::Says,
     health::{Outcome, Probe, ProbeTarget, Share, Success},
@@ -43,9 +43,11 @@ pub(super) struct Runner {
 
 impl Runner {
     /// Runs the probe; it takes no longer than `patience`.
-    pub(super) async fn run(&self, target: &ProbeTarget, patience: Duration) -> Outcome {
+    ///
+    /// `mark` makes the packets of its sockets go to the target's VIP.
+    pub(super) async fn run(&self, target: &ProbeTarget, mark: Option<u32>, patience: Duration) -> Outcome {
         let start = Instant::now();
-        match timeout(patience, self.attempt(target, patience)).await {
+        match timeout(patience, self.attempt(target, mark, patience)).await {
             Ok(Ok(Found {
                 says,
                 weight,
@@ -61,19 +63,29 @@ impl Runner {
         }
     }
 
-    async fn attempt(&self, target: &ProbeTarget, patience: Duration) -> Result<Found, String> {
+    async fn attempt(
+        &self,
+        target: &ProbeTarget,
+        mark: Option<u32>,
+        patience: Duration,
+    ) -> Result<Found, String> {
         let at = SocketAddr::new(target.address, target.port);
+        let peer = &Peer {
+            at,
+            name: target.vip.filter(|_| mark.is_some()).unwrap_or(target.address),
+            mark,
+        };
         match &target.probe {
-            Probe::Tcp => tcp::probe(at).await,
-            Probe::Http(http) => http::probe(at, http, &self.tls, &self.bodies).await,
-            Probe::Tls(tls) => tls::probe(at, tls, &self.tls).await,
+            Probe::Tcp => tcp::probe(peer).await,
+            Probe::Http(http) => http::probe(peer, http, &self.tls, &self.bodies).await,
+            Probe::Tls(tls) => tls::probe(peer, tls, &self.tls).await,
             Probe::Icmp => self.pinger.probe(target.address).await,
-            Probe::Udp(udp) => udp::probe(at, udp, patience).await,
-            Probe::Dns(dns) => dns::probe(at, dns, patience).await,
-            Probe::Smtp(smtp) => smtp::probe(at, smtp).await,
-            Probe::Grpc(grpc) => grpc::probe(at, grpc, &self.tls).await,
+            Probe::Udp(udp) => udp::probe(peer, udp, patience).await,
+            Probe::Dns(dns) => dns::probe(peer, dns, patience).await,
+            Probe::Smtp(smtp) => smtp::probe(peer, smtp).await,
+            Probe::Grpc(grpc) => grpc::probe(peer, grpc, &self.tls).await,
             Probe::Script(script) => script::probe(at, script, patience).await,
-            Probe::Agent(agent) => agent::probe(at, agent).await,
+            Probe::Agent(agent) => agent::probe(peer, agent).await,
         }
     }
 }

@@ -1,20 +1,18 @@
 //! It greets as a mail server does.
 
-use std::net::SocketAddr;
-
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
-use super::{runner::Found, tcp};
+use super::{peer::Peer, runner::Found, tcp};
 use crate::core::health::Smtp;
 
 /// Longest reply, in bytes: more than any server has to say.
 const LONGEST: u64 = 64 << 10;
 
-pub(super) async fn probe(at: SocketAddr, smtp: &Smtp) -> Result<Found, String> {
-    let mut stream = BufReader::new(tcp::connect(at).await?);
+pub(super) async fn probe(peer: &Peer, smtp: &Smtp) -> Result<Found, String> {
+    let mut stream = BufReader::new(tcp::connect(peer).await?);
     expect(&mut stream, "220", "the greeting").await?;
     say(&mut stream, &format!("EHLO {}\r\n", smtp.helo)).await?;
     expect(&mut stream, "250", "the answer to EHLO").await?;

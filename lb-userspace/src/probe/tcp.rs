@@ -1,13 +1,13 @@
 //! It accepts a connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::runner::Found;
+use super::{peer::Peer, runner::Found};
 
-pub(super) async fn probe(at: SocketAddr) -> Result<Found, String> {
-    let stream = connect(at).await?;
+pub(super) async fn probe(peer: &Peer) -> Result<Found, String> {
+    let stream = connect(peer).await?;
     // A reset instead of a farewell: nothing of it is left on either side. Thousands of these in a second would else fill
     // the table of sockets that wait for late packets.
     let _ = stream.set_zero_linger();
@@ -15,14 +15,15 @@ pub(super) async fn probe(at: SocketAddr) -> Result<Found, String> {
 }
 
 /// A connection.
-pub(super) async fn connect(at: SocketAddr) -> Result<TcpStream, String> {
-    let socket = if at.is_ipv4() {
+pub(super) async fn connect(peer: &Peer) -> Result<TcpStream, String> {
+    let socket = if peer.at.is_ipv4() {
         TcpSocket::new_v4()
     } else {
         TcpSocket::new_v6()
     };
     let socket = socket.map_err(|error| format!("no socket: {error}"))?;
-    socket.connect(at).await.map_err(|error| match error.kind() {
+    peer.prepare(&socket, |any| socket.bind(any))?;
+    socket.connect(peer.at).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
         _ => format!("cannot connect: {error}"),

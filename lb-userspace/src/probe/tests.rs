@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Prober, runner::Runner, thread::Cache};
+use super::{Marks, Prober, runner::Runner, thread::Cache};
 use crate::core::health::{
     BodyMatch, Dns, Grpc, Http, Judge, Outcome, Probe, ProbeTarget, RecordType, Script, Smtp, Timing, Tls,
     Trust, Udp, Verdict, Watch, WatchKey,
@@ -43,6 +43,7 @@ fn target(port: u16, probe: Probe) -> ProbeTarget {
     ProbeTarget {
         address: LOCAL,
         port,
+        vip: None,
         probe,
     }
 }
@@ -69,7 +70,7 @@ fn tls() -> Tls {
 
 /// Why it failed; nothing if it did not.
 async fn run(port: u16, probe: Probe, patience: Duration) -> String {
-    match Runner::default().run(&target(port, probe), patience).await {
+    match Runner::default().run(&target(port, probe), None, patience).await {
         Outcome::Success(_) => String::new(),
         Outcome::Failure(reason) => reason,
     }
@@ -269,7 +270,7 @@ async fn scripts_that_fail_hang_or_flood() {
         );
     }
     let outcome = Runner::default()
-        .run(&target(80, script("exit 52", true)), LONG)
+        .run(&target(80, script("exit 52", true)), None, LONG)
         .await;
     let Outcome::Success(success) = outcome else {
         panic!("{outcome:?}")
@@ -312,7 +313,7 @@ async fn the_thread_tells_what_becomes_of_a_server() {
         },
         assumed: Verdict::Unknown,
     };
-    prober.watch([(key.clone(), watch)].into());
+    prober.watch([(key.clone(), watch)].into(), Marks::new());
     let mut listener = Some(listener);
     for expected in [Verdict::Up, Verdict::Down, Verdict::Up] {
         if expected == Verdict::Down {

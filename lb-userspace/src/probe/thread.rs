@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::runner::Runner;
+use super::{Marks, runner::Runner};
 use crate::core::health::{Input, Monitor, Outcome, Output, Report, Watch, WatchKey};
 
 /// News that may wait for the daemon's loop; when it is full, probes wait.
@@ -26,10 +26,17 @@ const NEWS: usize = 4096;
 /// What is to be watched.
 pub type Watches = BTreeMap<WatchKey, Watch>;
 
+/// What is to be watched, and how VIPs are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Wanted {
+    watches: Watches,
+    marks: Marks,
+}
+
 /// The way to the thread that runs probes, and back.
 #[derive(Debug)]
 pub struct Prober {
-    wanted: Option<watch::Sender<Arc<Watches>>>,
+    wanted: Option<watch::Sender<Arc<Wanted>>>,
     news: mpsc::Receiver<(WatchKey, Report)>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,7 +49,7 @@ impl Prober {
     pub fn start() -> io::Result<Self> {
         raise_open_files();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (wanted, changes) = watch::channel(Arc::new(Watches::new()));
+        let (wanted, changes) = watch::channel(Arc::new(Wanted::default()));
         let (tell, news) = mpsc::channel(NEWS);
         let work = move || runtime.block_on(run(changes, tell));
         Ok(Self {
@@ -56,8 +63,9 @@ impl Prober {
         })
     }
 
-    /// Watches these from now on, and nothing else.
-    pub fn watch(&self, wanted: Watches) {
+    /// Watches these from now on, and nothing else. Probes of a VIP without a mark go to the backend's own address.
+    pub fn watch(&self, watches: Watches, marks: Marks) {
+        let wanted = Wanted { watches, marks };
         if let Some(sender) = &self.wanted {
             sender.send_if_modified(|current| {
                 let changed = **current != wanted;
@@ -99,11 +107,12 @@ fn raise_open_files() {
     }
 }
 
-async fn run(mut changes: watch::Receiver<Arc<Watches>>, tell: mpsc::Sender<(WatchKey, Report)>) {
+async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<(WatchKey, Report)>) {
     let start = Instant::now();
     let runner = Arc::new(Runner::default());
     let mut monitor = Monitor::new(rand::random());
     let mut running: JoinSet<(u32, Outcome)> = JoinSet::new();
+    let mut marks = Marks::new();
     let mut handles: BTreeMap<u32, AbortHandle> = BTreeMap::new();
     loop {
         let deadline = monitor.next_deadline();
@@ -116,7 +125,11 @@ async fn run(mut changes: watch::Receiver<Arc<Watches>>, tell: mpsc::Sender<(Wat
         let mut inputs = Vec::new();
         tokio::select! {
             changed = changes.changed() => match changed {
-                Ok(()) => inputs.push(Input::Watch((**changes.borrow_and_update()).clone())),
+                Ok(()) => {
+                    let wanted = Arc::clone(&changes.borrow_and_update());
+                    marks.clone_from(&wanted.marks);
+                    inputs.push(Input::Watch(wanted.watches.clone()));
+                }
                 Err(_) => return,
             },
             Some(ended) = running.join_next() => {
@@ -141,7 +154,8 @@ async fn run(mut changes: watch::Receiver<Arc<Watches>>, tell: mpsc::Sender<(Wat
                     timeout,
                 } => {
                     let runner = Arc::clone(&runner);
-                    let work = async move { (probe, runner.run(&target, timeout).await) };
+                    let mark = target.vip.and_then(|vip| marks.get(&vip).copied());
+                    let work = async move { (probe, runner.run(&target, mark, timeout).await) };
                     handles.insert(probe, running.spawn(work));
                 }
                 Output::Cancel { probe } => {

@@ -1,7 +1,6 @@
 //! It completes a TLS handshake.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -17,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-use super::{runner::Found, tcp, thread::Cache};
+use super::{peer::Peer, runner::Found, tcp, thread::Cache};
 use crate::{
     core::health::{Tls, Trust},
     io::tls,
@@ -33,7 +32,7 @@ impl Clients {
     /// The handshake; and a warning when the certificate ends soon.
     pub(super) async fn connect(
         &self,
-        at: SocketAddr,
+        peer: &Peer,
         settings: &Tls,
         protocols: &[&[u8]],
         stream: TcpStream,
@@ -44,7 +43,7 @@ impl Clients {
             .0
             .get(&key, || client(&key.0, &key.1))
             .map_err(|error| error.to_string())?;
-        let name = settings.name.clone().unwrap_or_else(|| at.ip().to_string());
+        let name = settings.name.clone().unwrap_or_else(|| peer.name.to_string());
         let stream = tls::connect(config, &name, stream)
             .await
             .map_err(|error| error.to_string())?;
@@ -57,9 +56,9 @@ impl Clients {
     }
 }
 
-pub(super) async fn probe(at: SocketAddr, settings: &Tls, clients: &Clients) -> Result<Found, String> {
-    let stream = tcp::connect(at).await?;
-    let (stream, warning) = clients.connect(at, settings, &[], stream).await?;
+pub(super) async fn probe(peer: &Peer, settings: &Tls, clients: &Clients) -> Result<Found, String> {
+    let stream = tcp::connect(peer).await?;
+    let (stream, warning) = clients.connect(peer, settings, &[], stream).await?;
     let _ = stream.get_ref().0.set_zero_linger();
     Ok(Found {
         warning,

@@ -1,29 +1,29 @@
 //! It answers a datagram, or at least nobody says that the port is closed.
 
-use std::{
-    io::ErrorKind,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{io::ErrorKind, time::Duration};
 
 use tokio::{net::UdpSocket, time::timeout};
 
-use super::{runner::Found, tcp::half};
+use super::{
+    peer::{Peer, any},
+    runner::Found,
+    tcp::half,
+};
 use crate::core::health::Udp;
 
 /// How long an "unreachable" is waited for where no answer is asked for.
 const SILENCE: Duration = Duration::from_millis(500);
 
-pub(super) async fn probe(at: SocketAddr, udp: &Udp, patience: Duration) -> Result<Found, String> {
+pub(super) async fn probe(peer: &Peer, udp: &Udp, patience: Duration) -> Result<Found, String> {
     let Some(expected) = &udp.reply else {
         let silence = SILENCE.min(half(patience));
-        return match timeout(silence, ask(at, &udp.payload, patience, |_| true)).await {
+        return match timeout(silence, ask(peer, &udp.payload, patience, |_| true)).await {
             // Nobody complained.
             Err(_) | Ok(Ok(_)) => Ok(Found::WELL),
             Ok(Err(error)) => Err(error),
         };
     };
-    let answer = ask(at, &udp.payload, patience, |_| true).await?;
+    let answer = ask(peer, &udp.payload, patience, |_| true).await?;
     if answer.starts_with(expected) {
         Ok(Found::WELL)
     } else {
@@ -33,22 +33,19 @@ pub(super) async fn probe(at: SocketAddr, udp: &Udp, patience: Duration) -> Resu
 
 /// Sends a datagram, once more after half of the time, and returns the first answer that is meant for it.
 pub(super) async fn ask(
-    at: SocketAddr,
+    peer: &Peer,
     payload: &[u8],
     patience: Duration,
     is_answer: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, String> {
-    let any: SocketAddr = if at.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
     let said = |error: std::io::Error| match error.kind() {
         ErrorKind::ConnectionRefused => "the port is closed".to_owned(),
         _ => error.to_string(),
     };
-    let socket = UdpSocket::bind(any).await.map_err(said)?;
-    socket.connect(at).await.map_err(said)?;
+    // Bound at once: by its port the way back is known.
+    let socket = UdpSocket::bind(any(peer.at)).await.map_err(said)?;
+    peer.prepare(&socket, |_| Ok(()))?;
+    socket.connect(peer.at).await.map_err(said)?;
     let mut answer = vec![0; usize::from(u16::MAX)];
     let mut listen = async || -> Result<Vec<u8>, String> {
         loop {

@@ -1,4 +1,4 @@
-//! The measurements of the XDP program: `cargo xtask bench`.
+//! Measurements: `cargo xtask bench`, of the XDP program unless something else is asked for.
 //!
 //! A *case* is a program behind a [`front`], with a [`template`] of its packets and what must happen to them.
 //! [`measure`] runs all cases in turn, again and again, and checks the counters; [`fastpath`] says which cases there
@@ -7,6 +7,7 @@
 pub mod fastpath;
 pub mod front;
 pub mod ha;
+pub mod health;
 pub mod machine;
 pub mod measure;
 pub mod memory;

@@ -230,7 +230,7 @@ pub fn frontends(template: &Template, services: u16) -> Result<Vec<Frontend>> {
         .collect()
 }
 
-fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
+pub(super) fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
     let mut desired = Desired::default();
     for (number, frontends) in (0..).zip(services) {
         let first: u32 = number * backends_each;

@@ -1,15 +1,16 @@
-//! `cargo xtask bench`: measures the XDP program, and the pair.
+//! `cargo xtask bench`: measures the XDP program, the pair, and what health checks cost.
 
 use std::{
     fs::File,
     io::{BufWriter, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use lb_tests::bench::{fastpath, ha};
+use lb_tests::bench::{fastpath, ha, health};
 
 /// Measures the XDP program, beside the targets.
 #[derive(Parser)]
@@ -28,6 +29,24 @@ enum Command {
     Fastpath(Fastpath),
     /// Milliseconds until the other director takes over, by fault, and packets lost in planned handovers.
     Ha(Ha),
+    /// From verdicts to the packet path, and what probes cost.
+    Health(Health),
+}
+
+#[derive(Args)]
+struct Health {
+    /// Backends of the service.
+    #[arg(long, default_value_t = 1000)]
+    backends: u32,
+    /// How many of them fail at once.
+    #[arg(long, default_value_t = 200)]
+    failing: u32,
+    /// Probes, one each two seconds.
+    #[arg(long, default_value_t = 5000)]
+    probes: u32,
+    /// Write the result to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -78,6 +97,7 @@ fn main() -> ExitCode {
     let measured = match cli.command.unwrap_or(Command::Fastpath(cli.fastpath)) {
         Command::Fastpath(arguments) => measure_fastpath(&arguments),
         Command::Ha(arguments) => measure_ha(&arguments),
+        Command::Health(arguments) => measure_health(&arguments),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,6 +128,23 @@ fn measure_ha(arguments: &Ha) -> Result<()> {
     print!("{report}");
     if let Some(file) = &mut json {
         serde_json::to_writer_pretty(&mut *file, &ha::to_json(&report)).context("writing the JSON file")?;
+        writeln!(file).context("writing the JSON file")?;
+    }
+    Ok(())
+}
+
+fn measure_health(arguments: &Health) -> Result<()> {
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let report = health::run(&health::Options {
+        backends: arguments.backends,
+        failing: arguments.failing.min(arguments.backends),
+        probes: arguments.probes,
+        rounds: QUICK_ROUNDS,
+        watch: Duration::from_secs(10),
+    })?;
+    print!("{report}");
+    if let Some(file) = &mut json {
+        serde_json::to_writer_pretty(&mut *file, &report).context("writing the JSON file")?;
         writeln!(file).context("writing the JSON file")?;
     }
     Ok(())

@@ -291,3 +291,52 @@ fn the_deadline_ends_what_is_left() -> Result<()> {
     );
     Ok(())
 }
+
+/// A backend that comes back takes more and more: as the service has it, or as the operator says this time.
+#[test]
+fn who_comes_back_starts_slowly() -> Result<()> {
+    let lab = OneDirector::build("e2e-ramp", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let config =
+        config::web(&lab, &[100, 100]).replace("name = \"web\"", "name = \"web\"\nslow_start = \"4s\"");
+    let tandem = Tandem::start(&lab.director, &config)?;
+    let state = |expected: &str| {
+        wait_for(PATIENCE, format!("it to be {expected}"), || {
+            backend(&tandem, "backend1").is_ok_and(|view| view["state"] == expected)
+        })
+    };
+    // Whoever serves when the daemon begins is warm.
+    ensure!(backend(&tandem, "backend1")?["state"] == "ready");
+    for ramp in [None, Some("2s")] {
+        tandem.ask(&["backend", "drain", "backend1"])?;
+        state("draining")?;
+        let ready = ["backend", "ready", "backend1"];
+        match ramp {
+            None => tandem.ask(&ready)?,
+            Some(ramp) => tandem.ask(&[&ready[..], &["--ramp", ramp]].concat())?,
+        };
+        let mut weights = Vec::new();
+        let mut shares = Vec::new();
+        wait_for(PATIENCE, "it to be warm", || {
+            backend(&tandem, "backend1").is_ok_and(|view| {
+                weights.extend(view["effective_weight"].as_u64());
+                shares.extend(view["share"].as_f64());
+                view["state"] == "ready"
+            })
+        })?;
+        ensure!(weights.is_sorted() && weights.last() == Some(&100), "{weights:?}");
+        ensure!(weights[0] <= 50, "{ramp:?}: {weights:?}");
+        weights.dedup();
+        ensure!((2..=6).contains(&weights.len()), "{ramp:?}: {weights:?}");
+        ensure!(
+            shares[0] < 0.4 && shares.last().is_some_and(|share| (share - 0.5).abs() < 0.02),
+            "{shares:?}"
+        );
+    }
+    let (code, said) = run(&tandem, &["backend", "ready", "backend1", "--ramp", "1m"])?;
+    ensure!(
+        code != Some(0) && said.contains("serve already"),
+        "{code:?} {said}"
+    );
+    Ok(())
+}

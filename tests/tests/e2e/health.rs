@@ -10,15 +10,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lb_tests::{
     Host, Tandem,
     certificate::{Authority, Validity},
-    client::{Crowd, Dial, Greeting},
+    client::{Crowd, Dial, Greeting, Load, Rate},
     server::{DnsServer, GrpcHealth, MailServer, Nginx, UdpEcho},
-    topology::{OneDirector, VIP4},
+    topology::{OneDirector, VIP4, VIP6},
     wait_for,
 };
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const TIMES: &str = "interval = \"500ms\", timeout = \"450ms\", rise = 1, fall = 2, damping = \"0s\"";
+const TIMES: &str =
+    "target = \"backend\", interval = \"500ms\", timeout = \"450ms\", rise = 1, fall = 2, damping = \"0s\"";
 
 /// One service a check, over the same backends.
 fn config(backends: &[&Host], checks: &[(&str, &str)]) -> String {
@@ -368,5 +369,199 @@ fn when_nobody_is_healthy_the_policy_decides() -> Result<()> {
             .ask(&["service"])
             .is_ok_and(|services| services[0]["backends_ready"] == 2)
     })?;
+    Ok(())
+}
+
+/// A backend that lost its VIP serves nobody, and a plain check does not see it. Both families, TCP and UDP.
+#[test]
+fn a_backend_that_lost_its_vip_is_found_out_by_the_way_of_clients() -> Result<()> {
+    let lab = OneDirector::build("e2e-vip", 0, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let echo = |host: &Host| UdpEcho::start(host, &[(Ipv4Addr::UNSPECIFIED, 7).into()]);
+    let mut echoes = lab.backends.iter().map(echo).collect::<Result<Vec<_>, _>>()?;
+    let services = [
+        ("tcp", VIP4.to_string(), "80", "type = \"tcp\""),
+        (
+            "http",
+            VIP4.to_string(),
+            "80",
+            "type = \"http\", path = \"/healthz\"",
+        ),
+        (
+            "http6",
+            format!("[{VIP6}]"),
+            "80",
+            "type = \"http\", path = \"/healthz\"",
+        ),
+        (
+            "udp",
+            VIP4.to_string(),
+            "7/udp",
+            "type = \"udp\", send = \"hello\"",
+        ),
+        (
+            "plain",
+            VIP4.to_string(),
+            "81",
+            "type = \"http\", port = 80, path = \"/healthz\", target = \"backend\"",
+        ),
+    ];
+    let mut config = "[director]\nname = \"a\"\ninterfaces = [\"eth0\"]\n".to_owned();
+    for (name, vip, port, check) in &services {
+        // One VIP and port is one service's: the others ask where it listens.
+        let listen = match *name {
+            "tcp" => format!("{vip}:82"),
+            _ => format!("{vip}:{port}"),
+        };
+        let times = "interval = \"500ms\", timeout = \"450ms\", rise = 1, fall = 2, damping = \"0s\"";
+        let port = if *name == "tcp" { ", port = 80" } else { "" };
+        config += &format!(
+            "\n[[service]]\nname = \"{name}\"\nlisten = [\"{listen}\"]\ncheck = {{ {check}{port}, {times} }}\n"
+        );
+        for host in &lab.backends {
+            let address = match *name {
+                "http6" => host.ipv6().context("an address")?.to_string(),
+                _ => host.ipv4().context("an address")?.to_string(),
+            };
+            config += &format!(
+                "[[service.backend]]\nname = \"{}\"\naddress = \"{address}\"\n",
+                host.name()
+            );
+        }
+    }
+    let tandem = Tandem::start(&lab.director, &config)?;
+    let states = |expected: &[(&str, &str)]| -> Result<()> {
+        let mut last = Vec::new();
+        let done = wait_for(PATIENCE, format!("backend1 to be {expected:?}"), || {
+            last = backends(&tandem).unwrap_or_default();
+            expected.iter().all(|(service, state)| {
+                last.iter().any(|backend| {
+                    backend["service"] == *service
+                        && backend["name"] == "backend1"
+                        && backend["state"] == *state
+                })
+            })
+        });
+        done.with_context(|| format!("{last:#?}"))?;
+        ensure!(
+            last.iter()
+                .all(|backend| backend["name"] == "backend1" || backend["state"] == "ready"),
+            "{last:#?}"
+        );
+        Ok(())
+    };
+    let well = services.each_ref().map(|(name, ..)| (*name, "ready"));
+    states(&well)?;
+
+    let victim = &lab.backends[0];
+    let ip = |verb: &str| {
+        let of = |address: std::net::IpAddr, length: u8| format!("address {verb} {address}/{length} dev lo");
+        victim.namespace().ip(&[
+            of(VIP4.into(), 32),
+            of(VIP6.into(), 128) + if verb == "add" { " nodad" } else { "" },
+        ])
+    };
+    ip("del")?;
+    states(&[
+        ("tcp", "down"),
+        ("http", "down"),
+        ("http6", "down"),
+        ("plain", "ready"),
+    ])?;
+    ip("add")?;
+    states(&well)?;
+
+    // That nobody listens is said by an ICMP error about a packet to the VIP.
+    echoes.remove(0);
+    states(&[("udp", "down"), ("http", "ready")])?;
+    let reason = |service: &str| -> Result<String> {
+        let all = backends(&tandem)?;
+        let of = all
+            .iter()
+            .find(|backend| backend["service"] == service && backend["name"] == "backend1");
+        Ok(of
+            .and_then(|backend| backend["reason"].as_str())
+            .unwrap_or_default()
+            .to_owned())
+    };
+    ensure!(
+        reason("udp")?.contains("the port is closed"),
+        "{}",
+        reason("udp")?
+    );
+    // Nothing of it is left when the checks are gone, or go elsewhere.
+    let plain = config
+        .replace("interval =", "target = \"backend\", interval =")
+        .replace(
+            "target = \"backend\", target = \"backend\"",
+            "target = \"backend\"",
+        );
+    tandem.reload(&plain)?;
+    ip("del")?;
+    wait_for(PATIENCE, "plain checks", || {
+        backends(&tandem).is_ok_and(|all| {
+            all.iter()
+                .filter(|backend| backend["service"] != "udp" && backend["name"] == "backend1")
+                .all(|backend| backend["state"] == "ready")
+        })
+    })?;
+    Ok(())
+}
+
+/// Without any check, a backend that answers nobody is found out by the connections of its clients.
+#[test]
+fn a_backend_that_answers_nobody_is_ejected() -> Result<()> {
+    let lab = OneDirector::build("e2e-eject", 1, 3)?;
+    let servers = lab.serve_http_everywhere()?;
+    let mut config = format!(
+        "[director]\nname = \"a\"\ninterfaces = [\"eth0\"]\n\n[[service]]\nname = \"web\"\nlisten = [\"{VIP4}:80\"]\n\
+         health = {{ eject_percent = 40 }}\n"
+    );
+    for host in &lab.backends {
+        let address = host.ipv4().context("an address")?;
+        config += &format!(
+            "[[service.backend]]\nname = \"{}\"\naddress = \"{address}\"\n",
+            host.name()
+        );
+    }
+    let tandem = Tandem::start(&lab.director, &config)?;
+    let rate = Rate {
+        per_second: 60,
+        hold: Duration::from_millis(200),
+        ask_every: Duration::from_millis(100),
+        most: 2000,
+    };
+    let load = Load::start(
+        &lab.clients[0],
+        &Dial::new((VIP4, 80).into(), Greeting::Http),
+        &rate,
+    )?;
+    wait_for(PATIENCE, "clients to come", || load.tally().opened > 100)?;
+    ensure!(
+        backends(&tandem)?
+            .iter()
+            .all(|backend| backend["state"] == "ready")
+    );
+    servers[0].process().kill()?;
+    let mut view = Value::Null;
+    wait_for(PATIENCE, "it to be ejected", || {
+        view = tandem.ask(&["backend", "list", "backend1"]).unwrap_or_default();
+        view[0]["state"] == "down"
+    })?;
+    ensure!(
+        view[0]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("were not answered")),
+        "{view}"
+    );
+    let failed = |load: &Load| load.tally().failed.values().sum::<u64>();
+    let opened = load.tally().opened;
+    wait_for(PATIENCE, "those under way", || load.tally().opened > opened + 30)?;
+    let (before, opened) = (failed(&load), load.tally().opened);
+    wait_for(PATIENCE, "clients to be served", || {
+        load.tally().opened > opened + 200
+    })?;
+    ensure!(failed(&load) == before, "{:?}", load.tally());
+    load.stop()?;
     Ok(())
 }

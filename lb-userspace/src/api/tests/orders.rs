@@ -55,6 +55,7 @@ pub(super) fn answer(request: &OrderRequest, who: String) -> Result<OrderAnswer,
 
 fn drain(backend: &str) -> OrderRequest {
     OrderRequest {
+        ramp_seconds: None,
         backend: Some(backend.into()),
         service: None,
         verb: Verb::Drain,

@@ -35,6 +35,7 @@ pub(in crate::config) struct Check {
     #[serde(rename = "type")]
     pub(in crate::config) kind: Spanned<Kind>,
     pub(in crate::config) port: Option<Spanned<i64>>,
+    pub(in crate::config) target: Option<Spanned<health::Target>>,
     pub(in crate::config) interval: Option<Spanned<Time>>,
     pub(in crate::config) fast_interval: Option<Spanned<Time>>,
     pub(in crate::config) timeout: Option<Spanned<Time>>,
@@ -113,6 +114,8 @@ pub(in crate::config) struct Health {
     pub(in crate::config) quorum: Option<Spanned<i64>>,
     pub(in crate::config) hysteresis: Option<Spanned<i64>>,
     pub(in crate::config) policy: Option<health::Policy>,
+    pub(in crate::config) weights: Option<health::Weights>,
+    pub(in crate::config) eject_percent: Option<Spanned<i64>>,
 }
 
 /// `"all"`, `"any"`, or a number.
@@ -173,6 +176,8 @@ impl From<&health::Health> for Health {
             quorum: Some(unplaced(health.quorum.into())),
             hysteresis: Some(unplaced(health.hysteresis.into())),
             policy: Some(health.policy),
+            weights: Some(health.weights),
+            eject_percent: Some(unplaced(health.eject.into())),
         }
     }
 }
@@ -183,6 +188,7 @@ impl Check {
         Self {
             kind: unplaced(kind),
             port: None,
+            target: None,
             interval: None,
             fast_interval: None,
             timeout: None,
@@ -281,6 +287,7 @@ impl From<&health::Check> for Check {
         let time = |time| Some(unplaced(Time(time)));
         let mut bare = Self {
             port: check.port.map(|port| unplaced(port.into())),
+            target: Some(unplaced(check.target)),
             interval: time(interval),
             fast_interval: time(fast_interval),
             timeout: time(timeout),

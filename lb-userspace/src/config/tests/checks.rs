@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::core::health::{
     Agent, AgentForm, BodyMatch, Check, Dns, Grpc, Health, Http, Judge, Policy, Probe, RecordType, Require,
-    Script, Smtp, Start, Target, Timing, Tls, Trust, Udp,
+    Script, Smtp, Start, Target, Timing, Tls, Trust, Udp, Weights,
 };
+use crate::core::model::Forward;
 
 /// One for each number, all kinds among them.
-pub(super) fn health(service: usize, number: u64) -> Health {
+pub(super) fn health(service: usize, number: u64, forward: Forward) -> Health {
     let checks: Vec<Check> = (0..number % 4)
-        .map(|index| check(number.wrapping_add(index)))
+        .map(|index| check(number.wrapping_add(index), forward))
         .collect();
     Health {
         require: match number % 3 {
@@ -31,6 +32,12 @@ pub(super) fn health(service: usize, number: u64) -> Health {
         } else {
             Policy::Fail
         },
+        weights: if number.is_multiple_of(2) {
+            Weights::Agent
+        } else {
+            Weights::Latency
+        },
+        eject: (number % 101) as u32,
         checks,
     }
 }
@@ -69,7 +76,7 @@ fn http(number: u64, tls: Option<Tls>) -> Http {
     }
 }
 
-fn check(number: u64) -> Check {
+fn check(number: u64, forward: Forward) -> Check {
     let interval = Duration::from_millis(1000 + number % 5000);
     let probe = match number % 13 {
         0 => Probe::Tcp,
@@ -112,9 +119,13 @@ fn check(number: u64) -> Check {
         }),
     };
     Check {
-        probe,
         port: (number.is_multiple_of(2)).then_some(8080),
-        target: Target::Backend,
+        target: match &probe {
+            Probe::Icmp | Probe::Script(_) | Probe::Agent(_) => Target::Backend,
+            _ if number.is_multiple_of(5) || forward != Forward::Dr => Target::Backend,
+            _ => Target::Vip,
+        },
+        probe,
         timing: Timing {
             interval,
             fast_interval: Duration::from_millis(900),

@@ -15,9 +15,10 @@ use crate::{
         file::{self, CheckKind as Kind, Require as FileRequire},
     },
     core::health::{
-        Agent, AgentForm, BodyMatch, Check, Dns, Grpc, Health, Http, Judge, Policy, Probe, RecordType,
-        Require, Script, Smtp, Start, Target, Timing, Tls, Trust, Udp,
+        Agent, AgentForm, BodyMatch, Check, Dns, Grpc, Health, Http, Judge, Probe, RecordType, Require,
+        Script, Smtp, Start, Target, Timing, Tls, Trust, Udp,
     },
+    core::model::Forward,
 };
 
 /// Most checks of a service.
@@ -30,6 +31,7 @@ const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration:
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
 const DAMPING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 const IN_A_ROW: RangeInclusive<u32> = 1..=100;
+const PERCENT: RangeInclusive<u32> = 0..=100;
 const DAYS: RangeInclusive<u32> = 0..=3650;
 const BACKENDS: RangeInclusive<u32> = 0..=65_536;
 
@@ -43,6 +45,7 @@ const DEFAULT_WARN_DAYS: u32 = 14;
 /// Keys that every kind of check has.
 const COMMON: &[&str] = &[
     "port",
+    "target",
     "interval",
     "fast_interval",
     "timeout",
@@ -57,7 +60,7 @@ const TLS: &[&str] = &["server_name", "ca_file", "pin", "verify", "warn_days"];
 
 impl Validator<'_> {
     /// The checks of a service, and what follows from them.
-    pub(super) fn health(&mut self, table: &file::Service) -> Health {
+    pub(super) fn health(&mut self, table: &file::Service, forward: Forward) -> Health {
         let default = Health::default();
         let given = table.check.as_ref().map_or(&[][..], |checks| &checks.0);
         if let Some(check) = given.get(MOST_CHECKS) {
@@ -69,7 +72,10 @@ impl Validator<'_> {
                 .at(check.kind.span(), format!("expected {MOST_CHECKS} at most")),
             );
         }
-        let checks: Vec<Check> = given.iter().filter_map(|check| self.check(check)).collect();
+        let checks: Vec<Check> = given
+            .iter()
+            .filter_map(|check| self.check(check, forward))
+            .collect();
         let Some(health) = &table.health else {
             return Health { checks, ..default };
         };
@@ -83,7 +89,14 @@ impl Validator<'_> {
                 default.hysteresis,
                 &BACKENDS,
             ),
-            policy: health.policy.unwrap_or(Policy::Fail),
+            policy: health.policy.unwrap_or(default.policy),
+            weights: health.weights.unwrap_or(default.weights),
+            eject: self.number(
+                "eject_percent",
+                health.eject_percent.as_ref(),
+                default.eject,
+                &PERCENT,
+            ),
             checks,
         }
     }
@@ -109,7 +122,7 @@ impl Validator<'_> {
         }
     }
 
-    fn check(&mut self, table: &file::Check) -> Option<Check> {
+    fn check(&mut self, table: &file::Check, forward: Forward) -> Option<Check> {
         let kind = *table.kind.get_ref();
         let allowed: Vec<&str> = [COMMON, keys(kind)].concat();
         let tls: &[&str] = match kind {
@@ -150,10 +163,39 @@ impl Validator<'_> {
         Some(Check {
             probe: self.probe(kind, table)?,
             port,
-            target: Target::Backend,
+            target: self.target(kind, table, forward),
             timing,
             judge,
         })
+    }
+
+    /// Where it goes: by default the way of clients, if the kind of check and the way of forwarding allow it.
+    fn target(&mut self, kind: Kind, table: &file::Check, forward: Forward) -> Target {
+        let possible = match kind {
+            Kind::Icmp | Kind::Script | Kind::Agent => false,
+            Kind::Tcp
+            | Kind::Http
+            | Kind::Https
+            | Kind::Tls
+            | Kind::Udp
+            | Kind::Dns
+            | Kind::Smtp
+            | Kind::Grpc => forward == Forward::Dr,
+        };
+        match &table.target {
+            None if possible => Target::Vip,
+            None => Target::Backend,
+            Some(target) => {
+                if *target.get_ref() == Target::Vip && !possible {
+                    self.report(
+                        Diagnostic::error("this check cannot go to the VIP")
+                            .at(target.span(), "expected \"backend\"")
+                            .note("checks that connect can, where `forward` is \"dr\""),
+                    );
+                }
+                *target.get_ref()
+            }
+        }
     }
 
     fn timing(&mut self, table: &file::Check) -> Timing {
@@ -510,6 +552,7 @@ fn given(table: &file::Check) -> Vec<(&'static str, Range<usize>)> {
     }
     let all = keys!(
         port,
+        target,
         interval,
         fast_interval,
         timeout,

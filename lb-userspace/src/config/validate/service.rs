@@ -25,6 +25,9 @@ use crate::{
 /// How long a drain may take.
 const DRAIN_DEADLINE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
+/// How long a slow start may take.
+const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+
 impl Validator<'_> {
     pub(super) fn services(&mut self, tables: &[file::Service]) -> Vec<Service> {
         if tables.is_empty() {
@@ -45,15 +48,22 @@ impl Validator<'_> {
             });
             let frontends = self.frontends(&mut frontends_seen, table);
             let mut timeouts = self.timeouts(table);
+            let forward = self.forward(table);
             services.push(Service {
                 name: name.get_ref().clone(),
                 scheduling: self.scheduling(table),
-                forward: self.forward(table),
+                forward,
                 pool: None,
                 connections: self.connections(table, &frontends, &mut timeouts),
                 frontends,
                 timeouts,
-                health: self.health(table),
+                health: self.health(table, forward),
+                slow_start: self.time(
+                    "slow_start",
+                    table.slow_start.as_ref(),
+                    Duration::ZERO,
+                    &SLOW_START,
+                ),
                 drain: table.drain.as_ref().map(|drain| self.drain(drain)),
                 backends: Vec::new(),
             });

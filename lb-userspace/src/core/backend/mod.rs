@@ -15,9 +15,16 @@
 //! An order counts more than anything that a machine found out, and of what machines found out the cause comes before
 //! what follows from it: who cannot be reached fails its checks too.
 
+mod adapt;
+mod course;
+mod ramp;
 mod share;
 
-pub use self::share::{FULL, Factor, shares};
+pub use self::{
+    adapt::by_latency,
+    course::{Course, Present},
+    share::{FULL, Factor, shares},
+};
 use super::order::Command;
 
 /// Everything that has a say in it.

@@ -41,6 +41,11 @@ pub enum Director {
     },
     /// The packet path is up to date again.
     CaughtUp,
+    /// Checks cannot go to VIPs.
+    ChecksAstray {
+        /// Why.
+        reason: String,
+    },
     /// More happened at once than could be taken note of.
     Lost {
         /// How many events are missing.
@@ -66,6 +71,7 @@ kinds! {
     REATTACHED = "director.reattached", Notice, "The program was missing on an interface and is there again.";
     BEHIND = "director.behind", Critical, "Something has changed, and the packet path cannot follow; the daemon goes on trying.";
     CAUGHT_UP = "director.caught_up", Notice, "The packet path is up to date again.";
+    CHECKS_ASTRAY = "director.checks_astray", Warning, "Health checks cannot go to VIPs, as clients do; they go to the backends' own addresses instead.";
     LOST = "director.events_lost", Warning, "More happened at once than could be taken note of: so many events are missing here.";
 }
 
@@ -80,6 +86,7 @@ impl Describe for Director {
             Self::Reattached { .. } => &REATTACHED,
             Self::Behind { .. } => &BEHIND,
             Self::CaughtUp => &CAUGHT_UP,
+            Self::ChecksAstray { .. } => &CHECKS_ASTRAY,
             Self::Lost { .. } => &LOST,
         }
     }
@@ -93,15 +100,17 @@ impl Describe for Director {
             | Self::Refused { .. }
             | Self::Behind { .. }
             | Self::CaughtUp
+            | Self::ChecksAstray { .. }
             | Self::Lost { .. } => Subject::default(),
         }
     }
 
     fn reason(&self) -> String {
         match self {
-            Self::Refused { reason } | Self::Detached { reason, .. } | Self::Behind { reason } => {
-                reason.clone()
-            }
+            Self::Refused { reason }
+            | Self::Detached { reason, .. }
+            | Self::Behind { reason }
+            | Self::ChecksAstray { reason } => reason.clone(),
             Self::Started { .. }
             | Self::Stopping
             | Self::Adopted { .. }
@@ -131,6 +140,9 @@ impl Describe for Director {
                 format!("backends have changed, and the packet path cannot follow; trying again: {reason}")
             }
             Self::CaughtUp => "the packet path is up to date again".to_owned(),
+            Self::ChecksAstray { reason } => {
+                format!("health checks go to the backends' own addresses instead of to VIPs: {reason}")
+            }
             Self::Lost { events } => format!("{events} events were lost: more happened than could be noted"),
         }
     }

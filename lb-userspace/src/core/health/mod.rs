@@ -6,11 +6,14 @@
 //!             damping                           at least n                         fail, all, sorry
 //! ```
 //!
+//! [`Outliers`] finds backends that leave connections unanswered, whatever their checks say.
+//!
 //! [`Monitor`] says when which probe is to be run and what its outcome means: one probe for a target, however many services
 //! watch it. It does no I/O and knows no clock: `now` is monotonic, counted from any fixed point.
 
 mod compose;
 mod monitor;
+mod outlier;
 mod pool;
 mod schedule;
 mod settings;
@@ -22,10 +25,11 @@ mod tracker;
 pub use self::{
     compose::{Finding, compose},
     monitor::{Input, Monitor, Output, Report, Watch, WatchKey},
+    outlier::{Lately, Outliers},
     pool::{Pool, Standing},
     settings::{
         Agent, AgentForm, BodyMatch, Check, Dns, Grpc, Health, Http, Judge, Policy, Probe, RecordType,
-        Require, Script, Smtp, Start, Target, Timing, Tls, Trust, Udp,
+        Require, Script, Smtp, Start, Target, Timing, Tls, Trust, Udp, Weights,
     },
     target::{Outcome, ProbeTarget, Share, Success},
     tracker::{Tracker, Verdict},

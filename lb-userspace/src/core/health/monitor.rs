@@ -10,6 +10,9 @@ use std::{
 use super::{Finding, Judge, Outcome, ProbeTarget, Share, Timing, Tracker, Verdict, schedule::Schedule};
 use crate::core::backend::Says;
 
+/// Differences of latency that are not worth being told.
+const NOISE: Duration = Duration::from_millis(2);
+
 /// Names a check of a backend of a service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchKey {
@@ -85,7 +88,7 @@ pub struct Report {
     pub reason: String,
     /// What is to be said of it although it succeeds.
     pub warning: Option<String>,
-    /// How long the latest success took.
+    /// How long successes take: smoothed, and told anew only when it has changed by a quarter.
     pub took: Option<Duration>,
 }
 
@@ -103,6 +106,8 @@ struct Watched {
     watch: Watch,
     tracker: Tracker,
     report: Report,
+    /// How long successes take, smoothed.
+    latency: Option<Duration>,
 }
 
 /// Runs probes and judges their outcomes.
@@ -193,6 +198,7 @@ impl Monitor {
                         warning: None,
                         took: None,
                     },
+                    latency: None,
                     watch,
                 },
             };
@@ -249,8 +255,17 @@ impl Monitor {
             };
             let changed = watched.tracker.note(outcome.is_success(), now);
             changing |= watched.tracker.is_changing();
-            let report = report(&watched.report, &watched.tracker, outcome);
+            let latency = match outcome {
+                Outcome::Success(success) => Some(smooth(watched.latency, success.took)),
+                Outcome::Failure(_) => watched.latency,
+            };
+            watched.latency = latency;
+            let report = Report {
+                took: told(watched.report.took, latency),
+                ..report(&watched.report, &watched.tracker, outcome)
+            };
             let news = changed
+                || report.took != watched.report.took
                 || report.finding != watched.report.finding
                 || report.warning != watched.report.warning
                 || (report.reason != watched.report.reason && report.finding.verdict == Verdict::Down);
@@ -282,7 +297,7 @@ fn report(before: &Report, tracker: &Tracker, outcome: &Outcome) -> Report {
                 String::new()
             },
             warning: success.warning.clone(),
-            took: Some(success.took),
+            took: before.took,
         },
         Outcome::Failure(reason) => Report {
             finding: match verdict {
@@ -301,6 +316,19 @@ fn report(before: &Report, tracker: &Tracker, outcome: &Outcome) -> Report {
             warning: before.warning.clone(),
             took: before.took,
         },
+    }
+}
+
+/// A new average, in which the latest one counts for a quarter.
+fn smooth(before: Option<Duration>, took: Duration) -> Duration {
+    before.map_or(took, |before| (before * 3 + took) / 4)
+}
+
+/// The average that is told: the same as before unless it differs by more than a quarter, and by more than noise.
+fn told(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
+    match (before, now) {
+        (Some(before), Some(now)) if before.abs_diff(now) <= NOISE.max(before / 4) => Some(before),
+        (_, now) => now.or(before),
     }
 }
 

@@ -29,15 +29,21 @@ impl Default for Pool {
 
 impl Pool {
     /// Takes note of how its backends are.
-    pub fn stand(&mut self, facts: &[Facts], settings: &Settings) -> Standing {
+    ///
+    /// Those that are `backups` do not count for the quorum: they are there for when it is lost.
+    pub fn stand(&mut self, facts: &[Facts], backups: &[bool], settings: &Settings) -> Standing {
         let mut backends: Vec<Effective> = facts.iter().map(effective).collect();
-        let serving = backends.iter().filter(|backend| backend.serves()).count() as u32;
+        let is_backup = |index: &usize| backups.get(*index).copied().unwrap_or(false);
+        let serving = (0..backends.len())
+            .filter(|index| backends[*index].serves() && !is_backup(index))
+            .count() as u32;
+        let ordinary = (0..backends.len()).filter(|index| !is_backup(index)).count() as u32;
         let needed = if self.has_quorum {
             settings.quorum
         } else {
             settings.quorum.saturating_add(settings.hysteresis)
         };
-        self.has_quorum = serving >= needed.min(facts.len() as u32).max(settings.quorum);
+        self.has_quorum = serving >= needed.min(ordinary).max(settings.quorum);
         if !self.has_quorum && settings.policy == Policy::All {
             let trusted = facts.iter().map(|facts| Facts {
                 health: Health::Unchecked,
@@ -91,29 +97,42 @@ mod tests {
             ("uud", true),
         ] {
             assert_eq!(
-                pool.stand(&facts(healths), &settings).has_quorum,
+                pool.stand(&facts(healths), &[], &settings).has_quorum,
                 quorum,
                 "{healths}"
             );
         }
         // With no more backends than the quorum, hysteresis must not make it unreachable.
         let mut pool = Pool::default();
-        assert!(!pool.stand(&facts("ud"), &settings).has_quorum);
-        assert!(pool.stand(&facts("uu"), &settings).has_quorum);
+        assert!(!pool.stand(&facts("ud"), &[], &settings).has_quorum);
+        assert!(pool.stand(&facts("uu"), &[], &settings).has_quorum);
     }
 
     #[test]
     fn without_a_quorum_checks_may_be_disbelieved_but_operators_are_not() {
         let mut pool = Pool::default();
-        let standing = pool.stand(&facts("ddo"), &settings(1, 0, Policy::All));
+        let standing = pool.stand(&facts("ddo"), &[], &settings(1, 0, Policy::All));
         let states: Vec<_> = standing.backends.iter().map(|backend| backend.state).collect();
         assert_eq!(states, [State::Ready, State::Ready, State::Offline]);
         assert_eq!((standing.serving, standing.has_quorum), (0, false));
-        let standing = pool.stand(&facts("udo"), &settings(1, 0, Policy::All));
+        let standing = pool.stand(&facts("udo"), &[], &settings(1, 0, Policy::All));
         let states: Vec<_> = standing.backends.iter().map(|backend| backend.state).collect();
         assert_eq!(states, [State::Ready, State::Down, State::Offline]);
-        let standing = Pool::default().stand(&facts("dd"), &settings(1, 0, Policy::Fail));
+        let standing = Pool::default().stand(&facts("dd"), &[], &settings(1, 0, Policy::Fail));
         assert!(standing.backends.iter().all(|backend| !backend.serves()));
+    }
+
+    #[test]
+    fn a_backup_is_no_part_of_a_quorum() {
+        let settings = settings(2, 1, Policy::Fail);
+        let mut pool = Pool::default();
+        let standing = pool.stand(&facts("udu"), &[false, false, true], &settings);
+        assert_eq!((standing.serving, standing.has_quorum), (1, false));
+        assert!(standing.backends[2].serves());
+        assert!(
+            pool.stand(&facts("uud"), &[false, false, true], &settings)
+                .has_quorum
+        );
     }
 
     proptest! {
@@ -125,7 +144,7 @@ mod tests {
         ) {
             let mut pool = Pool::default();
             for healths in steps {
-                let standing = pool.stand(&facts(&healths), &settings(quorum, hysteresis, Policy::Fail));
+                let standing = pool.stand(&facts(&healths), &[], &settings(quorum, hysteresis, Policy::Fail));
                 let serving = healths.matches('u').count() as u32;
                 prop_assert_eq!(standing.serving, serving);
                 prop_assert!(!standing.has_quorum || serving >= quorum);

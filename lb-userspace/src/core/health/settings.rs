@@ -19,6 +19,11 @@ pub struct Health {
     pub hysteresis: u32,
     /// What is done while there is no quorum.
     pub policy: Policy,
+    /// What moves weights.
+    pub weights: Weights,
+    /// Percent of the backends that may be ejected at once because they leave connections unanswered; zero: that is not
+    /// looked at.
+    pub eject: u32,
 }
 
 impl Default for Health {
@@ -30,8 +35,20 @@ impl Default for Health {
             quorum: 1,
             hysteresis: 0,
             policy: Policy::Fail,
+            weights: Weights::Agent,
+            eject: 0,
         }
     }
+}
+
+/// What moves the weights of backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// What they say themselves, if they have an agent.
+    Agent,
+    /// That, and how fast they answer their checks.
+    Latency,
 }
 
 /// How many checks must succeed.
@@ -87,6 +104,8 @@ pub struct Check {
 pub enum Target {
     /// To the backend's own address.
     Backend,
+    /// To the VIP, in a frame for that backend: the way of clients.
+    Vip,
 }
 
 /// When a probe is run.

@@ -12,6 +12,8 @@ pub struct ProbeTarget {
     pub address: IpAddr,
     /// Port that is asked; 0 where there are no ports.
     pub port: u16,
+    /// The VIP that it is asked by, in frames for it alone; `None`: by its own address.
+    pub vip: Option<IpAddr>,
     /// What is asked.
     pub probe: Probe,
 }
