@@ -88,10 +88,15 @@ reasons! {
     Loop = 29, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
     NoHeadroom = 30, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
     ErrorLost = 31, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
-    FragmentHeld = 32, Drop, "fragment_held", "A fragment came before the first one of its packet, and is held until that comes.";
-    FragmentUnknown = 33, Drop, "fragment_unknown", "The first fragment of the packet never came, or there is no room to wait for it.";
-    BadFragment = 34, Drop, "bad_fragment", "A fragment is so short or lies so that no stack can have sent it.";
-    SourceFlood = 35, Drop, "source_flood", "The client has begun more connections in this second than it may.";
+    NoTranslation = 32, Drop, "no_translation", "A packet that would have to be translated, and belongs to no connection.";
+    TranslationLost = 33, Drop, "translation_lost", "The translation of the packet's connection is gone: the next packet begins another.";
+    TranslationConflict = 34, Drop, "translation_conflict", "The client has another connection to the same backend from the same port.";
+    TranslationsFull = 35, Drop, "translations_full", "The table of translations has no room for another connection.";
+    PoolExhausted = 36, Drop, "pool_exhausted", "The pool of addresses and ports has nothing left for another connection.";
+    FragmentHeld = 37, Drop, "fragment_held", "A fragment came before the first one of its packet, and is held until that comes.";
+    FragmentUnknown = 38, Drop, "fragment_unknown", "The first fragment of the packet never came, or there is no room to wait for it.";
+    BadFragment = 39, Drop, "bad_fragment", "A fragment is so short or lies so that no stack can have sent it.";
+    SourceFlood = 40, Drop, "source_flood", "The client has begun more connections in this second than it may.";
 }
 
 impl Reason {
@@ -135,6 +140,11 @@ impl Reason {
             | Self::Loop
             | Self::NoHeadroom
             | Self::ErrorLost
+            | Self::NoTranslation
+            | Self::TranslationLost
+            | Self::TranslationConflict
+            | Self::TranslationsFull
+            | Self::PoolExhausted
             | Self::FragmentHeld
             | Self::FragmentUnknown
             | Self::BadFragment

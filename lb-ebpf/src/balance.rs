@@ -19,7 +19,7 @@ use crate::{
     outcome::Refusal,
     reset,
     settings::settings,
-    stranger,
+    stranger, translate,
     verdict::Verdict,
     vip,
 };
@@ -66,17 +66,23 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
     let mut shape = Shape {
         network: ethernet.end,
         ipv6: false,
+        transport: offset,
+        protocol: ip.protocol(),
         bytes: offset + length,
         entropy: 0,
     };
     let target = if ip.protocol() == protocol::ICMP {
-        icmp::target4(packet, ethernet.end, offset, length)?
+        let target = icmp::target4(packet, ethernet.end, offset, length)?;
+        if let Target::Translation(place) = target {
+            return translate::error_to_backend4(packet, place, &shape);
+        }
+        target
     } else {
         let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(&key, hash, ip.protocol(), transport.flags)
+        flow::target::<V4>(packet, &key, hash, ip.protocol(), transport.flags)
             .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, &shape)
@@ -94,17 +100,23 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
     let mut shape = Shape {
         network: ethernet.end,
         ipv6: true,
+        transport: payload.offset,
+        protocol: payload.protocol,
         bytes: payload.offset + payload.length,
         entropy: 0,
     };
     let target = if payload.protocol == protocol::ICMPV6 {
-        icmp::target6(packet, ethernet.end, payload.offset, payload.length)?
+        let target = icmp::target6(packet, ethernet.end, payload.offset, payload.length)?;
+        if let Target::Translation(place) = target {
+            return translate::error_to_backend6(packet, place, &shape);
+        }
+        target
     } else {
         let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V6>(&key, hash, payload.protocol, transport.flags).map_err(|refusal| {
+        flow::target::<V6>(packet, &key, hash, payload.protocol, transport.flags).map_err(|refusal| {
             reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
         })?
     };
@@ -113,48 +125,62 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
 
 #[inline(always)]
 fn fragment4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdict, Refusal> {
-    let target = match fragment::part4(packet, ethernet.end)? {
-        Part::Later(target) => target,
-        Part::First(protocol, transport) => {
+    let network = ethernet.end;
+    match fragment::part4(packet, network)? {
+        Part::Later(target) => deliver(packet, target, &part(packet, network, false)),
+        Part::First(protocol, transport, offset) => {
             let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, protocol);
-            let target = flow::target_of_few::<V4>(&key, protocol, transport.flags).map_err(unanswered)?;
-            fragment::remember4(packet, ethernet.end, target);
-            target
+            let target =
+                flow::target_of_few::<V4>(packet, &key, protocol, transport.flags).map_err(unanswered)?;
+            fragment::remember4(packet, network, target);
+            let shape = Shape {
+                transport: offset,
+                protocol,
+                ..part(packet, network, false)
+            };
+            deliver(packet, target, &shape)
         }
-    };
-    deliver(packet, target, &part(packet, ethernet.end, false))
+    }
 }
 
 #[inline(always)]
 fn fragment6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdict, Refusal> {
-    let target = match fragment::part6(packet, ethernet.end)? {
-        Part::Later(target) => target,
-        Part::First(protocol, transport) => {
+    let network = ethernet.end;
+    match fragment::part6(packet, network)? {
+        Part::Later(target) => deliver(packet, target, &part(packet, network, true)),
+        Part::First(protocol, transport, offset) => {
             let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, protocol);
-            let target = flow::target_of_few::<V6>(&key, protocol, transport.flags).map_err(unanswered)?;
-            fragment::remember6(packet, ethernet.end, target);
-            target
+            let target =
+                flow::target_of_few::<V6>(packet, &key, protocol, transport.flags).map_err(unanswered)?;
+            fragment::remember6(packet, network, target);
+            let shape = Shape {
+                transport: offset,
+                protocol,
+                ..part(packet, network, true)
+            };
+            deliver(packet, target, &shape)
         }
-    };
-    deliver(packet, target, &part(packet, ethernet.end, true))
+    }
 }
 
 /// No fragment is answered with a reset: the length of its segment is not known.
 #[inline(always)]
 fn unanswered(refusal: Refusal) -> Refusal {
-    if refusal.reason() == Reason::ResetSent.number() {
+    if refusal.is(Reason::ResetSent) {
         Reason::UnknownFlow.into()
     } else {
         refusal
     }
 }
 
-/// What is known of a fragment.
+/// What is known of a later fragment.
 #[inline(always)]
 fn part(packet: &Packet, network: usize, ipv6: bool) -> Shape {
     Shape {
         network,
         ipv6,
+        transport: 0,
+        protocol: 0,
         bytes: packet.linear(),
         entropy: 0,
     }
@@ -165,6 +191,6 @@ fn part(packet: &Packet, network: usize, ipv6: bool) -> Shape {
 fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
     match target {
         Target::Backend(backend) => forward::forward(packet, backend, shape),
-        Target::Translation(_) => Err(Reason::BackendGone.into()),
+        Target::Translation(place) => translate::forward(packet, place, shape),
     }
 }

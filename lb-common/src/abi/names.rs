@@ -34,6 +34,12 @@ pub const BACKEND_LOADS: &str = "BACKEND_LOADS";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// Array of IPv6 flow table [`Bucket`](crate::flow_table::Bucket)s.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Array of IPv4 translation table [`Bucket`](crate::flow_table::Bucket)s.
+pub const TRANSLATIONS_V4: &str = "TRANSLATIONS_V4";
+/// Array of IPv6 translation table [`Bucket`](crate::flow_table::Bucket)s.
+pub const TRANSLATIONS_V6: &str = "TRANSLATIONS_V6";
+/// Array of [`Pool`](super::Pool), indexed by the service's number.
+pub const POOLS: &str = "POOLS";
 /// Array of IPv4 [`Bucket`](crate::flow_table::Bucket)s: where the fragments of packets go.
 pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
 /// Array of IPv6 [`Bucket`](crate::flow_table::Bucket)s: where the fragments of packets go.
@@ -54,7 +60,7 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 23] = [
+pub const MAPS: [&str; 26] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -69,6 +75,9 @@ pub const MAPS: [&str; 23] = [
     BACKEND_LOADS,
     FLOWS_V4,
     FLOWS_V6,
+    TRANSLATIONS_V4,
+    TRANSLATIONS_V6,
+    POOLS,
     FRAGMENTS_V4,
     FRAGMENTS_V6,
     HELD,

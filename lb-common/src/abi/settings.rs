@@ -18,13 +18,17 @@ pub struct Settings {
     pub frontend_mask: u32,
     /// Packets of its own making that each CPU may send in a jiffy.
     pub answers_per_jiffy: u32,
+    /// Number of buckets of the IPv4 translation table, less one.
+    pub translation_mask_v4: u32,
+    /// Number of buckets of the IPv6 translation table, less one.
+    pub translation_mask_v6: u32,
     /// Jiffies per second; not 0.
     pub hz: u32,
     /// Always 0.
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Settings>() == 48 + 48 + 24);
+const _: () = assert!(size_of::<Settings>() == 48 + 48 + 32);
 
 impl Settings {
     /// The bytes, as the loader wants them.

@@ -16,7 +16,7 @@ pub(crate) trait Family {
     /// Whether it is IPv6.
     const IS_V6: bool;
     /// Key of a flow.
-    type Key: Copy + PartialEq;
+    type Key: Copy + PartialEq + 'static;
     /// Entry of the flow table.
     type Flow: Entry<Key = Self::Key>;
     /// Entry of the frontend table.
@@ -45,7 +45,7 @@ pub(crate) trait Family {
     /// The backend that the client keeps from now on, if it is to keep one, or else this one.
     fn remember(parcel: *const Parcel<Self::Key>, backend: u32) -> u32;
     /// The last step of it.
-    fn enter(parcel: *const Parcel<Self::Key>, backend: u32) -> u64;
+    fn enter(parcel: *const Parcel<Self::Key>, backend: u32, target: u64) -> u64;
     /// The frontend that a flow of this key would come in by.
     fn frontend(key: &Self::Key) -> <Self::Frontend as FrontendEntry>::Key;
     /// The same, for those that are more than one address and port.

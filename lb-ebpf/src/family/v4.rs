@@ -74,8 +74,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn enter(parcel: *const Parcel<FlowKey4>, backend: u32) -> u64 {
-        tandem_enter4(parcel, backend)
+    fn enter(parcel: *const Parcel<FlowKey4>, backend: u32, target: u64) -> u64 {
+        tandem_enter4(parcel, backend, target)
     }
 
     #[inline(always)]

@@ -74,8 +74,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn enter(parcel: *const Parcel<FlowKey6>, backend: u32) -> u64 {
-        tandem_enter6(parcel, backend)
+    fn enter(parcel: *const Parcel<FlowKey6>, backend: u32, target: u64) -> u64 {
+        tandem_enter6(parcel, backend, target)
     }
 
     #[inline(always)]

@@ -107,7 +107,11 @@ fn look4(packet: &Packet, network: usize) -> Result<Part, Refusal> {
     let ip = Ipv4::at(packet, network)?;
     let fragment = Fragment::of_v4(packet, network)?;
     if fragment.is_first() {
-        return Ok(Part::First(fragment.protocol, fragment.transport(packet)?));
+        return Ok(Part::First(
+            fragment.protocol,
+            fragment.transport(packet)?,
+            fragment.offset,
+        ));
     }
     let key = fragment.key4(&ip);
     match recall(&Fragments4, &key, key.hash(&settings().flow_seed)) {
@@ -121,7 +125,11 @@ fn look6(packet: &Packet, network: usize) -> Result<Part, Refusal> {
     let ip = Ipv6::at(packet, network)?;
     let fragment = Fragment::of_v6(packet, network)?;
     if fragment.is_first() {
-        return Ok(Part::First(fragment.protocol, fragment.transport(packet)?));
+        return Ok(Part::First(
+            fragment.protocol,
+            fragment.transport(packet)?,
+            fragment.offset,
+        ));
     }
     let key = fragment.key6(&ip);
     match recall(&Fragments6, &key, key.hash(&settings().flow_seed)) {
@@ -132,7 +140,7 @@ fn look6(packet: &Packet, network: usize) -> Result<Part, Refusal> {
 
 /// Where the first fragment went, if that was not too long ago: senders use identifications again.
 #[inline(always)]
-fn recall<T: Table>(table: &T, key: &<T::Entry as Entry>::Key, hash: u64) -> Option<Target> {
+pub(crate) fn recall<T: Table>(table: &T, key: &<T::Entry as Entry>::Key, hash: u64) -> Option<Target> {
     let hit = flow_table::lookup(table, key, hash)?;
     let idle = (jiffies() as u32).wrapping_sub(hit.entry.last_seen().load());
     if idle > TIMEOUT * settings().hz {

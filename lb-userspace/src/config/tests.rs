@@ -110,6 +110,8 @@ fn defaults() {
         limits: Limits {
             flows_v4: 1 << 20,
             flows_v6: 1 << 18,
+            translations_v4: 1 << 16,
+            translations_v6: 1 << 14,
             backends: 1 << 14,
             slots: 1 << 22,
         },
@@ -126,6 +128,7 @@ fn defaults() {
             areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
+            pool: None,
             timeouts: Timeouts::default(),
             connections: Connections::default(),
             health: health::Health::default(),
@@ -134,6 +137,7 @@ fn defaults() {
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
                 address: ip("10.0.0.11"),
+                port: None,
                 weight: DEFAULT_WEIGHT,
                 thresholds: Thresholds::default(),
                 backup: false,
@@ -350,6 +354,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
                 .map(|((name, address), (weight, upper, backup))| Backend {
                     name,
                     address,
+                    port: None,
                     weight,
                     thresholds: Thresholds {
                         upper,
@@ -558,7 +563,7 @@ prop_compose! {
             sync: sync.filter(|_| cluster.is_some()),
             heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },
             cluster,
-            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
+            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
             instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
@@ -567,6 +572,7 @@ prop_compose! {
                 areas: Vec::new(),
                 scheduling: scheduling(index, table_size),
                 forward: forwards[index % 2],
+                pool: None,
                 timeouts: {
                     let mut timeouts = timeouts[index % 2].clone();
                     if index % 2 == 1 {

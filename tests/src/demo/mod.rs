@@ -2,7 +2,7 @@
 
 mod backends;
 mod cost;
-mod pair;
+pub mod pair;
 mod screen;
 mod story;
 mod summary;

@@ -45,7 +45,10 @@ pub struct Handover {
 }
 
 /// Plays it.
-pub(super) fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
+///
+/// # Errors
+/// What the lab or a daemon cannot do, in a sentence.
+pub fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
     screen.act("two directors: the VIPs are handed over and back at 20 000 packets a second");
     let pair = Pair::build("demo-pair", 1, 3).context("building the lab of the pair")?;
     let _servers = pair.serve_http_everywhere().context("starting nginx")?;
@@ -77,16 +80,17 @@ pub(super) fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
         lost_packets: sent.saturating_sub(forwarded(&a)? + forwarded(&b)? - before),
     };
 
-    screen.act("the Active dies under traffic: killed (-9), and all its cables are cut");
+    screen.act("the Active dies under traffic: all its cables are cut, and it is killed (-9)");
     let dial = Dial::new((VIP4, 80).into(), Greeting::Http);
     let mut crowd = Crowd::open(&pair.clients[0], &dial, HELD)?;
     let failed = crowd.failures().values().sum::<u64>();
     let stream = Stream::start(&pair.clients[0], (VIP4, 53).into(), STEADY)?;
     std::thread::sleep(Duration::from_millis(500));
-    a.process().kill()?;
+    // The cables first: without its daemon a director still forwards.
     for cable in ["eth1", "eth0"] {
         pair.directors[0].interface(cable)?.unplug()?;
     }
+    a.process().kill()?;
     expect_role(&b, "active")?;
     std::thread::sleep(Duration::from_millis(500));
     let passage = stream.stop();

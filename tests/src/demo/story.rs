@@ -106,6 +106,8 @@ pub fn run(options: &Options, screen: &mut Screen) -> Result<Summary> {
     let first = held.failures().values().sum::<u64>();
     let answers = held.ask();
     let tally = load.stop()?;
+    // Whoever is drained waits for these as well.
+    drop(held);
     let (drain, backend_failure) = backends::acts(&lab, &tandem, &servers, screen)?;
     screen.end(&rows, &total);
     tandem.process().ensure_running()?;

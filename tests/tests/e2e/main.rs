@@ -12,6 +12,7 @@ mod failures;
 mod fragments;
 mod health;
 mod icmp;
+mod nat;
 mod network;
 mod operator;
 mod scheduling;

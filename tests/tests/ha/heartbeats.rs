@@ -1,21 +1,31 @@
 //! Heartbeats beside VRRP: what one broken network does, and what two do.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
-use lb_tests::{Tandem, topology::Pair, wait_for};
+use lb_tests::{
+    Tandem,
+    topology::{Pair, VIP4},
+    wait_for,
+};
 use serde_json::Value;
 
 use crate::roles::{PATIENCE, expect_holds, expect_role, role};
-use lb_tests::topology::VIP4;
 
 const FAST: &str = "advert_interval = \"50ms\"\nfailback = \"immediate\"";
 
-pub(crate) fn start(pair: &Pair, director: usize, priority: u8, key: &std::path::Path) -> Result<Tandem> {
-    let more = Pair::cluster(key, "") + &Pair::front(priority, FAST);
+fn start(pair: &Pair, director: usize, priority: u8, key: &Path) -> Result<Tandem> {
+    start_with(pair, director, priority, key, "")
+}
+
+/// With this in the `[[heartbeat]]`.
+fn start_with(pair: &Pair, director: usize, priority: u8, key: &Path, path: &str) -> Result<Tandem> {
+    let more = Pair::cluster(key, path) + &Pair::front(priority, FAST);
     Tandem::start(&pair.directors[director], &pair.config(director, &more))
 }
 
 /// Waits until the director hears all others, and they have proven who they are.
-pub(crate) fn expect_peers(tandem: &Tandem, count: usize) -> Result<()> {
+fn expect_peers(tandem: &Tandem, count: usize) -> Result<()> {
     let proven = |peer: &Value| peer["alive"] == true && peer["proven"] == true;
     wait_for(PATIENCE, format!("{count} other directors"), || {
         let peers = tandem
@@ -102,8 +112,9 @@ fn one_broken_network_moves_nothing_and_two_are_healed_by_either() -> Result<()>
 fn orders_move_the_vips_and_maintenance_outlives_a_restart() -> Result<()> {
     let pair = Pair::build("ha-orders", 1, 1)?;
     let key = pair.make_key()?;
-    let a = start(&pair, 0, 150, &key)?;
-    let b = start(&pair, 1, 100, &key)?;
+    // One by one, rather than by multicast.
+    let a = start_with(&pair, 0, 150, &key, "peers = [\"10.9.0.3\"]")?;
+    let b = start_with(&pair, 1, 100, &key, "peers = [\"10.9.0.2:8847\"]")?;
     expect_role(&a, "active")?;
     expect_peers(&a, 1)?;
     expect_peers(&b, 1)?;
@@ -202,9 +213,11 @@ fn what_an_instance_depends_on_moves_it() -> Result<()> {
          {{ program = [\"/usr/bin/test\", \"-e\", {well:?}], interval = \"100ms\", weight = -100 }},\n  \
          {{ ping = \"192.0.2.3\", timeout = \"500ms\" }},\n  {{ interface = \"eth1\" }},\n  {{ process = \"tandemd\" }},\n]"
     );
-    let more = Pair::cluster(&key, "") + &Pair::front(150, &format!("{FAST}\n{track}"));
+    // By IPv6, while we are at it.
+    let group = "group = \"[ff02::8847]:8847\"";
+    let more = Pair::cluster(&key, group) + &Pair::front(150, &format!("{FAST}\n{track}"));
     let a = Tandem::start(&pair.directors[0], &pair.config(0, &more))?;
-    let b = start(&pair, 1, 100, &key)?;
+    let b = start_with(&pair, 1, 100, &key, group)?;
     expect_role(&a, "active")?;
     expect_peers(&a, 1)?;
     expect_peers(&b, 1)?;

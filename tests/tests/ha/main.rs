@@ -1,5 +1,6 @@
 //! Directors that stand in for each other: real daemons, real keepalived, real clients.
 
+mod demo;
 mod heartbeats;
 mod interop;
 mod lease;

@@ -1,7 +1,7 @@
 //! The services that the fixtures meet: one program for all of them, since loading it takes a while.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU32,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -128,6 +128,7 @@ impl Service {
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
             forward: self.forward,
+            pool: None,
             connections: Connections {
                 on_unknown: match self.port {
                     port if port == STRICT.port => OnUnknown::Reset,
@@ -215,6 +216,7 @@ fn build() -> Rig {
                 .collect(),
             areas: BTreeMap::new(),
             services: frontends,
+            pools: BTreeSet::new(),
         }),
     ];
     for step in steps {

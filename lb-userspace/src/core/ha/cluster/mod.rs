@@ -5,6 +5,8 @@
 
 mod path;
 mod peer;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
