@@ -8,7 +8,7 @@ mod template;
 use lb_common::{
     abi::{Event, NO_BACKEND, PolicyFlags},
     flow_state::Worth,
-    flow_table::{self, Control, Entry, Hit, Origin, Target},
+    flow_table::{self, Control, Entry, Hit, Origin, Target, translation_at},
     packet::TcpFlags,
     reason::Reason,
 };
@@ -163,8 +163,13 @@ fn enter<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Ta
 
 /// A client that keeps its backend keeps it from the end of a connection on, too.
 #[inline(always)]
-fn prolong<F: Family>(parcel: &mut Parcel<F::Key>, target: Target) {
-    if let Target::Backend(backend) = target
+fn prolong<F: NatFamily>(parcel: &mut Parcel<F::Key>, target: Target) {
+    let backend = match target {
+        Target::Backend(backend) => Some(backend),
+        Target::Translation(place) => translation_at(&F::translations(), place, &parcel.key)
+            .and_then(|hit| hit.control.backend()),
+    };
+    if let Some(backend) = backend
         && load::of(backend).is_some_and(|load| load.is_kept())
         && let Some(entry) = BACKENDS.get(backend)
     {

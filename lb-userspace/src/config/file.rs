@@ -59,6 +59,7 @@ pub(super) struct Director {
     pub(super) name: Option<Spanned<String>>,
     pub(super) interfaces: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) manage_vips: Option<bool>,
+    pub(super) pool_share: Option<Spanned<String>>,
 }
 
 /// `[cluster]`
@@ -175,6 +176,8 @@ impl From<&model::Config> for File {
                 name: Some(unplaced(director.name.clone())),
                 interfaces: Some(texts(&director.interfaces)),
                 manage_vips: Some(director.manage_vips),
+                pool_share: (director.pool_share != model::Share::WHOLE)
+                    .then(|| unplaced(director.pool_share.to_string())),
             },
             cluster: cluster.as_ref().map(Cluster::from),
             sync: sync.as_ref().map(sync::Sync::from),

@@ -22,7 +22,7 @@ use crate::core::health;
 use crate::core::model::{
     Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
     Encapsulation, Flood, Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol,
-    Service, SyncPath, Thresholds,
+    Service, Share, SyncPath, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -104,6 +104,7 @@ fn defaults() {
             name: HOST.to_owned(),
             interfaces: vec!["eth0".to_owned()],
             manage_vips: true,
+            pool_share: Share::WHOLE,
         },
         cluster: None,
         sync: None,
@@ -559,6 +560,7 @@ prop_compose! {
                 name: names[0].clone(),
                 interfaces: interfaces.into_iter().collect(),
                 manage_vips,
+                pool_share: Share { part: 1, of: 1 + (limits.2 % 8) as u8 },
             },
             sync: sync.filter(|_| cluster.is_some()),
             heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },

@@ -7,6 +7,7 @@ mod area;
 mod connections;
 mod heartbeat;
 mod instance;
+mod pool;
 mod sync;
 mod track;
 
@@ -19,6 +20,7 @@ pub use self::{
     connections::{Connections, Flood, OnGone, OnUnknown, Persistence},
     heartbeat::{DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
+    pool::{FIRST_POOL_PORT, Pool, Share},
     sync::{Audience, DEFAULT_BULK_RATE, DEFAULT_SYNC_GROUP, DEFAULT_SYNC_PORT, SyncPath},
     track::{Track, Tracked},
 };
@@ -68,6 +70,8 @@ pub struct Director {
     /// interface while this director is Active; where there are no instances, those of the services to the first
     /// interface.
     pub manage_vips: bool,
+    /// Which ports of pools it gives out.
+    pub pool_share: Share,
 }
 
 impl Config {
@@ -213,20 +217,6 @@ pub enum Forward {
     /// That, and the packet comes from an address of the director's.
     FullNat,
 }
-
-/// Addresses of the director's, from which translated packets come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pool {
-    /// At most [`POOL_ADDRESSES`](lb_common::abi::POOL_ADDRESSES) of each family, at least one of each that the service has.
-    pub addresses: Vec<IpAddr>,
-    /// The first of their ports that are given out.
-    pub first_port: u16,
-    /// The last one; not before the first.
-    pub last_port: u16,
-}
-
-/// First port of a pool that is not told otherwise: those below are for servers.
-pub const FIRST_POOL_PORT: u16 = 1024;
 
 /// The form of a tunnel's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

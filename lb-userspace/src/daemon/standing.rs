@@ -10,7 +10,7 @@ use crate::core::{
     backend::{Agent, Effective, FULL, Factor, Facts, State, effective, shares},
     ha::LeaseNumbers,
     health::{Pool, Standing},
-    model::{Backend, Config, Service},
+    model::{Backend, Config, Service, Share},
     order::Book,
     plan::{Desired, DesiredBackend, DesiredService},
 };
@@ -115,7 +115,7 @@ impl Director {
     ) -> Desired {
         let services = config.services.iter().filter_map(|service| {
             let (_, standing) = all.get(&service.name)?;
-            Some(desired_service(service, standing))
+            Some(desired_service(service, standing, config.director.pool_share))
         });
         Desired {
             services: services.collect(),
@@ -125,7 +125,7 @@ impl Director {
     }
 }
 
-fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
+fn desired_service(service: &Service, standing: &Standing, share: Share) -> DesiredService {
     let there: Vec<(&Backend, &Effective)> = service
         .backends
         .iter()
@@ -156,7 +156,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
         forward: service.forward,
-        pool: service.pool.clone(),
+        pool: service.pool.as_ref().map(|pool| pool.share(share)),
         connections: service.connections.clone(),
         backends: there.into_iter().zip(weights).map(desired).collect(),
     }

@@ -11,8 +11,11 @@ use crate::{
         diagnostic::{Diagnostic, quote},
         file::{self, TunnelType},
     },
-    core::model::{Area, Encapsulation, FIRST_POOL_PORT, Forward, GUE_PORT, Pool, Service},
+    core::model::{Area, Encapsulation, FIRST_POOL_PORT, Forward, GUE_PORT, Pool, Service, Share},
 };
+
+/// Most directors that share a pool.
+const MOST_SHARES: u8 = 8;
 
 impl Validator<'_> {
     pub(super) fn forward(&mut self, table: &file::Service) -> Forward {
@@ -113,15 +116,39 @@ impl Validator<'_> {
             return (FIRST_POOL_PORT, u16::MAX);
         };
         let range = given.get_ref().split_once('-').and_then(|(first, last)| {
-            let range = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-            (range.0 > 0 && range.0 <= range.1).then_some(range)
+            let range: (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            // Each director that shares it has at least one.
+            (range.0 > 0 && range.1.checked_sub(range.0) >= Some(u16::from(MOST_SHARES) - 1)).then_some(range)
         });
         range.unwrap_or_else(|| {
             self.report(
                 Diagnostic::error(format!("{} is no range of ports", quote(given.get_ref())))
-                    .at(given.span(), "expected two ports, such as \"1024-65535\""),
+                    .at(given.span(), "expected two ports eight apart, such as \"1024-65535\""),
             );
             (FIRST_POOL_PORT, u16::MAX)
+        })
+    }
+
+    /// Which ports of pools the director gives out.
+    pub(super) fn pool_share(&mut self, table: &file::Director) -> Share {
+        let Some(given) = &table.pool_share else {
+            return Share::WHOLE;
+        };
+        let share = given.get_ref().split_once('/').and_then(|(part, of)| {
+            let share = Share {
+                part: part.trim().parse().ok()?,
+                of: of.trim().parse().ok()?,
+            };
+            (1..=share.of).contains(&share.part).then_some(share)
+        });
+        share.filter(|share| share.of <= MOST_SHARES).unwrap_or_else(|| {
+            self.report(
+                Diagnostic::error(format!("{} is no share of a pool", quote(given.get_ref()))).at(
+                    given.span(),
+                    format!("expected such as \"1/2\", and \"2/2\" on the other director; at most {MOST_SHARES} parts"),
+                ),
+            );
+            Share::WHOLE
         })
     }
 

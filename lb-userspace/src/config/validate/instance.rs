@@ -18,6 +18,7 @@ use crate::{
     },
     core::model::{
         Announce, Area, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
+        Share,
     },
 };
 
@@ -317,6 +318,15 @@ impl Validator<'_> {
             services,
             ..
         } = config;
+        if config.cluster.is_some() && director.pool_share == Share::WHOLE {
+            for table in tables.services.iter().filter_map(|service| service.pool.as_ref()) {
+                self.report(
+                    Diagnostic::warning("all directors of the cluster give out the same ports of this pool")
+                        .at(table.span(), "two connections may get the same one")
+                        .note("set `pool_share` under [director]: \"1/2\" on one of two directors, \"2/2\" on the other"),
+                );
+            }
+        }
         if instances.is_empty() {
             return;
         }
@@ -337,7 +347,9 @@ impl Validator<'_> {
         let held = |vip: &IpAddr| instances.iter().any(|instance| instance.vips.contains(vip));
         for (service, table) in services.iter().zip(&tables.services) {
             let vips = service.frontends.iter().map(|frontend| frontend.vip);
-            let mut vips = vips.chain(service.areas.iter().filter_map(Area::vip));
+            let vips = vips.chain(service.areas.iter().filter_map(Area::vip));
+            let pool = service.pool.iter().flat_map(|pool| &pool.addresses);
+            let mut vips = vips.chain(pool.copied());
             if let Some(vip) = vips.find(|vip| !held(vip)) {
                 self.report(
                     Diagnostic::warning(format!(

@@ -125,6 +125,7 @@ impl Validator<'_> {
             name,
             interfaces: self.interfaces(table),
             manage_vips: table.manage_vips.unwrap_or(true),
+            pool_share: self.pool_share(table),
         }
     }
 
