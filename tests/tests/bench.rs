@@ -6,13 +6,14 @@ use lb_common::{flow_state::FlowState, reason::Reason};
 use lb_tests::{
     bench::{
         fastpath,
-        front::{Floor, Front, Target},
+        front::{Floor, Front, Target, Wrapping},
         measure::{Case, Effort, Expected, Scene, Subject, measure},
         template::{Order, Payload, Template},
         world::{World, frontends},
     },
     prog_run::SIZES,
 };
+use lb_userspace::core::model::Forward;
 
 const VIP: [u8; 4] = [192, 0, 2, 10];
 
@@ -24,7 +25,7 @@ fn clients() -> Template {
 fn cost(floors: &[Floor], packets: u32) -> Vec<f64> {
     let mut fronts: Vec<_> = floors
         .iter()
-        .map(|&floor| Front::new(&clients(), 1, Order::Random, &Target::Floor(floor)).unwrap())
+        .map(|&floor| Front::new(&clients(), 1, Order::Random, &Target::Floor(floor), Wrapping::Bare).unwrap())
         .collect();
     let mut least = vec![f64::INFINITY; floors.len()];
     for _ in 0..9 {
@@ -58,7 +59,7 @@ fn the_front_makes_the_packets_that_the_template_promises() {
         Template::v6(0xC, vip6, Payload::Echo).unwrap(),
     ];
     for template in templates {
-        let mut front = Front::new(&template, 1, Order::Rising, &Target::Floor(Floor::Empty)).unwrap();
+        let mut front = Front::new(&template, 1, Order::Rising, &Target::Floor(Floor::Empty), Wrapping::Bare).unwrap();
         for flow in 1..=3 {
             assert_eq!(front.run(1).unwrap().packet, template.packet(flow));
         }
@@ -70,14 +71,14 @@ fn the_front_makes_the_packets_that_the_template_promises() {
 #[test]
 fn the_swap_and_the_tunnel_do_what_they_are_called() {
     let template = clients();
-    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Swap)).unwrap();
+    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Swap), Wrapping::Bare).unwrap();
     let swapped = front.run(1001).unwrap().packet;
     let original = template.first_packet();
     assert_eq!(
         (&swapped[..6], &swapped[6..12], &swapped[12..]),
         (&original[6..12], &original[..6], &original[12..])
     );
-    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Ipip)).unwrap();
+    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Ipip), Wrapping::Ipip).unwrap();
     for packets in [1, 2, 1000] {
         let tunnelled = front.run(packets).unwrap().packet;
         assert_eq!(tunnelled[34..], original[14..]);
@@ -94,7 +95,7 @@ fn the_swap_and_the_tunnel_do_what_they_are_called() {
 #[test]
 fn a_case_that_is_not_what_it_claims_is_refused() {
     let template = clients();
-    let mut world = World::new(&SIZES, &[frontends(&template, 1).unwrap()], 2).unwrap();
+    let mut world = World::new(&SIZES, &[frontends(&template, 1).unwrap()], 2, Forward::Dr).unwrap();
     world.inhabit(&template, 100, FlowState::Established).unwrap();
     let mut worlds = BTreeMap::from([(Scene::Small, world)]);
     let effort = Effort {
@@ -106,6 +107,7 @@ fn a_case_that_is_not_what_it_claims_is_refused() {
         let case = Case {
             name: "case".to_owned(),
             subject: Subject::Director(Scene::Small),
+            wrapping: Wrapping::Bare,
             template: template.clone(),
             flows,
             expected,

@@ -1,16 +1,19 @@
 //! Nanoseconds a packet on the way through the XDP program: the cases, and the directors that they play on.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddrV4},
+};
 
-use anyhow::{Result, ensure};
-use lb_common::{abi::SLOTS_PER_LINE, flow_state::FlowState, reason::Reason};
+use anyhow::{Result, bail, ensure};
+use lb_common::{abi::SLOTS_PER_LINE, flow_state::FlowState, packet::FlowKey, reason::Reason};
 use lb_userspace::{
-    core::model::{DEFAULT_TABLE_SIZE, Limits},
+    core::model::{DEFAULT_TABLE_SIZE, Encapsulation, Forward, GUE_PORT, Limits},
     datapath::MapSizes,
 };
 
 use super::{
-    front::Floor,
+    front::{Floor, Wrapping},
     machine::{self, Machine},
     measure::{Case, Effort, Expected, Scene, Subject, measure},
     memory::Memory,
@@ -20,6 +23,8 @@ use super::{
 };
 
 const VIP: [u8; 4] = [192, 0, 2, 10];
+/// The first backend of every director.
+const FIRST_BACKEND: [u8; 4] = [10, 0, 0, 1];
 const NO_VIP: [u8; 4] = [192, 0, 2, 200];
 const VIP6: [u8; 16] = [0x20, 1, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
 const HTTP: u16 = 80;
@@ -102,7 +107,7 @@ pub fn run(options: &Options, progress: impl FnMut(usize)) -> Result<Report> {
         options.filter.as_deref().unwrap_or_default()
     );
     let mut worlds = BTreeMap::new();
-    for scene in [Scene::Small, Scene::Large] {
+    for scene in [Scene::Small, Scene::Large, Scene::Ipip, Scene::Gue, Scene::Nat] {
         if cases.iter().any(|case| case.subject == Subject::Director(scene)) {
             worlds.insert(scene, make_world(scene, &templates, options)?);
         }
@@ -143,6 +148,7 @@ fn selected(cases: Vec<Case>, filter: Option<&str>) -> Vec<Case> {
 
 struct Templates {
     known: Template,
+    reply: Template,
     new: Template,
     syn: Template,
     udp: Template,
@@ -159,7 +165,21 @@ impl Templates {
     fn new(services: u16) -> Result<Self> {
         let known = Template::v4(KNOWN, VIP, Payload::TcpAck(HTTP))?;
         let new = Template::v4(NEW, VIP, Payload::TcpSyn(HTTP))?;
+        let FlowKey {
+            source,
+            source_port,
+            destination_port,
+            ..
+        } = known.key(0)?;
+        let IpAddr::V4(client) = source else {
+            bail!("{source} is no IPv4 address");
+        };
         Ok(Self {
+            // The one backend of the director with NAT has the VIP's port.
+            reply: Template::reply_v4(
+                SocketAddrV4::new(FIRST_BACKEND.into(), destination_port),
+                SocketAddrV4::new(client, source_port),
+            )?,
             syn: Template::v4(OPENING, VIP, Payload::TcpSyn(HTTP))?,
             udp: Template::v4(KNOWN, VIP, Payload::Udp(DNS))?,
             stranger: Template::v4(KNOWN, NO_VIP, Payload::TcpAck(HTTP))?,
@@ -188,6 +208,15 @@ fn make_world(scene: Scene, templates: &Templates, options: &Options) -> Result<
     let mut world = match scene {
         Scene::Small => small_world(templates, options.flows)?,
         Scene::Large => large_world(templates, options)?,
+        Scene::Ipip => tunnel_world(Encapsulation::Ipip, templates, options.flows)?,
+        Scene::Gue => {
+            let gue = Encapsulation::Gue {
+                port: GUE_PORT,
+                checksum: false,
+            };
+            tunnel_world(gue, templates, 1)?
+        }
+        Scene::Nat => nat_world(templates)?,
     };
     world.settle(0.0)?;
     Ok(world)
@@ -199,11 +228,26 @@ fn small_world(templates: &Templates, flows: u32) -> Result<World> {
         service.extend(frontends(template, 1)?);
     }
     let sizes = sizes(flows, flows, Limits::default());
-    let mut world = World::new(&sizes, &[service], SMALL_BACKENDS)?;
+    let mut world = World::new(&sizes, &[service], SMALL_BACKENDS, Forward::Dr)?;
     world.inhabit(&templates.known, flows, FlowState::Established)?;
     world.inhabit(&templates.known6, flows, FlowState::Established)?;
     world.inhabit(&templates.udp, 1, FlowState::Udp)?;
     world.inhabit(&templates.syn, 1, FlowState::SynRecv)?;
+    Ok(world)
+}
+
+fn tunnel_world(encapsulation: Encapsulation, templates: &Templates, flows: u32) -> Result<World> {
+    let service = frontends(&templates.known, 1)?;
+    let sizes = sizes(flows, 1, Limits::default());
+    let mut world = World::new(&sizes, &[service], SMALL_BACKENDS, Forward::Tunnel(encapsulation))?;
+    world.inhabit(&templates.known, flows, FlowState::Established)?;
+    Ok(world)
+}
+
+fn nat_world(templates: &Templates) -> Result<World> {
+    let service = frontends(&templates.known, 1)?;
+    let mut world = World::new(&sizes(1, 1, Limits::default()), &[service], 1, Forward::Nat)?;
+    world.open(&templates.known)?;
     Ok(world)
 }
 
@@ -218,7 +262,8 @@ fn large_world(templates: &Templates, options: &Options) -> Result<World> {
         backends: LARGE_BACKENDS_EACH * u32::from(options.services),
         ..defaults
     };
-    let mut world = World::new(&sizes(options.flows, 1, limits), &services, LARGE_BACKENDS_EACH)?;
+    let sizes = sizes(options.flows, 1, limits);
+    let mut world = World::new(&sizes, &services, LARGE_BACKENDS_EACH, Forward::Dr)?;
     world.inhabit(&templates.large_known, options.flows, FlowState::Established)?;
     Ok(world)
 }
@@ -227,6 +272,7 @@ fn large_world(templates: &Templates, options: &Options) -> Result<World> {
 fn all_cases(templates: &Templates, options: &Options) -> Vec<Case> {
     let mut cases = floor_cases(templates, options.flows);
     cases.extend(small_cases(templates, options.flows));
+    cases.extend(other_ways(templates, options.flows));
     cases.extend(large_cases(templates, options.services));
     cases.sort_by_key(|case| case.expected == Expected::Scheduled);
     cases
@@ -236,6 +282,10 @@ fn floor_cases(templates: &Templates, flows: u32) -> Vec<Case> {
     let floor = |name: &str, floor, template: &Template| Case {
         name: name.to_owned(),
         subject: Subject::Floor(floor),
+        wrapping: match floor {
+            Floor::Ipip => Wrapping::Ipip,
+            Floor::Empty | Floor::Swap | Floor::KnownCost(_) => Wrapping::Bare,
+        },
         template: template.clone(),
         flows,
         expected: Expected::Forwarded,
@@ -256,6 +306,7 @@ fn small_cases(templates: &Templates, flows: u32) -> Vec<Case> {
     let case = |name: &str, template: &Template, flows, expected, floor, target| Case {
         name: name.to_owned(),
         subject: Subject::Director(Scene::Small),
+        wrapping: Wrapping::Bare,
         template: template.clone(),
         flows,
         expected,
@@ -307,10 +358,42 @@ fn small_cases(templates: &Templates, flows: u32) -> Vec<Case> {
     ]
 }
 
+/// Tunnels and translation.
+fn other_ways(templates: &Templates, flows: u32) -> Vec<Case> {
+    let case = |name: &str, (scene, wrapping), template: &Template, flows, floor, target| Case {
+        name: name.to_owned(),
+        subject: Subject::Director(scene),
+        wrapping,
+        template: template.clone(),
+        flows,
+        expected: Expected::Forwarded,
+        floor: Some(floor),
+        target: Some(target),
+        small: None,
+    };
+    let all = format!("IPIP, {} flows", in_words(flows));
+    let (ipip, gue, nat) = (
+        (Scene::Ipip, Wrapping::Ipip),
+        (Scene::Gue, Wrapping::Gue),
+        (Scene::Nat, Wrapping::Bare),
+    );
+    vec![
+        case("IPIP, 1 flow", ipip, &templates.known, 1, IPIP, 35.0),
+        case(&all, ipip, &templates.known, flows, IPIP, 140.0),
+        case("GUE, 1 flow", gue, &templates.known, 1, IPIP, 45.0),
+        case("NAT, 1 flow", nat, &templates.known, 1, SWAP, 60.0),
+        Case {
+            expected: Expected::Returned,
+            ..case("NAT, reply", nat, &templates.reply, 1, SWAP, 60.0)
+        },
+    ]
+}
+
 fn large_cases(templates: &Templates, services: u16) -> Vec<Case> {
     let case = |small, template: &Template, expected| Case {
         name: format!("{services} services, {small}"),
         subject: Subject::Director(Scene::Large),
+        wrapping: Wrapping::Bare,
         template: template.clone(),
         flows: 1,
         expected,
@@ -382,7 +465,7 @@ mod tests {
             [SWAP, NEW_FLOW, "512 services, new flow"]
         );
         assert_eq!(of(Some("no such case")), [""; 0]);
-        assert_eq!(of(None).len(), 18);
+        assert_eq!(of(None).len(), 23);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     maps::{Array, MapData, ProgramArray},
@@ -17,8 +17,27 @@ use super::{
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
 
-/// Length of the IPv4 header that a tunnel puts in front.
-const TUNNEL_HEADER: usize = 20;
+/// What a program puts in front of a packet, and its front takes off again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrapping {
+    /// Nothing.
+    Bare,
+    /// An IPv4 header.
+    Ipip,
+    /// An IPv4 header, a UDP header and GUE's.
+    Gue,
+}
+
+impl Wrapping {
+    /// Length of its headers.
+    const fn length(self) -> usize {
+        match self {
+            Self::Bare => 0,
+            Self::Ipip => 20,
+            Self::Gue => 32,
+        }
+    }
+}
 
 // SAFETY: 64-bit words only.
 unsafe impl Pod for PacketSource {}
@@ -70,22 +89,28 @@ pub struct Run {
 }
 
 impl Front {
-    /// Loads a front for packets of `flows` flows, and `target` behind it.
+    /// Loads a front for packets of `flows` flows, and `target` behind it, which wraps them so.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn new(template: &Template, flows: u32, order: Order, target: &Target<'_>) -> Result<Self> {
+    pub fn new(
+        template: &Template,
+        flows: u32,
+        order: Order,
+        target: &Target<'_>,
+        wrapping: Wrapping,
+    ) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .load(OBJECT)
             .context("the kernel refused the benchmark's maps (are you root?)")?;
         let mut packet = template.first_packet().to_vec();
-        let entry = match (template.family, target) {
-            (Family::V4, Target::Floor(Floor::Ipip)) => {
-                packet.splice(..0, [0; TUNNEL_HEADER]);
-                "front_v4_encapsulated"
-            }
-            (Family::V4, _) => "front_v4",
-            (Family::V6, _) => "front_v6",
+        packet.splice(..0, vec![0; wrapping.length()]);
+        let entry = match (template.family, wrapping) {
+            (Family::V4, Wrapping::Ipip) => "front_v4_encapsulated",
+            (Family::V4, Wrapping::Gue) => "front_v4_gue",
+            (Family::V4, Wrapping::Bare) => "front_v4",
+            (Family::V6, Wrapping::Bare) => "front_v6",
+            (Family::V6, Wrapping::Ipip | Wrapping::Gue) => bail!("there is no front for IPv6 in a tunnel"),
         };
         let program = match target {
             Target::Program(program) => program.try_clone()?,

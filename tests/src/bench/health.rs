@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use lb_userspace::{
     core::{
         health::{Judge, Probe, ProbeTarget, Timing, Verdict, Watch, WatchKey},
-        model::{Frontend, Protocol},
+        model::{Forward, Frontend, Protocol},
         plan::Desired,
     },
     datapath::MapSizes,
@@ -123,7 +123,7 @@ fn desired(backends: u32, down: Range<usize>) -> Result<Desired> {
         port: 80,
         protocol: Protocol::Tcp,
     };
-    let mut desired = world::desired(&[vec![frontend]], backends)?;
+    let mut desired = world::desired(&[vec![frontend]], backends, Forward::Dr)?;
     let members = desired
         .services
         .iter_mut()

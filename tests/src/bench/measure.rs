@@ -7,7 +7,7 @@ use lb_common::reason::{Fate, Reason};
 use serde::Serialize;
 
 use super::{
-    front::{Floor, Front, Target},
+    front::{Floor, Front, Target, Wrapping},
     machine::Stillness,
     stats::Summary,
     template::{Order, Payload, Template},
@@ -43,6 +43,12 @@ pub enum Scene {
     Small,
     /// Many services with many backends.
     Large,
+    /// One service whose packets go into IPIP.
+    Ipip,
+    /// One service whose packets go into GUE.
+    Gue,
+    /// One service with NAT.
+    Nat,
 }
 
 /// Which program a case measures.
@@ -61,6 +67,8 @@ pub enum Expected {
     Forwarded,
     /// It goes to a backend, and is the first of its flow.
     Scheduled,
+    /// It goes back to a client.
+    Returned,
     /// It is not forwarded, for this reason.
     Refused(Reason),
 }
@@ -72,6 +80,8 @@ pub struct Case {
     pub name: String,
     /// Which program.
     pub subject: Subject,
+    /// What that puts in front of packets.
+    pub wrapping: Wrapping,
     /// Its packets.
     pub template: Template,
     /// Flows to choose from.
@@ -167,7 +177,7 @@ pub fn measure(
 /// CPU time of a call beside its packets, in nanoseconds: the same for every case.
 fn cost_of_a_call() -> Result<f64> {
     let template = Template::v4([198, 18], [192, 0, 2, 1], Payload::Udp(9))?;
-    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Empty))?;
+    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Empty), Wrapping::Bare)?;
     let mut calls = Vec::new();
     for _ in 0..CALLS {
         calls.push(front.run(CALL_PACKETS)?.nanoseconds);
@@ -179,7 +189,7 @@ impl Lane {
     fn new(case: Case, worlds: &mut BTreeMap<Scene, World>, effort: &Effort, call: f64) -> Result<Self> {
         let order = match case.expected {
             Expected::Scheduled => Order::Rising,
-            Expected::Forwarded | Expected::Refused(_) => Order::Random,
+            Expected::Forwarded | Expected::Returned | Expected::Refused(_) => Order::Random,
         };
         let program;
         let target = match case.subject {
@@ -190,7 +200,7 @@ impl Lane {
             }
         };
         let mut lane = Self {
-            front: Front::new(&case.template, case.flows, order, &target)?,
+            front: Front::new(&case.template, case.flows, order, &target, case.wrapping)?,
             case,
             packets: 1,
             call,
@@ -243,7 +253,7 @@ impl Lane {
     fn most_at_once(&self, effort: &Effort) -> u32 {
         match self.case.expected {
             Expected::Scheduled => effort.new_flows,
-            Expected::Forwarded | Expected::Refused(_) => u32::MAX,
+            Expected::Forwarded | Expected::Returned | Expected::Refused(_) => u32::MAX,
         }
     }
 
@@ -254,7 +264,7 @@ impl Lane {
         };
         let world = world(worlds, scene)?;
         world.settle(match self.case.expected {
-            Expected::Forwarded | Expected::Refused(_) => 0.0,
+            Expected::Forwarded | Expected::Returned | Expected::Refused(_) => 0.0,
             Expected::Scheduled => TOLERATED,
         })?;
         let (before, made) = (world.counted()?, self.front.made()?);
@@ -299,7 +309,7 @@ impl Case {
     fn action(&self) -> u32 {
         match (self.subject, self.expected) {
             (Subject::Floor(Floor::Swap | Floor::Ipip), _)
-            | (Subject::Director(_), Expected::Forwarded | Expected::Scheduled) => XDP_TX,
+            | (Subject::Director(_), Expected::Forwarded | Expected::Scheduled | Expected::Returned) => XDP_TX,
             (Subject::Floor(Floor::Empty | Floor::KnownCost(_)), _) => XDP_PASS,
             (Subject::Director(_), Expected::Refused(reason)) => match reason.fate() {
                 Fate::Pass => XDP_PASS,
@@ -316,6 +326,7 @@ impl Expected {
         let mut wanted = Counted::default();
         match self {
             Self::Forwarded => wanted.forwarded = packets,
+            Self::Returned => wanted.returned = packets,
             Self::Scheduled => {
                 (wanted.forwarded, wanted.created) = (packets, packets);
                 wanted.evicted = counted.evicted;

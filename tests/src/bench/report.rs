@@ -247,7 +247,7 @@ impl fmt::Display for Row {
 mod tests {
     use super::*;
     use crate::bench::{
-        front::Floor,
+        front::{Floor, Wrapping},
         measure::{Case, Expected, Subject},
         template::{Payload, Template},
     };
@@ -263,6 +263,7 @@ mod tests {
             case: Case {
                 name: name.to_owned(),
                 subject: Subject::Floor(Floor::Empty),
+                wrapping: Wrapping::Bare,
                 template: Template::v4([198, 18], [192, 0, 2, 10], Payload::Udp(53)).unwrap(),
                 flows: 1,
                 expected: Expected::Forwarded,

@@ -1,5 +1,7 @@
 //! Packets of a case: one packet, and how the front makes those of other flows of it.
 
+use std::net::SocketAddrV4;
+
 use anyhow::{Result, anyhow};
 use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder};
 use lb_common::packet::{FlowKey, parse};
@@ -11,6 +13,9 @@ use crate::prog_run::DIRECTOR_MAC;
 /// must be out of reach, or some flow had port 0.
 const SOURCE_PORT: u16 = 0x8080;
 const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xCC, 1];
+
+/// 22 bytes of payload: none of the packets is below 64 bytes, nor below what the front writes.
+const DATA: [u8; 22] = [0; 22];
 
 /// Address family of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,27 @@ impl Template {
         Self::new(Family::V4, IpHeaders::Ipv4(header, Default::default()), payload)
     }
 
+    /// IPv4 segments in the middle of one connection, from here to there.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn reply_v4(from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
+        let addresses = (from.ip().octets(), to.ip().octets());
+        let mut header = Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, addresses.0, addresses.1)?;
+        header.identification = 0xFFFF;
+        let mut packet = Vec::new();
+        PacketBuilder::ethernet2(CLIENT_MAC, DIRECTOR_MAC)
+            .ip(IpHeaders::Ipv4(header, Default::default()))
+            .tcp(from.port(), to.port(), 1, 1000)
+            .ack(1)
+            .write(&mut packet, &DATA)?;
+        Ok(Self {
+            family: Family::V4,
+            packet,
+            services: 0,
+        })
+    }
+
     /// IPv6 packets from clients of 2001:db8:`network`::/48 to `vip`.
     ///
     /// # Errors
@@ -86,8 +112,6 @@ impl Template {
     }
 
     fn new(family: Family, ip: IpHeaders, payload: Payload) -> Result<Self> {
-        // 22 bytes of payload: none of the packets is below 64 bytes, nor below what the front writes.
-        const DATA: [u8; 22] = [0; 22];
         let network = PacketBuilder::ethernet2(CLIENT_MAC, DIRECTOR_MAC).ip(ip);
         let mut packet = Vec::new();
         match payload {

@@ -23,7 +23,7 @@ use lb_userspace::{
 };
 
 use super::template::Template;
-use crate::prog_run::{INGRESS, Rig, on_link};
+use crate::prog_run::{Action, INGRESS, Rig, on_link};
 
 /// The ways in which a flow gives up its place.
 const EVICTIONS: [Event; 5] = [
@@ -55,6 +55,8 @@ struct Resident {
 pub struct Counted {
     /// Packets forwarded to backends.
     pub forwarded: u64,
+    /// Replies sent back to clients.
+    pub returned: u64,
     /// Flows entered into the flow table.
     pub created: u64,
     /// Flows that gave up their place.
@@ -65,13 +67,18 @@ pub struct Counted {
 
 impl World {
     /// Loads the program with maps of these sizes and puts `services` in force, each at these frontends and with this
-    /// many backends of its own.
+    /// many backends of its own, to which packets get by this method.
     ///
     /// # Errors
     /// What the daemon would say.
-    pub fn new(sizes: &MapSizes, services: &[Vec<Frontend>], backends_each: u32) -> Result<Self> {
+    pub fn new(
+        sizes: &MapSizes,
+        services: &[Vec<Frontend>],
+        backends_each: u32,
+        forward: Forward,
+    ) -> Result<Self> {
         let mut rig = Rig::new(sizes)?;
-        rig.configure(&desired(services, backends_each)?)?;
+        rig.configure(&desired(services, backends_each, forward)?)?;
         Ok(Self {
             rig,
             backends: backends_each * services.len() as u32,
@@ -106,6 +113,16 @@ impl World {
             });
         }
         self.settled = None;
+        Ok(())
+    }
+
+    /// Lets the program itself make the template's first flow.
+    ///
+    /// # Errors
+    /// When it does not forward the packet.
+    pub fn open(&mut self, template: &Template) -> Result<()> {
+        let outcome = self.rig.run(template.first_packet())?;
+        ensure!(outcome.action == Action::Tx, "no flow was made: {:?}", outcome.counted);
         Ok(())
     }
 
@@ -180,13 +197,16 @@ impl World {
     /// When a map cannot be read.
     pub fn counted(&self) -> Result<Counted> {
         let totals = self.rig.kernel.totals()?;
-        let mut forwarded = 0;
+        let (mut forwarded, mut returned) = (0, 0);
         for backend in 0..self.backends {
-            forwarded += self.rig.kernel.backend_totals(backend)?.packets;
+            let totals = self.rig.kernel.backend_totals(backend)?;
+            forwarded += totals.packets;
+            returned += totals.replies;
         }
         let reasons = Reason::ALL.iter().map(|&reason| (reason, totals.reason(reason)));
         Ok(Counted {
             forwarded,
+            returned,
             created: totals.event(Event::FlowCreated),
             evicted: self.evicted()?,
             reasons: reasons.filter(|(_, packets)| *packets > 0).collect(),
@@ -204,6 +224,7 @@ impl Counted {
         });
         Self {
             forwarded: self.forwarded - earlier.forwarded,
+            returned: self.returned - earlier.returned,
             created: self.created - earlier.created,
             evicted: self.evicted - earlier.evicted,
             reasons: reasons.filter(|(_, packets)| *packets > 0).collect(),
@@ -230,7 +251,11 @@ pub fn frontends(template: &Template, services: u16) -> Result<Vec<Frontend>> {
         .collect()
 }
 
-pub(super) fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<Desired> {
+pub(super) fn desired(
+    services: &[Vec<Frontend>],
+    backends_each: u32,
+    forward: Forward,
+) -> Result<Desired> {
     let mut desired = Desired::default();
     for (number, frontends) in (0..).zip(services) {
         let first: u32 = number * backends_each;
@@ -249,7 +274,7 @@ pub(super) fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<
             areas: Vec::new(),
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
-            forward: Forward::Dr,
+            forward,
             pool: None,
             connections: Connections::default(),
             backends,

@@ -70,6 +70,7 @@ impl World {
             .map(|&(port, encapsulation, backend)| DesiredService {
                 name: format!("port-{port}"),
                 frontends: frontends(port),
+                areas: Vec::new(),
                 scheduling: Scheduling::new(Scheduler::Maglev, 13),
                 timeouts: Timeouts::default(),
                 forward: Forward::Tunnel(encapsulation),

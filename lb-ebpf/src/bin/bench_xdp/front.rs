@@ -12,6 +12,8 @@ use crate::{
 
 /// Length of an IPv4 header without options.
 pub(crate) const IPV4: i32 = 20;
+/// Length of an IPv4 header, a UDP header and one of GUE.
+pub(crate) const GUE: i32 = IPV4 + 8 + 4;
 
 #[inline(always)]
 pub(crate) fn v4(context: &XdpContext) -> u32 {
@@ -23,11 +25,11 @@ pub(crate) fn v6(context: &XdpContext) -> u32 {
     restore::<{ ETHERNET + CUTS_V6[PIECES] }>(context, &CUTS_V6, PacketSource::headers_v6)
 }
 
-/// The packet is longer by one header: by the previous run of the program, and at first as it was handed in.
+/// The packet is longer by so many bytes of headers: by the previous run of the program, and at first as it was handed in.
 #[inline(always)]
-pub(crate) fn v4_encapsulated(context: &XdpContext) -> u32 {
+pub(crate) fn v4_encapsulated<const HEADERS: i32>(context: &XdpContext) -> u32 {
     // SAFETY: the context is valid for the run of the program.
-    if unsafe { bpf_xdp_adjust_head(context.as_ptr().cast(), IPV4) } != 0 {
+    if unsafe { bpf_xdp_adjust_head(context.as_ptr().cast(), HEADERS) } != 0 {
         return XDP_ABORTED;
     }
     v4(context)

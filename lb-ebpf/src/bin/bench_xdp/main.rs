@@ -37,7 +37,13 @@ mod entry {
     /// IPv4 packets for a program that puts an IPv4 header in front of them.
     #[xdp(frags)]
     fn front_v4_encapsulated(context: XdpContext) -> u32 {
-        front::v4_encapsulated(&context)
+        front::v4_encapsulated::<{ front::IPV4 }>(&context)
+    }
+
+    /// IPv4 packets for a program that puts them into UDP (GUE).
+    #[xdp(frags)]
+    fn front_v4_gue(context: XdpContext) -> u32 {
+        front::v4_encapsulated::<{ front::GUE }>(&context)
     }
 
     /// The least a program can do.
