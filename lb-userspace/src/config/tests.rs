@@ -38,7 +38,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see.
+/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see; `TANDEM_BLESS=1` writes that.
 #[test]
 fn messages() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata");
@@ -52,6 +52,9 @@ fn messages() {
                 Ok(loaded) => loaded.warnings.to_string(),
                 Err(error) => error.render(),
             };
+            if std::env::var_os("TANDEM_BLESS").is_some() {
+                fs::write(path.with_extension("txt"), &got).expect("the answer can be written");
+            }
             let want = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
             assert_eq!(got, want, "{name} gets another answer:\n{got}");
             cases += 1;
