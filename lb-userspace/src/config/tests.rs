@@ -20,8 +20,8 @@ use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
     Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
-    Encapsulation, Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol, Service,
-    SyncPath, Thresholds,
+    Encapsulation, Forward, Frontend, Limits, MAX_WEIGHT, Metrics, OnGone, OnUnknown, Persistence, Protocol,
+    Service, SyncPath, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -118,6 +118,7 @@ fn defaults() {
             slots: 1 << 22,
         },
         events: event::Settings::default(),
+        metrics: Metrics::default(),
         instances: Vec::new(),
         heartbeats: Vec::new(),
         services: vec![Service {
@@ -566,6 +567,7 @@ prop_compose! {
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
+            metrics: Metrics { listen: vec![([127, 0, 0, 1], keep).into()] },
             instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),
