@@ -4,6 +4,7 @@
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
 
 pub mod api;
+mod capability;
 pub mod cli;
 pub mod config;
 pub mod core;
@@ -11,6 +12,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod doctor;
 mod io;
+pub mod metrics;
 pub mod net;
 pub mod notify;
 pub mod probe;

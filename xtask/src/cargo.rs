@@ -19,6 +19,14 @@ pub(crate) fn workspace() -> &'static Path {
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace()).arg(subcommand);
+    // What the cargo that runs us says of this package. Build scripts of others that look at such variables would take it
+    // for a change, and everything above them would be built anew.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 

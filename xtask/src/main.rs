@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint`.
+//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist`.
 
 mod apt;
 mod cargo;
+mod dist;
 mod lint;
 mod miri;
 mod program;
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::setup::Purpose;
 
-/// Set-up, build, test, demo, bench and lint of Tandem.
+/// Set-up, build, test, demo, bench, lint and packages of Tandem.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -47,6 +48,8 @@ enum Command {
     /// Measure the XDP programs, beside the targets.
     #[command(disable_help_flag = true)]
     Bench(run::Arguments),
+    /// Make packages for Debian and for systems with RPM.
+    Dist(dist::Arguments),
     /// Check format, clippy, dependencies and the rules of the house.
     Lint,
 }
@@ -67,6 +70,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build { release } => run::build(release),
         Command::Test(arguments) => test::test(&arguments),
         Command::Lint => lint::lint(),
+        Command::Dist(arguments) => dist::dist(&arguments),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

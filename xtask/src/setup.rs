@@ -19,10 +19,12 @@ pub(crate) enum Purpose {
     Demo,
     /// The measurements.
     Bench,
+    /// Trying the package on a clean system (`dist --try`).
+    Trial,
 }
 
 impl Purpose {
-    pub(crate) const ALL: &[Self] = &[Self::Build, Self::Test, Self::Demo, Self::Bench];
+    pub(crate) const ALL: &[Self] = &[Self::Build, Self::Test, Self::Demo, Self::Bench, Self::Trial];
 }
 
 /// A program that the lab runs.
@@ -53,7 +55,7 @@ const fn tool(
 }
 
 const TOOLS: &[Tool] = {
-    use Purpose::{Demo, Test};
+    use Purpose::{Demo, Test, Trial};
     &[
         tool("ip", "iproute2", "network namespaces and links", &[Test, Demo]),
         tool("ethtool", "ethtool", "offloads of the lab's links", &[Test, Demo]),
@@ -66,6 +68,14 @@ const TOOLS: &[Tool] = {
                 &[Test, Demo],
             )
         },
+        tool("debootstrap", "debootstrap", "a clean Debian", &[Trial]),
+        tool("systemd-nspawn", "systemd-container", "booting it", &[Trial]),
+        tool(
+            "systemd-analyze",
+            "systemd",
+            "systemd's opinion of the unit",
+            &[Test],
+        ),
         tool("curl", "curl", "real clients", &[Test]),
         tool("ping", "iputils-ping", "echo requests to a VIP", &[Test]),
         tool("socat", "socat", "TCP and UDP peers", &[Test]),
@@ -84,6 +94,15 @@ const TOOLS: &[Tool] = {
         ),
         tool("aiosmtpd", "python3-aiosmtpd", "a real mail server", &[Test]),
         tool("dnsmasq", "dnsmasq-base", "a real DNS server", &[Test]),
+        Tool {
+            unit: Some("prometheus.service"),
+            ..tool(
+                "promtool",
+                "prometheus",
+                "Prometheus' opinion of metrics and alerts",
+                &[Test],
+            )
+        },
         Tool {
             unit: Some("keepalived.service"),
             ..tool("keepalived", "keepalived", "a real VRRP peer", &[Test])

@@ -206,7 +206,7 @@ where
     T: Table + ?Sized,
     T::Entry: TranslationEntry,
 {
-    let bucket = table.bucket(place / WAYS as u32 & table.mask())?;
+    let bucket = table.bucket((place / WAYS as u32) & table.mask())?;
     let entry = &bucket.entries[place as usize % WAYS];
     let before = entry.state();
     if !before.is_live() || !entry.is_of(original) {

@@ -20,6 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
+    config::{ConfigView, ReloadAnswer},
     lines::Lines,
     orders::{OrderAnswer, OrderRequest, OrderView},
     peer,
@@ -280,6 +281,24 @@ impl Client {
             }
         }
         lines.end().map_err(|what| self.strange(what))
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn config(&self) -> Result<ConfigView, ClientError> {
+        self.get(path::CONFIG).await
+    }
+
+    /// Has the daemon read its file again, and waits until it is in force.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] says why the configuration before stays in force.
+    pub async fn reload(&self) -> Result<ReloadAnswer, ClientError> {
+        let request = Request::builder().method(Method::POST).uri(path::CONFIG);
+        let response = self.exchange(request, Vec::new()).await?;
+        self.read(response.into_body()).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -15,14 +15,18 @@
 //! | `/v1/orders` | array of [`orders::OrderView`]; `POST` gives an order: [`orders::OrderRequest`] in, [`orders::OrderAnswer`] out |
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
 //! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
+//! | `/v1/config` | [`config::ConfigView`]; `POST` has the daemon read its file again: [`config::ReloadAnswer`] |
+//! | `/v1/metrics` | [`crate::metrics`] as text; the same as `/metrics` over TCP |
 //!
 //! What fails is answered with [`types::ErrorView`].
 
 mod client;
+pub mod config;
 mod dump;
 mod follow;
 pub mod health;
 mod lines;
+mod metrics;
 pub mod orders;
 mod patience;
 mod peer;
@@ -35,6 +39,7 @@ mod tests;
 pub mod types;
 
 pub use client::{Client, ClientError};
+pub use metrics::serve_metrics;
 pub use query::Sources;
 pub use server::{Bounds, serve};
 pub use socket::{ApiSocket, DEFAULT_SOCKET, SocketError};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    config::{ConfigView, ReloadAnswer},
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     types::{
         BackendView, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StateName, StatsView, StatusView,
@@ -39,6 +40,10 @@ pub enum Query {
     Orders(oneshot::Sender<Vec<OrderView>>),
     /// An order, and who gives it.
     Order(Box<OrderRequest>, String, OrderReply),
+    /// The configuration in force.
+    Config(oneshot::Sender<ConfigView>),
+    /// To read the file again.
+    Reload(ReloadReply),
     /// This director's part in the pair.
     Ha(oneshot::Sender<HaView>),
     /// How the synchronisation of connections stands.
@@ -49,6 +54,9 @@ pub enum Query {
 
 /// Where the answer to an order goes.
 pub type OrderReply = oneshot::Sender<Result<OrderAnswer, Refusal>>;
+
+/// Where the answer to a reload goes.
+pub type ReloadReply = oneshot::Sender<Result<ReloadAnswer, Refusal>>;
 
 /// Why an order is not carried out. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +146,18 @@ impl Refusal {
             kind: RefusalKind::Harmful,
             error: format!("no backend of {what} {names} would be left to serve new connections"),
             hint: "bring another one back first, or say --force".to_owned(),
+        }
+    }
+
+    /// The configuration is not adopted.
+    #[must_use]
+    pub fn config(error: impl Into<String>) -> Self {
+        Self {
+            kind: RefusalKind::Wrong,
+            error: error.into(),
+            hint:
+                "the configuration before stays in force; `tandem check FILE` says what is wrong with a file"
+                    .to_owned(),
         }
     }
 

@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    dump, follow,
+    config::{ConfigView, ReloadAnswer},
+    dump, follow, metrics,
     orders::{OrderAnswer, OrderRequest, OrderView},
     peer::{self, Peer},
     query::{EventFilter, FlowFilter, FlowSource, Query, Refusal, RefusalKind, Sources},
@@ -42,14 +43,16 @@ pub(super) mod path {
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
     pub(in crate::api) const ORDERS: &str = "/v1/orders";
     pub(in crate::api) const EVENTS: &str = "/v1/events";
+    pub(in crate::api) const CONFIG: &str = "/v1/config";
+    pub(in crate::api) const METRICS: &str = "/v1/metrics";
     pub(in crate::api) const EVENT_RECEIVERS: &str = "/v1/events/receivers";
 }
 
 #[derive(Clone)]
-struct Daemon {
+pub(super) struct Daemon {
     queries: mpsc::Sender<Query>,
     flows: Arc<dyn FlowSource>,
-    events: Arc<Journal>,
+    pub(super) events: Arc<Journal>,
     dumps: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     patience: Duration,
@@ -60,14 +63,6 @@ const MOST_BODY: usize = 16 << 10;
 
 /// The API as a service.
 pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
-    let daemon = Daemon {
-        queries: sources.queries,
-        flows: sources.flows,
-        events: sources.events,
-        dumps: Arc::new(Semaphore::new(bounds.dumps)),
-        followers: Arc::new(Semaphore::new(bounds.followers)),
-        patience: bounds.answer_time,
-    };
     Router::new()
         .route(path::STATUS, get(status))
         .route(path::SERVICES, get(services))
@@ -80,14 +75,16 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::ORDERS, get(orders).post(order))
         .route(path::EVENTS, get(events))
         .route(path::EVENT_RECEIVERS, get(event_receivers))
+        .route(path::CONFIG, get(config).post(reload))
+        .route(path::METRICS, get(metrics::scrape))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(daemon)
+        .with_state(Daemon::new(sources, bounds))
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum ApiError {
+pub(super) enum ApiError {
     #[error("there is no `{0}`")]
     NotFound(String),
     #[error("{method} is not for `{path}`")]
@@ -131,10 +128,10 @@ impl ApiError {
         match self {
             Self::NotFound(_) => {
                 "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/sync, /v1/flows, \
-                 /v1/flows/count, /v1/orders, /v1/events or /v1/events/receivers"
+                 /v1/flows/count, /v1/orders, /v1/events, /v1/events/receivers, /v1/config or /v1/metrics"
             }
             Self::WrongMethod { .. } => {
-                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair"
+                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair, and a reload by POST to /v1/config"
             }
             Self::BadOrder(_) => {
                 "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"} (docs/draining.md has all of it), or about \
@@ -166,6 +163,17 @@ impl IntoResponse for ApiError {
 }
 
 impl Daemon {
+    pub(super) fn new(sources: Sources, bounds: &Bounds) -> Self {
+        Self {
+            queries: sources.queries,
+            flows: sources.flows,
+            events: sources.events,
+            dumps: Arc::new(Semaphore::new(bounds.dumps)),
+            followers: Arc::new(Semaphore::new(bounds.followers)),
+            patience: bounds.answer_time,
+        }
+    }
+
     /// Has the daemon's loop answer.
     async fn ask<T: Serialize>(
         &self,
@@ -174,7 +182,10 @@ impl Daemon {
         self.answer(query).await.map(Json)
     }
 
-    async fn answer<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T, ApiError> {
+    pub(super) async fn answer<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T, ApiError> {
         let (sender, answer) = oneshot::channel();
         let exchange = async {
             let sent = self.queries.send(query(sender)).await;
@@ -285,6 +296,15 @@ async fn order(
     let answer = daemon
         .answer(|to| Query::Order(Box::new(request), who, to))
         .await?;
+    answer.map(Json).map_err(ApiError::Refused)
+}
+
+async fn config(State(daemon): State<Daemon>) -> Result<Json<ConfigView>, ApiError> {
+    daemon.ask(Query::Config).await
+}
+
+async fn reload(State(daemon): State<Daemon>) -> Result<Json<ReloadAnswer>, ApiError> {
+    let answer = daemon.answer(Query::Reload).await?;
     answer.map(Json).map_err(ApiError::Refused)
 }
 

@@ -9,6 +9,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -64,7 +65,8 @@ pub async fn serve(socket: ApiSocket, sources: Sources, bounds: Bounds) -> io::R
         let place = Arc::clone(&places).acquire_owned().await;
         let place = place.map_err(io::Error::other)?;
         let stream = accept(&listener).await;
-        connections.spawn(serve_connection(stream, routes.clone(), bounds, place));
+        let routes = routes.clone().layer(Extension(Peer::of(&stream)));
+        connections.spawn(serve_connection(stream, routes, bounds, place));
     }
 }
 
@@ -82,8 +84,13 @@ async fn accept(listener: &UnixListener) -> UnixStream {
     }
 }
 
-async fn serve_connection(stream: UnixStream, routes: Router, bounds: Bounds, _place: OwnedSemaphorePermit) {
-    let routes = routes.layer(Extension(Peer::of(&stream)));
+/// Answers one request, for as long as `_place` is taken.
+pub(super) async fn serve_connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    routes: Router,
+    bounds: Bounds,
+    _place: OwnedSemaphorePermit,
+) {
     let stream = TokioIo::new(Patient::new(stream, bounds.read_time));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -23,6 +23,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
     ApiSocket, Bounds, Client, ClientError, Sources,
+    config::ConfigView,
     health::{CheckView, HealthView},
     orders::*,
     query::{self, EventFilter, FlowFilter, FlowSource, Query, Refusal},
@@ -43,6 +44,13 @@ use crate::{
 use self::orders::{answer, drain_view, order_view};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+fn config_view() -> ConfigView {
+    ConfigView {
+        path: Some("/etc/tandem/tandem.toml".into()),
+        toml: "[director]\n".to_owned(),
+    }
+}
 
 fn status() -> StatusView {
     StatusView {
@@ -244,6 +252,10 @@ impl Server {
                         (_, Query::Order(request, who, sender)) => {
                             sender.send(answer(&request, who)).unwrap();
                         }
+                        (_, Query::Config(sender)) => sender.send(config_view()).unwrap(),
+                        (_, Query::Reload(sender)) => {
+                            sender.send(Err(Refusal::config("line 3"))).unwrap();
+                        }
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                         (_, Query::Sync(sender)) => sender.send(SyncView::default()).unwrap(),
                         (_, Query::HaOrder(order, _, sender)) => {
@@ -310,6 +322,18 @@ async fn collect(client: &Client, filter: &FlowFilter) -> Result<Vec<FlowView>, 
         ControlFlow::Continue(())
     });
     visited.await.map(|()| found)
+}
+
+#[tokio::test]
+async fn a_configuration_is_shown_and_a_refused_reload_says_why() {
+    let server = Server::start(Loop::Answers, Flows::default(), Bounds::default());
+    let client = server.client();
+    assert_eq!(client.config().await.unwrap(), config_view());
+    let Err(ClientError::Refused { status, view }) = client.reload().await else {
+        panic!("the loop refuses");
+    };
+    assert_eq!((status.as_u16(), &*view.error), (400, "line 3"));
+    assert!(view.hint.contains("stays in force"), "{}", view.hint);
 }
 
 #[tokio::test]

@@ -55,6 +55,12 @@ pub enum CliError {
     /// A key needs random bytes.
     #[error("the kernel gives no random bytes, and a key cannot be made of others")]
     NoRandomness,
+    /// A configuration is not valid, or cannot be read; with lines and carets.
+    #[error("{0}")]
+    Config(String),
+    /// The daemon has no file of its own.
+    #[error("the configuration in force came from the command line: name the file to compare it with")]
+    NoConfigFile,
     /// A configuration of another program could not be understood.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -107,6 +113,8 @@ impl CliError {
             | Self::File { .. }
             | Self::Import(_)
             | Self::NotFound { .. }
+            | Self::Config(_)
+            | Self::NoConfigFile
             | Self::Key(_)
             | Self::NoRandomness
             | Self::Runtime(_) => Exit::Negative,

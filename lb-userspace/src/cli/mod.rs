@@ -5,11 +5,13 @@
 
 mod backend;
 mod check;
+mod config;
 mod director;
 mod doctor;
 mod events;
 mod exit;
 mod flow;
+mod generate;
 mod ha;
 mod import;
 mod key;
@@ -22,6 +24,7 @@ mod sync;
 mod table;
 #[cfg(test)]
 mod testdata;
+mod top;
 mod units;
 
 use std::{
@@ -85,8 +88,12 @@ enum Object {
     Sync,
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
+    /// What goes on, live: traffic, flows, backends, the pair.
+    Top(top::Arguments),
     /// Events: what happened, to whom, and why.
     Events(events::Arguments),
+    /// The configuration in force: shows it, compares it with a file, applies the file.
+    Config(config::Arguments),
     /// Keys of a cluster: makes them, and tells them apart.
     Key(key::Arguments),
     /// Makes a configuration of one for LVS, and says what became of each statement.
@@ -95,6 +102,9 @@ enum Object {
     Check(check::Arguments),
     /// Looks for what would make the director fail or be slow.
     Doctor(doctor::Arguments),
+    /// Manual pages and completions, for packages.
+    #[command(hide = true)]
+    Generate(generate::Arguments),
 }
 
 /// Where an answer goes, and in what form.
@@ -156,10 +166,13 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Ha(arguments) => ha::run(arguments, &client, show).await,
         Object::Sync => sync::run(&client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
+        Object::Top(arguments) => top::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
+        Object::Config(arguments) => config::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),
         Object::Import(arguments) => import::run(arguments, show),
         Object::Check(arguments) => check::run(arguments, show),
+        Object::Generate(arguments) => generate::run(arguments, show),
         Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
     }
 }

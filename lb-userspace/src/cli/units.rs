@@ -3,6 +3,8 @@
 const COUNTS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
 const BYTES: [&str; 6] = [" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"];
 
+const BITS: [&str; 6] = [" kbit", " Mbit", " Gbit", " Tbit", " Pbit", " Ebit"];
+
 /// Counts that are shown to the last digit.
 const EXACT: u64 = 10_000;
 
@@ -20,6 +22,14 @@ pub(super) fn bytes(value: u64) -> String {
         return format!("{value} B");
     }
     scaled(value, 1024.0, &BYTES)
+}
+
+/// `999 bit`, `4.57 Mbit`.
+pub(super) fn bits(value: u64) -> String {
+    if value < 1000 {
+        return format!("{value} bit");
+    }
+    scaled(value, 1000.0, &BITS)
 }
 
 /// Three significant digits.

@@ -44,6 +44,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) events: Events,
+    #[serde(default)]
+    pub(super) metrics: Metrics,
     #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
     pub(super) instances: Vec<instance::Instance>,
     #[serde(default, rename = "heartbeat", skip_serializing_if = "Vec::is_empty")]
@@ -81,6 +83,13 @@ pub(super) struct Limits {
     pub(super) translations_v6: Option<Spanned<Size>>,
     pub(super) backends: Option<Spanned<Size>>,
     pub(super) slots: Option<Spanned<Size>>,
+}
+
+/// `[metrics]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) listen: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `[[service]]`
@@ -167,6 +176,7 @@ impl From<&model::Config> for File {
             sync,
             limits,
             events,
+            metrics,
             instances,
             heartbeats,
             services,
@@ -190,6 +200,9 @@ impl From<&model::Config> for File {
                 slots: size(limits.slots),
             },
             events: Events::from(events),
+            metrics: Metrics {
+                listen: Some(texts(&metrics.listen)),
+            },
             instances: instances.iter().map(instance::Instance::from).collect(),
             heartbeats: heartbeats.iter().map(heartbeat::Heartbeat::from).collect(),
             services: services.iter().map(Service::from).collect(),

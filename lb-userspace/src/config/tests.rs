@@ -21,8 +21,8 @@ use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
     Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
-    Encapsulation, Flood, Forward, Frontend, Limits, MAX_WEIGHT, OnGone, OnUnknown, Persistence, Protocol,
-    Service, Share, SyncPath, Thresholds,
+    Encapsulation, Flood, Forward, Frontend, Limits, MAX_WEIGHT, Metrics, OnGone, OnUnknown, Persistence,
+    Protocol, Service, Share, SyncPath, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -39,7 +39,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see.
+/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see; `TANDEM_BLESS=1` writes that.
 #[test]
 fn messages() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata");
@@ -53,6 +53,9 @@ fn messages() {
                 Ok(loaded) => loaded.warnings.to_string(),
                 Err(error) => error.render(),
             };
+            if std::env::var_os("TANDEM_BLESS").is_some() {
+                fs::write(path.with_extension("txt"), &got).expect("the answer can be written");
+            }
             let want = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
             assert_eq!(got, want, "{name} gets another answer:\n{got}");
             cases += 1;
@@ -117,6 +120,7 @@ fn defaults() {
             slots: 1 << 22,
         },
         events: event::Settings::default(),
+        metrics: Metrics::default(),
         instances: Vec::new(),
         heartbeats: Vec::new(),
         services: vec![Service {
@@ -567,6 +571,7 @@ prop_compose! {
             cluster,
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
+            metrics: Metrics { listen: vec![([127, 0, 0, 1], keep).into()] },
             instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),

@@ -11,7 +11,13 @@ mod pool;
 mod sync;
 mod track;
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +61,8 @@ pub struct Config {
     pub heartbeats: Vec<Heartbeat>,
     /// Who is told of events.
     pub events: event::Settings,
+    /// Where metrics are to be had.
+    pub metrics: Metrics,
     /// Services in the order of the file; names are unique.
     pub services: Vec<Service>,
 }
@@ -92,6 +100,27 @@ pub struct Cluster {
     pub key_files: Vec<PathBuf>,
     /// How what is not sealed is treated.
     pub authentication: Authentication,
+}
+
+/// Where metrics are to be had over TCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Addresses and ports of HTTP; may be none.
+    pub listen: Vec<SocketAddr>,
+}
+
+impl Metrics {
+    /// The port unless the operator says otherwise.
+    pub const DEFAULT_PORT: u16 = 8849;
+}
+
+/// For this machine alone.
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            listen: vec![(Ipv4Addr::LOCALHOST, Self::DEFAULT_PORT).into()],
+        }
+    }
 }
 
 /// Capacities, fixed for the life of the maps; a change takes a restart.

@@ -24,7 +24,8 @@ const DEFAULT_CONFIG: &str = "/etc/tandem/tandem.toml";
     max_term_width = 100,
     after_help = "SIGHUP has the configuration file read again; SIGTERM and SIGINT end the daemon, not the balancing.\n\n\
                   It runs as root, or as a user with the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_RAW who \
-                  may write to the directories of --bpffs and --socket.\n\n\
+                  may write to the directories of --bpffs and --socket; for a pair of directors CAP_SYS_NICE and CAP_IPC_LOCK \
+                  (or limits) give the heartbeat real-time priority and locked memory.\n\n\
                   Exit codes: 0 ended as asked, 1 failure, 2 wrong command line or configuration, 4 no permission."
 )]
 pub struct Args {

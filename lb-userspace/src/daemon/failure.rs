@@ -20,6 +20,12 @@ const PERMISSION: u8 = 4;
 /// Why the daemon ends.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
+    /// What the daemon has to do is not allowed.
+    #[error(
+        "no permission to run a director: this process lacks {0}; run it as root, or have the service manager grant them \
+         (AmbientCapabilities= of systemd)"
+    )]
+    Capabilities(String),
     /// The director cannot work.
     #[error(transparent)]
     Director(#[from] DirectorError),
@@ -80,6 +86,7 @@ pub(super) fn exit_code_of(error: &ConfigError) -> ExitCode {
 
 fn lacks_permission(error: &DaemonError) -> bool {
     match error {
+        DaemonError::Capabilities(_) => true,
         DaemonError::Director(DirectorError::Datapath(error)) | DaemonError::Datapath(error) => matches!(
             error,
             DatapathError::Permission { .. } | DatapathError::PinPermission { .. }

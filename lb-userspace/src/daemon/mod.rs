@@ -19,6 +19,7 @@ mod maintenance;
 mod orders;
 mod pair;
 mod passive;
+mod service_manager;
 mod standing;
 mod state;
 mod survey;
@@ -30,7 +31,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     io::{self, IsTerminal as _},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -40,7 +41,7 @@ use clap::Parser as _;
 use futures_util::FutureExt as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tracing::{info, warn};
@@ -53,15 +54,16 @@ pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 pub use self::sync::SyncError;
 use self::{
-    check_path::CheckWay, director::Director, fragments::Fragments, orders::Orders, survey::Survey,
-    vips::Vips,
+    check_path::CheckWay, director::Director, fragments::Fragments, orders::Orders,
+    service_manager::ServiceManager, survey::Survey, vips::Vips,
 };
 use crate::{
     api::{
         self, ApiSocket, Bounds, Sources,
-        query::{self, Query},
+        config::{ConfigView, ReloadAnswer},
+        query::{self, Query, Refusal, ReloadReply},
     },
-    config,
+    capability, config,
     core::{
         event,
         health::{Report, WatchKey},
@@ -146,6 +148,10 @@ struct Pending {
     config: Config,
     targets: BTreeSet<IpAddr>,
     deadline: Instant,
+    /// What may be unwise about it.
+    warnings: String,
+    /// Who waits for it to be in force.
+    waiting: Vec<ReloadReply>,
 }
 
 /// The daemon's parts.
@@ -161,6 +167,9 @@ struct Daemon {
     config_path: Option<PathBuf>,
     queries: mpsc::Receiver<Query>,
     signals: Signals,
+    service_manager: ServiceManager,
+    /// Where metrics are to be had.
+    metrics: watch::Sender<Vec<SocketAddr>>,
     /// Last, so that it tells what the others have to tell at the end.
     notifier: Notifier,
 }
@@ -184,6 +193,7 @@ impl Signals {
 async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     // First of all: who asks for a reload while the daemon starts must not kill it.
     let signals = Signals::catch()?;
+    ensure_capable()?;
     let source = match args.config_path() {
         Some(path) => path.display().to_string(),
         None => "command line".to_owned(),
@@ -219,23 +229,39 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         config_path: args.config_path().map(Path::to_owned),
         queries,
         signals,
+        service_manager: ServiceManager::find(),
+        metrics: watch::Sender::new(Vec::new()),
         notifier,
     };
     daemon.tell(event::Director::Started {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    daemon.prepare(config);
+    daemon.prepare(config, String::new(), None);
     let sources = Sources {
         queries: asked,
         flows: daemon.director.flows.clone(),
         events: daemon.notifier.journal(),
     };
+    let metrics = api::serve_metrics(daemon.metrics.subscribe(), sources.clone());
+    let metrics = tokio::spawn(metrics);
     let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
     daemon.director.leave_pair().await;
     daemon.director.leave_sync().await;
     api.abort();
+    metrics.abort();
     outcome
+}
+
+/// Ends the start before anything has happened if it could not end well.
+fn ensure_capable() -> Result<(), DaemonError> {
+    // Who cannot tell finds out.
+    let missing = capability::effective().map_or_else(Vec::new, capability::missing);
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(DaemonError::Capabilities(capability::list(&missing)))
+    }
 }
 
 impl Daemon {
@@ -255,14 +281,15 @@ impl Daemon {
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
+                () = self.service_manager.next_sign_of_life() => self.service_manager.alive(),
                 census = self.survey.finished() => {
                     self.director.note_census(census)?;
                     self.follow();
                 }
-                Some(query) = self.queries.recv() => self.director.answer(query).await,
+                Some(query) = self.queries.recv() => self.answer(query).await,
                 (watch, report) = self.prober.next() => self.note_health(watch, report).await,
                 kept = self.director.orders.keeper.finished() => self.director.note_kept(kept),
-                _ = self.signals.reload.recv() => self.reload(),
+                _ = self.signals.reload.recv() => self.reload(None),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -273,20 +300,37 @@ impl Daemon {
                     Ok(()) => {
                         let config = &self.director.config;
                         self.notifier.configure(&config.director.name, &config.events);
-                        self.tell(event::Director::Adopted {
-                            services: config.services.len(),
-                        });
+                        self.metrics.send_replace(config.metrics.listen.clone());
+                        let services = config.services.len();
+                        self.tell(event::Director::Adopted { services });
+                        self.service_manager
+                            .ready(&format!("balancing, services: {services}"));
+                        for reply in pending.waiting {
+                            let warnings = pending.warnings.clone();
+                            // Who asked may have gone.
+                            let _ = reply.send(Ok(ReloadAnswer { services, warnings }));
+                        }
                     }
-                    Err(error) if started => self.tell(event::Director::Refused {
-                        reason: error.to_string(),
-                    }),
+                    Err(error) if started => {
+                        let error = error.to_string();
+                        refuse_all(pending.waiting, &error);
+                        self.refuse(error);
+                    }
                     Err(error) => return Err(error.into()),
                 }
                 started = true;
             }
         }
         self.tell(event::Director::Stopping);
+        self.service_manager.stopping();
         Ok(())
+    }
+
+    /// Says that a configuration was refused.
+    fn refuse(&self, reason: String) {
+        self.service_manager
+            .ready("balancing by the old configuration: the new one was refused, see the log");
+        self.tell(event::Director::Refused { reason });
     }
 
     fn tell(&self, event: event::Director) {
@@ -337,15 +381,21 @@ impl Daemon {
     }
 
     /// Begins to change over to a configuration: its backends are looked up first, so that no service is without any.
-    fn prepare(&mut self, config: Config) {
+    fn prepare(&mut self, config: Config, warnings: String, reply: Option<ReloadReply>) {
         let targets = self.director.targets(&config);
         // One that replaces another waits no longer than that would have: reloads in a row must not put off for ever what
         // they ask for.
-        let waiting = self.pending.take().map(|pending| pending.deadline);
+        let (deadline, mut waiting) = match self.pending.take() {
+            Some(pending) => (pending.deadline, pending.waiting),
+            None => (Instant::now() + SETTLE, Vec::new()),
+        };
+        waiting.extend(reply);
         self.pending = Some(Pending {
             config,
             targets,
-            deadline: waiting.unwrap_or_else(|| Instant::now() + SETTLE),
+            deadline,
+            warnings,
+            waiting,
         });
         self.follow();
     }
@@ -383,20 +433,50 @@ impl Daemon {
         }
     }
 
-    fn reload(&mut self) {
+    /// Answers what the director does not know of.
+    async fn answer(&mut self, query: Query) {
+        match query {
+            Query::Config(to) => {
+                let view = ConfigView {
+                    path: self.config_path.clone(),
+                    toml: config::to_toml(&self.director.config),
+                };
+                // Who asked may have gone.
+                let _ = to.send(view);
+            }
+            Query::Reload(to) => self.reload(Some(to)),
+            query => self.director.answer(query).await,
+        }
+    }
+
+    /// Reads the file again, and tells who asked for it what became of that.
+    fn reload(&mut self, reply: Option<ReloadReply>) {
         let Some(path) = &self.config_path else {
-            return warn!("nothing to reload: the configuration came from the command line");
+            const NOTHING: &str = "nothing to reload: the configuration came from the command line";
+            warn!("{NOTHING}");
+            return refuse_all(reply, NOTHING);
         };
+        self.service_manager.reloading();
         match config::load(path) {
             Ok(loaded) => {
                 warn_of(&loaded.warnings);
                 info!(path = %path.display(), "reloading");
-                self.prepare(loaded.config);
+                self.prepare(loaded.config, loaded.warnings.to_string(), reply);
             }
-            Err(error) => self.tell(event::Director::Refused {
-                reason: error.render(),
-            }),
+            Err(error) => {
+                let error = error.render();
+                refuse_all(reply, &error);
+                self.refuse(error);
+            }
         }
+    }
+}
+
+/// Tells them why their configuration is not adopted.
+fn refuse_all(waiting: impl IntoIterator<Item = ReloadReply>, error: &str) {
+    for reply in waiting {
+        // Who asked may have gone.
+        let _ = reply.send(Err(Refusal::config(error)));
     }
 }
 

@@ -65,6 +65,8 @@ impl Director {
                 self.order(&request, who, to);
                 Ok(())
             }
+            // The daemon answers them itself.
+            Query::Config(_) | Query::Reload(_) => Ok(()),
             Query::Ha(to) => {
                 // Who gets no answer is told to ask again.
                 if let Some(view) = self.pair().await {

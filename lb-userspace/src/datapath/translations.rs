@@ -44,7 +44,7 @@ pub fn sweep<E: Entry, T: TranslationEntry<Flow = E::Key>>(
     for (place, entry) in (0..).zip(translations.iter().flat_map(|bucket| &bucket.entries)) {
         let Some(found) = entry.snapshot() else { continue };
         let age = ((clock.now >> 8) as u32).wrapping_sub(found.created);
-        if age < SETTLED || age > u32::MAX / 2 {
+        if !(SETTLED..=u32::MAX / 2).contains(&age) {
             continue;
         }
         let original = found.key.original;

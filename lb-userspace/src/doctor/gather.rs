@@ -14,7 +14,7 @@ use nix::sys::{
 use super::{BpfFs, Daemon, Facts, Interface, Running, tables};
 use crate::{
     api::{Client, ClientError},
-    config,
+    capability, config,
     core::model::{Config, Limits},
     datapath::{Kernel, MapSizes},
     net::{
@@ -59,8 +59,7 @@ pub async fn gather(scope: &Scope, client: &Client) -> Facts {
     let tables_exist =
         daemon.running().is_some() || scope.pins.join(lb_common::abi::names::FLOWS_V4).exists();
     let cpus = thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
-    let capabilities = field("/proc/self/status", "CapEff:")
-        .and_then(|hexadecimal| u64::from_str_radix(&hexadecimal, 16).ok());
+    let capabilities = capability::effective();
     Facts {
         kernel: uname().map_or_else(
             |error| error.to_string(),

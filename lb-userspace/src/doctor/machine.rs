@@ -1,22 +1,12 @@
 //! The kernel, and what this user may do.
 
 use super::{BpfFs, Daemon, Facts, Finding};
+use crate::capability;
 
 /// Oldest kernel that can take the program: frames in several buffers (`xdp.frags`) came with 5.18.
 const NEEDED: (u32, u32) = (5, 18);
 /// Oldest kernel that is tested: a Debian 12's.
 const TESTED: (u32, u32) = (6, 1);
-
-/// Capabilities that the daemon needs: number (linux/capability.h), name and what for.
-const CAPABILITIES: [(u32, &str, &str); 4] = [
-    (12, "CAP_NET_ADMIN", "attach programs and hold addresses"),
-    (13, "CAP_NET_RAW", "announce addresses"),
-    (38, "CAP_PERFMON", "load programs that read packets"),
-    (39, "CAP_BPF", "load programs and make maps"),
-];
-const CAP_SYS_ADMIN: u32 = 21;
-/// What CAP_SYS_ADMIN includes (capabilities(7)).
-const IN_SYS_ADMIN: [u32; 2] = [38, 39];
 
 pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
     let running = facts.daemon.running().is_some();
@@ -121,19 +111,13 @@ pub(super) fn bpffs(bpffs: &BpfFs) -> Finding {
 
 pub(super) fn capabilities(effective: u64) -> Finding {
     const CHECK: &str = "capabilities";
-    let has = |number: u32| effective & 1 << number != 0;
-    let may = |number: u32| has(number) || has(CAP_SYS_ADMIN) && IN_SYS_ADMIN.contains(&number);
-    let missing: Vec<_> = CAPABILITIES
-        .iter()
-        .filter(|(number, ..)| !may(*number))
-        .map(|(_, name, what_for)| format!("{name} ({what_for})"))
-        .collect();
+    let missing = capability::missing(effective);
     if missing.is_empty() {
         return Finding::ok(CHECK, "this user has the capabilities that the daemon needs");
     }
     Finding::problem(
         CHECK,
-        format!("this user lacks {}", missing.join(", ")),
+        format!("this user lacks {}", capability::list(&missing)),
         "the daemon cannot do its work without, and some of the checks here cannot be made",
         "run as root, or have the service manager grant them (AmbientCapabilities= of systemd)",
     )

@@ -60,6 +60,12 @@ impl Journal {
         self.log().end()
     }
 
+    /// See [`Log::counts`].
+    #[must_use]
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.log().counts().collect()
+    }
+
     /// Waits until the event of this number is there.
     pub async fn wait_for(&self, number: u64) {
         let mut end = self.end.subscribe();

@@ -4,6 +4,7 @@ mod drop_reasons;
 mod events;
 mod examples;
 mod links;
+mod metrics;
 
 use std::{
     fs,

@@ -14,7 +14,8 @@ use anyhow::{Context as _, Result, anyhow};
 use lb_tests::tandem::binary;
 use lb_userspace::api::{
     self, ApiSocket, Bounds, Sources,
-    query::{FlowFilter, FlowSource, Query, channel},
+    config::ConfigView,
+    query::{FlowFilter, FlowSource, Query, Refusal, channel},
     types::FlowView,
 };
 use lb_userspace::notify::Journal;
@@ -151,6 +152,11 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Stats(to) => drop(to.send(view("stats")?)),
                 Query::Orders(to) => drop(to.send(view("orders")?)),
                 Query::Order(_, _, to) => drop(to.send(Ok(view("order_drain")?))),
+                Query::Config(to) => drop(to.send(ConfigView {
+                    path: None,
+                    toml: "[director]\n".to_owned(),
+                })),
+                Query::Reload(to) => drop(to.send(Err(Refusal::config("line 3")))),
                 Query::Ha(to) => drop(to.send(view("ha")?)),
                 Query::Sync(to) => drop(to.send(view("sync")?)),
                 Query::HaOrder(_, _, to) => drop(to.send(Ok(view("ha_order")?))),

@@ -5,3 +5,4 @@ mod canned;
 mod doctor;
 mod exit;
 mod import;
+mod packaging;

@@ -132,3 +132,59 @@ fn doctor_finds_nothing_wrong_with_the_lab_and_detach_leaves_nothing() -> Result
     assert!(!String::from_utf8_lossy(&link.stdout).contains("xdp"));
     Ok(())
 }
+
+#[test]
+fn a_configuration_is_shown_compared_applied_and_refused_with_the_reason() -> Result<()> {
+    let lab = OneDirector::build("e2e-config", 0, 2)?;
+    let good = config::web(&lab, &[100, 100]);
+    let tandem = Tandem::start(&lab.director, &good)?;
+    let run = |arguments: &[&str]| -> Result<(Option<i32>, String, String)> {
+        let output = tandem.tandem(arguments)?.output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
+    };
+
+    // What is shown is a file that says the same.
+    let (code, shown, _) = run(&["config"])?;
+    assert_eq!(code, Some(0));
+    assert!(
+        shown.contains("flows_v4 = ") && shown.contains("[[service.backend]]"),
+        "{shown}"
+    );
+    let copy = lab.director.run_dir().join("shown.toml");
+    std::fs::write(&copy, &shown)?;
+    let (code, said, _) = run(&["config", "diff", &copy.to_string_lossy()])?;
+    assert_eq!((code, &*said), (Some(0), "no difference to what is in force\n"));
+    assert_eq!(tandem.ask(&["config"])?["toml"], shown);
+
+    // Nothing changes before somebody says so.
+    Tandem::write_config(&lab.director, &config::web(&lab, &[100, 50]))?;
+    let (code, said, _) = run(&["config", "diff"])?;
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("- weight = 100") && said.contains("+ weight = 50"),
+        "{said}"
+    );
+    assert_eq!(run(&["config"])?.1, shown);
+    let (code, said, _) = run(&["config", "apply"])?;
+    assert_eq!(
+        (code, said.lines().last()),
+        (Some(0), Some("in force, with 1 service"))
+    );
+    assert_eq!(tandem.ask(&["backend"])?[1]["effective_weight"], 50);
+    assert_eq!(run(&["config", "diff"])?.0, Some(0));
+
+    // Whoever asked learns what is wrong, and the old one stays.
+    for (wrong, word) in [
+        (good.replace("eth0", "eth7"), "eth7"),
+        (good.replace("[[service", "[[servis"), "servis"),
+        (good.replace("\"256k\"", "\"512k\""), "[limits]"),
+    ] {
+        Tandem::write_config(&lab.director, &wrong)?;
+        let (code, _, said) = run(&["config", "apply"])?;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(word), "{said}");
+        assert_eq!(tandem.ask(&["backend"])?[1]["effective_weight"], 50);
+    }
+    Ok(())
+}

@@ -196,7 +196,7 @@ fn source_of(packet: &[u8]) -> SocketAddr {
     let address: IpAddr = match sliced.net.expect("a network header") {
         etherparse::NetSlice::Ipv4(ip) => ip.header().source_addr().into(),
         etherparse::NetSlice::Ipv6(ip) => ip.header().source_addr().into(),
-        other => panic!("{other:?}"),
+        other @ etherparse::NetSlice::Arp(_) => panic!("{other:?}"),
     };
     let port = match sliced.transport.expect("a transport header") {
         TransportSlice::Tcp(tcp) => tcp.source_port(),

@@ -7,6 +7,7 @@ mod events;
 mod forward;
 mod heartbeat;
 mod instance;
+mod metrics;
 mod scheduling;
 mod service;
 mod sync;
@@ -62,11 +63,13 @@ pub(super) fn validate(file: &file::File, source: &Source, host_name: &str) -> (
         sync: validator.sync(file),
         limits: validator.limits(&file.limits),
         events: validator.events(&file.events),
+        metrics: validator.metrics(&file.metrics),
         heartbeats: validator.heartbeats(&file.heartbeats, &instances, file.cluster.is_some()),
         instances,
         services: validator.services(&file.services),
     };
     validator.fits_together(&config, file);
+    validator.metrics_can_be_reached(&config, &file.metrics);
     validator.capacities(&config, &file.limits);
     (config, validator.diagnostics)
 }

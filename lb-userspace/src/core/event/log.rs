@@ -1,6 +1,9 @@
 //! The latest events, in bounded memory, for any number of readers that each go at a pace of their own.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use super::{Event, Filter, Record, Timestamp, What};
 
@@ -11,6 +14,8 @@ pub struct Log {
     events: VecDeque<Arc<Record>>,
     /// Number of the next event.
     next: u64,
+    /// How often each kind happened, also of events that are forgotten.
+    counts: BTreeMap<&'static str, u64>,
 }
 
 /// What a reader gets at once.
@@ -32,11 +37,13 @@ impl Log {
             capacity: capacity.max(1),
             events: VecDeque::new(),
             next: 1,
+            counts: BTreeMap::new(),
         }
     }
 
     /// Enters what happened.
     pub fn enter(&mut self, what: What, time: Timestamp) -> Arc<Record> {
+        *self.counts.entry(what.kind().name).or_default() += 1;
         let event = Event {
             number: self.next,
             time,
@@ -65,6 +72,11 @@ impl Log {
     #[must_use]
     pub fn end(&self) -> u64 {
         self.next
+    }
+
+    /// How often each kind happened; those that never did are not there.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.counts.iter().map(|(&kind, &count)| (kind, count))
     }
 
     /// At most `most` events from number `from` on that match. A reader that has fallen behind goes on with the oldest
@@ -167,6 +179,8 @@ mod tests {
         assert_eq!(numbers(&log.read(1, &Filter::default(), 9)), [8, 9]);
         log.resize(0);
         assert_eq!(numbers(&log.read(1, &Filter::default(), 9)), [9]);
+        let counts: Vec<_> = log.counts().collect();
+        assert_eq!(counts, [("director.caught_up", 5), ("director.stopping", 4)]);
     }
 
     proptest! {

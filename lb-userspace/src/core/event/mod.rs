@@ -184,6 +184,12 @@ pub enum What {
 }
 
 impl What {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static Kind {
+        self.family().kind()
+    }
+
     fn family(&self) -> &dyn Describe {
         match self {
             Self::Director(event) => event,
