@@ -69,7 +69,7 @@ reasons! {
     BadIpChecksum = 10, Drop, "bad_ip_checksum", "The IPv4 header checksum is wrong.";
     TtlExpired = 11, Drop, "ttl_expired", "The TTL or hop limit is used up.";
     MartianSource = 12, Drop, "martian_source", "The source address cannot be a client's.";
-    BadTransportHeader = 13, Drop, "bad_transport_header", "The TCP or UDP header's length is impossible.";
+    BadTransportHeader = 13, Drop, "bad_transport_header", "The length of the TCP, UDP or SCTP header is impossible.";
     BadTcpFlags = 14, Drop, "bad_tcp_flags", "The combination of TCP flags is one that no stack sends.";
     PortZero = 15, Drop, "port_zero", "The source or destination port is 0.";
     TooManyExtensions = 16, Drop, "too_many_extensions", "More IPv6 extension headers than the program follows.";

@@ -12,7 +12,10 @@
 //! * A RST closes a half-open flow.
 //! * Where the client alone is heard, its FIN leads to `fin_wait` from whatever state.
 
-use crate::{flow_state::FlowState, packet::TcpFlags};
+use crate::{
+    flow_state::FlowState,
+    packet::{TcpFlags, protocol},
+};
 
 /// Who sent a segment, and who else is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +60,14 @@ impl Segment {
     }
 }
 
-/// State after a segment. States of other protocols stay as they are.
+/// State after a segment. SCTP's states follow what its packets say in TCP's words; UDP's stays as it is.
 #[inline(always)]
 #[must_use]
 pub const fn next(state: FlowState, heard: Heard, segment: Segment) -> FlowState {
     use FlowState::*;
     match state {
-        Udp | SctpInit | SctpEstablished | SctpShutdown | SctpClosed | Template => state,
+        Udp | Template => state,
+        SctpInit | SctpEstablished | SctpShutdown | SctpClosed => sctp(state, segment),
         // A segment of a connection that was ended is answered, and the flow forgotten.
         Ended => match segment {
             Segment::Syn => SynRecv,
@@ -81,6 +85,21 @@ pub const fn next(state: FlowState, heard: Heard, segment: Segment) -> FlowState
             (Heard::Server, Segment::Ack) => server_goes_on(state),
             (Heard::Server, Segment::Rst) => server_resets(state),
         },
+    }
+}
+
+/// An association, of which the client alone is heard.
+const fn sctp(state: FlowState, segment: Segment) -> FlowState {
+    use FlowState::*;
+    match (state, segment) {
+        // An association that lives may be begun anew in its place (RFC 9260 section 5.2.2).
+        (SctpEstablished, Segment::Syn | Segment::Ack) => SctpEstablished,
+        (_, Segment::Syn) => SctpInit,
+        (SctpShutdown, Segment::Ack) => SctpShutdown,
+        // What follows an abort shows that it was forged.
+        (_, Segment::Ack) => SctpEstablished,
+        (_, Segment::Fin) => SctpShutdown,
+        (_, Segment::Rst) => SctpClosed,
     }
 }
 
@@ -161,17 +180,28 @@ pub const fn first(flags: TcpFlags) -> FlowState {
     next(FlowState::None, Heard::ClientAlone, Segment::of(flags))
 }
 
+/// State of a flow of this protocol whose first packet bears `flags`.
+#[inline(always)]
+#[must_use]
+pub const fn first_of(protocol: u8, flags: TcpFlags) -> FlowState {
+    match protocol {
+        protocol::TCP => first(flags),
+        protocol::SCTP => next(FlowState::SctpInit, Heard::ClientAlone, Segment::of(flags)),
+        _ => FlowState::Udp,
+    }
+}
+
 /// Whether a client's SYN on a flow in this state begins another connection, which is to be scheduled anew: the client uses
 /// the port again.
 #[must_use]
 pub const fn is_over(state: FlowState, heard: Heard) -> bool {
     use FlowState::*;
     match state {
-        TimeWait | Close | LastAck | Ended => true,
+        TimeWait | Close | LastAck | Ended | SctpShutdown | SctpClosed => true,
         // Where the server is heard, its client may still be reading what was sent before.
         FinWait => matches!(heard, Heard::ClientAlone),
         None | Established | SynSent | SynRecv | CloseWait | Listen | SynAck | Udp | SctpInit
-        | SctpEstablished | SctpShutdown | SctpClosed | Template => false,
+        | SctpEstablished | Template => false,
     }
 }
 
@@ -309,12 +339,32 @@ mod tests {
 
     #[test]
     fn other_protocols_have_no_segments() {
-        for state in &FlowState::ALL[Udp as usize..=Template as usize] {
+        for state in [Udp, Template] {
             for segment in SEGMENTS {
-                assert_eq!(next(*state, Heard::ClientAlone, segment), *state);
-                assert!(!is_over(*state, Heard::ClientAlone));
+                assert_eq!(next(state, Heard::ClientAlone, segment), state);
+                assert!(!is_over(state, Heard::ClientAlone));
             }
         }
+    }
+
+    #[test]
+    fn associations_of_sctp() {
+        #[rustfmt::skip]
+        let table = [
+            //                INIT             SHUTDOWN      all else         ABORT
+            (SctpInit,        [SctpInit,        SctpShutdown, SctpEstablished, SctpClosed], false),
+            (SctpEstablished, [SctpEstablished, SctpShutdown, SctpEstablished, SctpClosed], false),
+            (SctpShutdown,    [SctpInit,        SctpShutdown, SctpShutdown,    SctpClosed], true),
+            (SctpClosed,      [SctpInit,        SctpShutdown, SctpEstablished, SctpClosed], true),
+        ];
+        for (state, after, over) in table {
+            assert_eq!(SEGMENTS.map(|segment| next(state, Heard::ClientAlone, segment)), after);
+            assert_eq!(is_over(state, Heard::ClientAlone), over);
+        }
+        let of = |flags| first_of(protocol::SCTP, TcpFlags::new(flags));
+        assert_eq!([of(2), of(1), of(0x10), of(4)], [SctpInit, SctpShutdown, SctpEstablished, SctpClosed]);
+        assert_eq!(first_of(protocol::UDP, TcpFlags::NONE), Udp);
+        assert_eq!(first_of(protocol::TCP, TcpFlags::new(2)), SynRecv);
     }
 
     /// So no packet of it is taken for one of those that change nothing.

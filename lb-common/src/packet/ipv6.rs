@@ -103,7 +103,7 @@ impl<'a> Ipv6<'a> {
             length,
         };
         let payload = match next {
-            protocol::TCP | protocol::UDP | protocol::ICMPV6 => payload,
+            protocol::TCP | protocol::UDP | protocol::ICMPV6 | protocol::SCTP => payload,
             _ => skip_extensions(frame, payload)?,
         };
         let noise = self.source()[1] as u32;

@@ -68,6 +68,8 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// Destination options, RFC 8200 section 4.6.
     pub const DESTINATION_OPTIONS: u8 = 60;
+    /// RFC 9260.
+    pub const SCTP: u8 = 132;
     /// No protocol (RFC 3692 reserves the number for experiments): what the flow table has under it is a template, the backend
     /// of a client.
     pub const TEMPLATE: u8 = 253;

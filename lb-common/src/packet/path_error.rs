@@ -177,7 +177,7 @@ impl PathError {
 
 #[inline(always)]
 const fn has_ports(kind: u8) -> bool {
-    matches!(kind, protocol::TCP | protocol::UDP)
+    matches!(kind, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
 #[cfg(test)]

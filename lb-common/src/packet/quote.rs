@@ -148,7 +148,7 @@ pub fn quoted_flow6<F: Frame + ?Sized>(
 
 #[inline(always)]
 fn ports_of<F: Frame + ?Sized>(frame: &F, payload: Payload) -> Result<u32, Reason> {
-    if !matches!(payload.protocol, protocol::TCP | protocol::UDP) {
+    if !matches!(payload.protocol, protocol::TCP | protocol::UDP | protocol::SCTP) {
         return Err(Reason::IcmpUnrelated);
     }
     if payload.length < TRANSPORT {

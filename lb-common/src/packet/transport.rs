@@ -5,6 +5,8 @@ use crate::reason::Reason;
 
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
+/// SCTP's common header, and that of a chunk.
+const SCTP_HEADERS: usize = 12 + 4;
 
 /// The control bits of a TCP segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,7 @@ impl TcpFlags {
 pub struct Transport {
     /// Source port in the lower, destination port in the upper half, each as it lies in memory (network order).
     pub ports: u32,
-    /// Control bits; [`TcpFlags::NONE`] for UDP.
+    /// Control bits; [`TcpFlags::NONE`] for UDP; for SCTP, those that would say what its first chunk says.
     pub flags: TcpFlags,
 }
 
@@ -102,6 +104,7 @@ impl Transport {
         let transport = match protocol {
             protocol::TCP => Self::tcp(frame, offset, length)?,
             protocol::UDP => Self::udp(frame, offset, length)?,
+            protocol::SCTP => Self::sctp(frame, offset, length)?,
             _ => return Err(Reason::OtherProtocol),
         };
         if transport.ports & 0xFFFF == 0 || transport.ports >> 16 == 0 {
@@ -130,6 +133,32 @@ impl Transport {
         Ok(Self {
             ports: ports(header.raw32::<0>()),
             flags,
+        })
+    }
+
+    /// RFC 9260 sections 3.1 and 3.2: a common header, and at least one chunk. Those that begin, end or abort an association
+    /// come first in their packet.
+    #[inline(always)]
+    fn sctp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<Self, Reason> {
+        const INIT: u8 = 1;
+        const ABORT: u8 = 6;
+        const SHUTDOWN: u8 = 7;
+        const SHUTDOWN_ACK: u8 = 8;
+        const SHUTDOWN_COMPLETE: u8 = 14;
+        let header = frame.window::<SCTP_HEADERS>(offset).ok_or(Reason::Truncated)?;
+        let chunk = usize::from(header.be16::<14>());
+        if chunk < 4 || SCTP_HEADERS - 4 + chunk > length {
+            return Err(Reason::BadTransportHeader);
+        }
+        let flags = match header.byte::<12>() {
+            INIT => TcpFlags::SYN,
+            ABORT => TcpFlags::RST,
+            SHUTDOWN | SHUTDOWN_ACK | SHUTDOWN_COMPLETE => TcpFlags::FIN,
+            _ => TcpFlags::ACK,
+        };
+        Ok(Self {
+            ports: ports(header.raw32::<0>()),
+            flags: TcpFlags::new(flags),
         })
     }
 
@@ -248,5 +277,27 @@ mod tests {
             );
             assert_eq!(flags.is_plain(), !fin && !syn && !rst);
         }
+    }
+
+    #[test]
+    fn the_first_chunk_says_what_a_packet_does() {
+        let packet = |kind: u8, chunk: u16| {
+            let mut packet = std::vec![0x12, 0x34, 0, 80, 1, 2, 3, 4, 5, 6, 7, 8, kind, 0];
+            packet.extend(chunk.to_be_bytes());
+            packet.extend([0; 20]);
+            packet
+        };
+        let parsed = |packet: &[u8]| Transport::parse(packet, protocol::SCTP, 0, packet.len());
+        for (kind, flags) in [(1, TcpFlags::SYN), (6, TcpFlags::RST), (7, TcpFlags::FIN), (8, TcpFlags::FIN)]
+            .into_iter()
+            .chain([(14, TcpFlags::FIN), (0, TcpFlags::ACK), (3, TcpFlags::ACK), (10, TcpFlags::ACK)])
+        {
+            let transport = parsed(&packet(kind, 20)).unwrap();
+            assert_eq!((transport.flags.bits(), transport.ports & 0xFFFF), (flags, 0x3412));
+        }
+        for chunk in [0, 3, 25, u16::MAX] {
+            assert_eq!(parsed(&packet(0, chunk)), Err(Reason::BadTransportHeader), "{chunk}");
+        }
+        assert_eq!(parsed(&packet(0, 4)[..15]), Err(Reason::Truncated));
     }
 }

@@ -61,11 +61,7 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) ->
         now: jiffies(),
         timeouts: TIMEOUTS.get(0).ok_or(Reason::MapMissing)?,
     };
-    let state = if parcel.protocol == u32::from(protocol::TCP) {
-        tcp_state::first(flags)
-    } else {
-        FlowState::Udp
-    };
+    let state = tcp_state::first_of(parcel.protocol as u8, flags);
     let flow = NewFlow {
         key: parcel.key,
         hash: parcel.hash,

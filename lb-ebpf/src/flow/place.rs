@@ -95,13 +95,13 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
             end_translation::<F>(&parcel.key, control);
         }
         if !begins {
-            return Err(reset(flags).into());
+            return Err(reset(parcel.protocol, flags).into());
         }
     }
     parcel.service = service_of::<F>(&parcel.key).ok_or(Reason::NoService)?;
     let service = schedule::service(parcel.service)?;
     let policy = service.policy();
-    let moment = if parcel.protocol == u32::from(protocol::TCP) && (!flags.syn() || flags.ack()) {
+    let moment = if parcel.protocol != u32::from(protocol::UDP) && (!flags.syn() || flags.ack()) {
         Moment::Middle
     } else {
         Moment::Beginning
@@ -109,7 +109,7 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     if moment == Moment::Middle {
         match policy.unknown {
             Unknown::Schedule => {}
-            Unknown::Reset => return Err(reset(flags).into()),
+            Unknown::Reset => return Err(reset(parcel.protocol, flags).into()),
             Unknown::Drop => return Err(Reason::UnknownFlow.into()),
         }
     }
@@ -121,10 +121,10 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     }
 }
 
-/// What a segment is told that belongs to no connection any more. A reset is not answered (RFC 9293 section 3.5.2).
+/// What a segment is told that belongs to no connection any more. A reset is not answered (RFC 9293 section 3.5.2), nor is SCTP.
 #[inline(always)]
-fn reset(flags: TcpFlags) -> Reason {
-    if flags.rst() {
+fn reset(transport: u32, flags: TcpFlags) -> Reason {
+    if flags.rst() || transport != u32::from(protocol::TCP) {
         Reason::UnknownFlow
     } else {
         Reason::ResetSent

@@ -4,9 +4,8 @@
 //! else's, on whatever CPU he came in. So there is no list of free ports, and none to run out of step.
 
 use lb_common::{
-    flow_state::FlowState,
     flow_table::{self, Clock, Hit, Insertion, NewFlow, Target, Translation, translation_at},
-    packet::{TcpFlags, protocol},
+    packet::TcpFlags,
     reason::Reason,
     tcp_state,
 };
@@ -73,11 +72,7 @@ fn bid_for<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<
         return Err(Reason::NoTranslation.into());
     }
     let server = BACKENDS.get(backend).ok_or(Reason::BackendGone)?;
-    let state = if parcel.protocol == u32::from(protocol::TCP) {
-        tcp_state::first(flags)
-    } else {
-        FlowState::Udp
-    };
+    let state = tcp_state::first_of(parcel.protocol as u8, flags);
     let class = schedule::service(parcel.service)?.policy().timeout_class;
     let reply = F::reply(server, &parcel.key);
     let bid = F::scratch().ok_or(Reason::MapMissing)?;

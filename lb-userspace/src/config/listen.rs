@@ -49,7 +49,7 @@ impl ListenProblem {
             Self::Network(_) => "expected its first address and the length of its prefix, as in 192.0.2.0/24",
             Self::Port(_) => "expected a port from 1 to 65535",
             Self::NoBrackets(_) => "expected brackets around the address, as in [2001:db8::10]:80",
-            Self::Protocol(_) => "expected tcp or udp",
+            Self::Protocol(_) => "expected tcp, udp or sctp",
         }
     }
 }
@@ -88,6 +88,7 @@ fn parse_area(text: &str) -> Option<Result<Area, ListenError>> {
         None => (rest, Protocol::Tcp),
         Some((ports, "tcp")) => (ports, Protocol::Tcp),
         Some((ports, "udp")) => (ports, Protocol::Udp),
+        Some((ports, "sctp")) => (ports, Protocol::Sctp),
         Some(_) => return None,
     };
     let network = host.split_once('/');
@@ -151,6 +152,7 @@ pub fn parse_frontend(text: &str) -> Result<Frontend, ListenError> {
         None => (text, Protocol::Tcp),
         Some((socket, "tcp")) => (socket, Protocol::Tcp),
         Some((socket, "udp")) => (socket, Protocol::Udp),
+        Some((socket, "sctp")) => (socket, Protocol::Sctp),
         Some((socket, _)) => return fail(ListenProblem::Protocol, socket.len() + 1..text.len()),
     };
 
@@ -198,6 +200,7 @@ mod tests {
             ("192.0.2.10:80", frontend("192.0.2.10", 80, Protocol::Tcp)),
             ("192.0.2.10:80/tcp", frontend("192.0.2.10", 80, Protocol::Tcp)),
             ("192.0.2.10:53/udp", frontend("192.0.2.10", 53, Protocol::Udp)),
+            ("192.0.2.10:38412/sctp", frontend("192.0.2.10", 38_412, Protocol::Sctp)),
             ("[2001:db8::10]:443", frontend("2001:db8::10", 443, Protocol::Tcp)),
             (
                 "[2001:db8::10]:65535/udp",
@@ -264,7 +267,7 @@ mod tests {
             ("192.0.2.10:http/tcp", P::Port, "http"),
             ("2001:db8::10:80", P::NoBrackets, "2001:db8::10:80"),
             ("2001:db8::10", P::NoBrackets, "2001:db8::10"),
-            ("192.0.2.10:80/sctp", P::Protocol, "sctp"),
+            ("192.0.2.10:80/dccp", P::Protocol, "dccp"),
             ("192.0.2.10:80/", P::Protocol, ""),
         ];
         for (text, problem, culprit) in cases {

@@ -86,6 +86,7 @@ impl Flows {
         let protocol = match key.protocol {
             protocol::TCP => Protocol::Tcp,
             protocol::UDP => Protocol::Udp,
+            protocol::SCTP => Protocol::Sctp,
             _ => return None,
         };
         let seconds = |jiffies: u64| jiffies / u64::from(self.hz.max(1));

@@ -48,7 +48,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
         Case::passes("ESP", "other_protocol", with_ip(syn(), 9, &[50])),
         Case::passes("VRRP to the VIP", "other_protocol", with_ip(syn(), 9, &[112])),
-        Case::passes("SCTP", "other_protocol", with_ip(syn(), 9, &[132])),
+        Case::passes("DCCP", "other_protocol", with_ip(syn(), 9, &[33])),
         Case::passes("TCP port 0 of a protocol without ports", "other_protocol",
             with_ip(with(syn(), L4_OF_V4, &[0; 4]), 9, &[47])),
         Case::passes("ICMP of IPv6", "other_protocol",

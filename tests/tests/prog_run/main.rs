@@ -23,6 +23,7 @@ mod not_ours;
 mod packets;
 mod path_errors;
 mod schedulers;
+mod sctp;
 mod transport;
 mod truncation;
 mod tunnels;

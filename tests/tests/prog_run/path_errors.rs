@@ -162,7 +162,7 @@ fn errors_about_nothing_that_was_sent_are_the_kernels() -> Result<()> {
                     MTU,
                     director,
                 ),
-                too_long(&with(wrapped.clone(), inside + 9, &[132]), 2000, MTU, director),
+                too_long(&with(wrapped.clone(), inside + 9, &[33]), 2000, MTU, director),
                 too_long(&with(wrapped.clone(), inside, &[0x65]), 2000, MTU, director),
                 too_long(&with(wrapped.clone(), to, &[77]), 2000, MTU, director),
                 // Not from us, and not to us.

@@ -11,7 +11,7 @@ use crate::{
         diagnostic::{Diagnostic, quote},
         file::{self, TunnelType},
     },
-    core::model::{Area, Encapsulation, FIRST_POOL_PORT, Forward, GUE_PORT, Pool, Service, Share},
+    core::model::{Area, Encapsulation, FIRST_POOL_PORT, Forward, GUE_PORT, Pool, Protocol, Service, Share},
 };
 
 /// Most directors that share a pool.
@@ -60,6 +60,13 @@ impl Validator<'_> {
     pub(super) fn families(&mut self, service: &Service, table: &file::Service) {
         if !matches!(service.forward, Forward::Nat | Forward::FullNat) {
             return;
+        }
+        if listening(service).any(|area| area.protocol == Protocol::Sctp) {
+            self.report(
+                Diagnostic::error("SCTP is not translated")
+                    .at(table.listen.span(), "expected tcp or udp")
+                    .note("its checksum and its addresses inside the packet would not be right: take `forward = \"dr\"` or a tunnel"),
+            );
         }
         for entry in &table.backends {
             let Ok(address) = entry.address.get_ref().parse::<IpAddr>() else {
