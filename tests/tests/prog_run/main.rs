@@ -18,6 +18,7 @@ mod header_v6;
 mod icmp;
 mod jumbo;
 mod nat;
+mod nat_properties;
 mod neighbour;
 mod not_ours;
 mod packets;

@@ -36,15 +36,15 @@ const POOL: [IpAddr; 2] = [
 ];
 const POOL_PORTS: std::ops::RangeInclusive<u16> = 60_000..=60_004;
 /// Port that the servers listen at.
-const SERVER_PORT: u16 = 8080;
+pub(crate) const SERVER_PORT: u16 = 8080;
 /// Ports of services: two with NAT, one with full NAT, one whose server listens at the VIP's port.
-const NAT: u16 = 200;
-const OTHER: u16 = 201;
-const FULL: u16 = 202;
-const SAME_PORT: u16 = 203;
+pub(crate) const NAT: u16 = 200;
+pub(crate) const OTHER: u16 = 201;
+pub(crate) const FULL: u16 = 202;
+pub(crate) const SAME_PORT: u16 = 203;
 const TTL: u8 = 61;
 
-fn rig() -> Rig {
+pub(crate) fn rig() -> Rig {
     let service = |port: u16, v4: bool, forward| {
         let family = usize::from(!v4);
         let vip = if v4 { IpAddr::V4(VIP4) } else { VIP6.into() };
@@ -91,12 +91,12 @@ fn rig() -> Rig {
 
 /// A packet as etherparse builds it.
 #[derive(Clone, Copy)]
-struct Sent {
-    from: SocketAddr,
-    to: SocketAddr,
-    macs: ([u8; 6], [u8; 6]),
-    ttl: u8,
-    flags: Option<u8>,
+pub(crate) struct Sent {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) macs: ([u8; 6], [u8; 6]),
+    pub(crate) ttl: u8,
+    pub(crate) flags: Option<u8>,
 }
 
 type Network = PacketBuilderStep<etherparse::IpHeaders>;
@@ -111,7 +111,7 @@ fn network(from: IpAddr, to: IpAddr, (source, destination): ([u8; 6], [u8; 6]), 
 }
 
 impl Sent {
-    fn build(self, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn build(self, payload: &[u8]) -> Vec<u8> {
         let mut packet = Vec::new();
         let network = network(self.from.ip(), self.to.ip(), self.macs, self.ttl);
         let (from, to) = (self.from.port(), self.to.port());
@@ -132,7 +132,7 @@ impl Sent {
 }
 
 /// The client's packet to the service at this port, as it comes in.
-fn asked(v4: bool, client_port: u16, port: u16, flags: Option<u8>) -> Sent {
+pub(crate) fn asked(v4: bool, client_port: u16, port: u16, flags: Option<u8>) -> Sent {
     let (client, vip): (IpAddr, IpAddr) = if v4 {
         (CLIENT4.into(), VIP4.into())
     } else {
@@ -148,7 +148,7 @@ fn asked(v4: bool, client_port: u16, port: u16, flags: Option<u8>) -> Sent {
 }
 
 /// The same on its way to the backend, from this address.
-fn forwarded(asked: Sent, from: SocketAddr, server_port: u16) -> Sent {
+pub(crate) fn forwarded(asked: Sent, from: SocketAddr, server_port: u16) -> Sent {
     Sent {
         from,
         to: (BACKENDS[usize::from(from.is_ipv6())], server_port).into(),
@@ -159,7 +159,7 @@ fn forwarded(asked: Sent, from: SocketAddr, server_port: u16) -> Sent {
 }
 
 /// The answer to what was forwarded, as it reaches the director.
-fn answered(forwarded: Sent, flags: Option<u8>) -> Sent {
+pub(crate) fn answered(forwarded: Sent, flags: Option<u8>) -> Sent {
     Sent {
         from: forwarded.to,
         to: forwarded.from,
@@ -170,7 +170,7 @@ fn answered(forwarded: Sent, flags: Option<u8>) -> Sent {
 }
 
 /// The same on its way to whoever asked.
-fn returned(answered: Sent, asked: Sent) -> Sent {
+pub(crate) fn returned(answered: Sent, asked: Sent) -> Sent {
     Sent {
         from: asked.to,
         to: asked.from,
@@ -191,7 +191,7 @@ fn sent(rig: &mut Rig, packet: &[u8]) -> Vec<u8> {
 }
 
 /// Where the packet says it comes from.
-fn source_of(packet: &[u8]) -> SocketAddr {
+pub(crate) fn source_of(packet: &[u8]) -> SocketAddr {
     let sliced = SlicedPacket::from_ethernet(packet).expect("a packet");
     let address: IpAddr = match sliced.net.expect("a network header") {
         etherparse::NetSlice::Ipv4(ip) => ip.header().source_addr().into(),
