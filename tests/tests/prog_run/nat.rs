@@ -90,7 +90,7 @@ pub(crate) fn rig() -> Rig {
 }
 
 /// A packet as etherparse builds it.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
