@@ -19,6 +19,27 @@ pub const fn replace16(checksum: u16, old: u16, new: u16) -> u16 {
     !fold(!checksum as u64 + !old as u64 + new as u64)
 }
 
+/// What a word that changes adds to a sum over it (one's complement). All values are as they lie in memory.
+#[inline(always)]
+#[must_use]
+pub const fn change32(old: u32, new: u32) -> u64 {
+    !old as u64 + new as u64
+}
+
+/// [`change32`] for a word of 64 bits.
+#[inline(always)]
+#[must_use]
+pub const fn change64(old: u64, new: u64) -> u64 {
+    change32(old as u32, new as u32) + change32((old >> 32) as u32, (new >> 32) as u32)
+}
+
+/// The checksum field after the sum over the covered bytes changed by so much (RFC 1624, equation 3).
+#[inline(always)]
+#[must_use]
+pub const fn update(checksum: u16, change: u64) -> u16 {
+    !fold(!checksum as u64 + change)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +76,17 @@ mod tests {
             // All-zero data is the one case in which one's complement has two zeroes.
             prop_assume!(!rest.is_empty());
             prop_assert_eq!(replace16(before, old, new), full(&words));
+        }
+
+        #[test]
+        fn changes_of_long_words_add_up(rest in 1u16.., old: [u64; 2], new: [u64; 2], a: u32, b: u32) {
+            let words = |long: [u64; 2], short: u32| {
+                let halves = |word: u64| [word as u16, (word >> 16) as u16, (word >> 32) as u16, (word >> 48) as u16];
+                let short = [short as u16, (short >> 16) as u16];
+                [&halves(long[0])[..], &halves(long[1]), &short, &[rest]].concat()
+            };
+            let change = change64(old[0], new[0]) + change64(old[1], new[1]) + change32(a, b);
+            prop_assert_eq!(update(full(&words(old, a)), change), full(&words(new, b)));
         }
     }
 }

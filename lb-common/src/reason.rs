@@ -88,6 +88,11 @@ reasons! {
     Loop = 29, Drop, "loop", "The packet came from the very machine that it is to be forwarded to.";
     NoHeadroom = 30, Drop, "no_headroom", "The driver leaves no room in front of the packet for the tunnel's headers.";
     ErrorLost = 31, Drop, "error_lost", "An error from the way to a backend could not be sent on to the client.";
+    NoTranslation = 32, Drop, "no_translation", "A packet that would have to be translated, and belongs to no connection.";
+    TranslationLost = 33, Drop, "translation_lost", "The translation of the packet's connection is gone: the next packet begins another.";
+    TranslationConflict = 34, Drop, "translation_conflict", "The client has another connection to the same backend from the same port.";
+    TranslationsFull = 35, Drop, "translations_full", "The table of translations has no room for another connection.";
+    PoolExhausted = 36, Drop, "pool_exhausted", "The pool of addresses and ports has nothing left for another connection.";
 }
 
 impl Reason {
@@ -130,7 +135,12 @@ impl Reason {
             | Self::TooBigUnanswered
             | Self::Loop
             | Self::NoHeadroom
-            | Self::ErrorLost => false,
+            | Self::ErrorLost
+            | Self::NoTranslation
+            | Self::TranslationLost
+            | Self::TranslationConflict
+            | Self::TranslationsFull
+            | Self::PoolExhausted => false,
         }
     }
 

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv6Addr};
 
 use super::Method;
 #[cfg(not(target_arch = "bpf"))]
-use super::{Encapsulation, Link, Tunnel, Way};
+use super::{Encapsulation, Link, Server, Tunnel, Way};
 use crate::flow_table::{HalfWord, Word};
 
 /// A backend of a service: one cache line.
@@ -26,7 +26,7 @@ pub struct BackendEntry {
     address: [Word; 2],
     /// This machine's address towards the backend, likewise.
     source: [Word; 2],
-    /// Port (bits 0..16, as on the wire) and the longest packet that fits into the tunnel (16..32); the rest is 0.
+    /// Port (bits 0..16, as on the wire; 0: that of the VIP) and the longest packet that fits (16..32); the rest is 0.
     limits: Word,
 }
 
@@ -45,6 +45,8 @@ const METHOD: u64 = 0xFF << METHOD_SHIFT;
 const CHECKSUM: u64 = 1 << 48;
 /// The backend's address is an IPv6 address.
 const IPV6: u64 = 1 << 49;
+/// Packets come from the service's pool.
+const POOL: u64 = 1 << 50;
 
 impl Tail {
     /// Whether packets can be sent, by direct routing. One comparison, for nearly every packet.
@@ -80,6 +82,20 @@ impl Tail {
     #[must_use]
     pub const fn is_ipv6(self) -> bool {
         self.0 & IPV6 != 0
+    }
+
+    /// Whether packets are translated.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_translated(self) -> bool {
+        self.method() == Method::Translated as u8
+    }
+
+    /// Whether translated packets come from the service's pool.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_pool(self) -> bool {
+        self.0 & POOL != 0
     }
 
     /// The last four bytes of the source MAC, as they lie in a frame.
@@ -161,7 +177,7 @@ impl BackendEntry {
         self.limits.load() as u16
     }
 
-    /// Longest packet that fits into the tunnel, in bytes.
+    /// Longest packet that fits into the tunnel, or on the way, in bytes.
     #[inline(always)]
     #[must_use]
     pub fn longest(&self) -> u16 {
@@ -230,6 +246,14 @@ impl BackendEntry {
             Method::Gre => Encapsulation::Gre {
                 checksum: tail.checksum(),
             },
+            Method::Translated => {
+                let server = Server {
+                    port: Some(u16::from_be(self.port())).filter(|port| *port != 0),
+                    mtu: self.longest(),
+                    pool: tail.has_pool(),
+                };
+                return Some(Way::Translated(link, server));
+            }
         };
         let mut tunnel = Tunnel {
             encapsulation,
@@ -251,6 +275,12 @@ impl BackendEntry {
         let (link, source, method, limits, flags) = match *way {
             Way::Direct(link) => (link, None, Method::Direct, 0, 0),
             Way::Local => (Link::default(), None, Method::Local, 0, 0),
+            Way::Translated(link, server) => {
+                let port = server.port.unwrap_or(0).to_be();
+                let limits = u64::from(port) | u64::from(server.mtu) << 16;
+                let pool = if server.pool { POOL } else { 0 };
+                (link, None, Method::Translated, limits, pool)
+            }
             Way::Tunnel(link, tunnel) => {
                 let (method, port, checksum) = match tunnel.encapsulation {
                     Encapsulation::Ipip => (Method::Ipip, 0, false),
@@ -332,6 +362,16 @@ mod tests {
                 ways.push(Way::Tunnel(LINK, tunnel));
             }
         }
+        for (port, pool) in [(None, false), (Some(8080), false), (Some(1), true)] {
+            ways.push(Way::Translated(
+                LINK,
+                Server {
+                    port,
+                    mtu: 1500,
+                    pool,
+                },
+            ));
+        }
         ways
     }
 
@@ -383,7 +423,7 @@ mod tests {
             .iter()
             .filter_map(|way| match way {
                 Way::Tunnel(_, tunnel) => Some(tunnel.overhead()),
-                Way::Direct(_) | Way::Local => None,
+                Way::Direct(_) | Way::Translated(..) | Way::Local => None,
             })
             .collect();
         assert_eq!(overheads, [20, 40, 32, 52, 32, 52, 24, 44, 28, 48]);

@@ -107,8 +107,12 @@ pub struct BackendCounters {
     pub bytes: u64,
     /// Flows that were given to this backend.
     pub flows: u64,
+    /// Replies that came back through the director, where they do.
+    pub replies: u64,
+    /// Bytes of those, likewise.
+    pub reply_bytes: u64,
     /// Always 0.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 3],
 }
 
 const _: () = {

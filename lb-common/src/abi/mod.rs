@@ -11,6 +11,7 @@ mod frontend;
 mod journal;
 mod lease;
 mod load;
+mod pool;
 mod schedule;
 mod service;
 mod service_name;
@@ -34,13 +35,14 @@ pub use journal::JournalReader;
 pub use journal::{FlowPlace, JOURNAL_SLOTS, JournalRing};
 pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEASE};
 pub use load::{BackendLoad, LoadCount, LoadLimits};
+pub use pool::{POOL_ADDRESSES, Pool};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
 pub use service::{HashFields, Persistence, Policy, PolicyFlags, ServiceEntry, Unknown};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use strangers::Strangers;
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
-pub use way::{Encapsulation, Link, Mac, Method, Tunnel, Way};
+pub use way::{Encapsulation, Link, Mac, Method, Server, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

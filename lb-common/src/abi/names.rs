@@ -32,6 +32,12 @@ pub const BACKEND_LOADS: &str = "BACKEND_LOADS";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// Array of IPv6 flow table [`Bucket`](crate::flow_table::Bucket)s.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Array of IPv4 translation table [`Bucket`](crate::flow_table::Bucket)s.
+pub const TRANSLATIONS_V4: &str = "TRANSLATIONS_V4";
+/// Array of IPv6 translation table [`Bucket`](crate::flow_table::Bucket)s.
+pub const TRANSLATIONS_V6: &str = "TRANSLATIONS_V6";
+/// Array of [`Pool`](super::Pool), indexed by the service's number.
+pub const POOLS: &str = "POOLS";
 /// Array of one [`LeaseTable`](super::LeaseTable).
 pub const LEASES: &str = "LEASES";
 /// Array of one [`ClaimTable`](super::ClaimTable).
@@ -44,7 +50,7 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 18] = [
+pub const MAPS: [&str; 21] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -58,6 +64,9 @@ pub const MAPS: [&str; 18] = [
     BACKEND_LOADS,
     FLOWS_V4,
     FLOWS_V6,
+    TRANSLATIONS_V4,
+    TRANSLATIONS_V6,
+    POOLS,
     LEASES,
     CLAIMS,
     JOURNAL,

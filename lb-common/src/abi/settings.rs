@@ -18,9 +18,13 @@ pub struct Settings {
     pub frontend_mask: u32,
     /// Packets of its own making that each CPU may send in a jiffy.
     pub answers_per_jiffy: u32,
+    /// Number of buckets of the IPv4 translation table, less one.
+    pub translation_mask_v4: u32,
+    /// Number of buckets of the IPv6 translation table, less one.
+    pub translation_mask_v6: u32,
 }
 
-const _: () = assert!(size_of::<Settings>() == 48 + 48 + 16);
+const _: () = assert!(size_of::<Settings>() == 48 + 48 + 24);
 
 impl Settings {
     /// The bytes, as the loader wants them.

@@ -12,12 +12,16 @@ pub struct Strangers {
     reserved: [Word; 7],
     /// Addresses of this machine from which tunnels come: routers tell them of packets that were too long.
     pub tunnel_sources: AddressSet,
+    /// Backends whose replies come back through the director to be translated.
+    pub translated: AddressSet,
 }
 
-const _: () = assert!(size_of::<Strangers>() == 64 + size_of::<AddressSet>());
+const _: () = assert!(size_of::<Strangers>() == 64 + 2 * size_of::<AddressSet>());
 
 /// Errors about tunnels are to be looked for.
 const TUNNELS: u64 = 1;
+/// Replies to translated flows are to be looked for.
+const TRANSLATIONS: u64 = 2;
 
 impl Strangers {
     /// Whether there is anything to look for.
@@ -32,6 +36,27 @@ impl Strangers {
     #[must_use]
     pub fn tunnels(&self) -> bool {
         self.wanted.load() & TUNNELS != 0
+    }
+
+    /// Whether replies to translated flows are to be looked for, and errors about them.
+    #[inline(always)]
+    #[must_use]
+    pub fn translations(&self) -> bool {
+        self.wanted.load() & TRANSLATIONS != 0
+    }
+
+    /// Looks for replies of these backends, where there are any; by the daemon alone.
+    #[cfg(not(target_arch = "bpf"))]
+    pub fn set_translated(&self, backends: impl IntoIterator<Item = core::net::IpAddr>) {
+        let mut backends = backends.into_iter().peekable();
+        let wanted = self.wanted.load() & !TRANSLATIONS;
+        let translations = if backends.peek().is_some() {
+            TRANSLATIONS
+        } else {
+            0
+        };
+        self.translated.replace(backends);
+        self.wanted.publish(wanted | translations);
     }
 
     /// Looks for errors to these addresses, where there are any; by the daemon alone.
@@ -59,7 +84,11 @@ mod tests {
         assert!(strangers.any() && strangers.tunnels());
         let raw = u32::from_ne_bytes([192, 0, 2, 2]);
         assert!(strangers.tunnel_sources.may_hold4(raw));
+        strangers.set_translated([source]);
+        assert!(strangers.translations() && strangers.translated.may_hold4(raw));
         strangers.set_tunnel_sources([]);
+        assert!(strangers.any() && !strangers.tunnels() && strangers.translations());
+        strangers.set_translated([]);
         assert!(!strangers.any() && !strangers.tunnel_sources.may_hold4(raw));
     }
 }

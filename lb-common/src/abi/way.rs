@@ -23,8 +23,21 @@ pub enum Way {
     Direct(Link),
     /// The packet gets another header in front.
     Tunnel(Link, Tunnel),
+    /// The packet gets the backend's address and port as its destination, and replies come back this way.
+    Translated(Link, Server),
     /// The backend is this machine.
     Local,
+}
+
+/// What is put into a packet that is translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// Port that the backend's server listens at; `None`: that of the VIP.
+    pub port: Option<u16>,
+    /// Longest packet on the way to the backend.
+    pub mtu: u16,
+    /// Whether it comes from an address of the director's: from the service's pool.
+    pub pool: bool,
 }
 
 /// What is put in front of a packet.
@@ -71,6 +84,8 @@ pub enum Method {
     Gue = 3,
     /// [`Encapsulation::Gre`].
     Gre = 4,
+    /// [`Way::Translated`].
+    Translated = 5,
 }
 
 impl Method {
@@ -84,6 +99,7 @@ impl Method {
             2 => Some(Self::Ipip),
             3 => Some(Self::Gue),
             4 => Some(Self::Gre),
+            5 => Some(Self::Translated),
             _ => None,
         }
     }

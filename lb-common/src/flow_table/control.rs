@@ -30,6 +30,29 @@ pub enum Target {
     Translation(u32),
 }
 
+impl Target {
+    /// All of it in one number, as the control word has it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::Backend(number) => number as u64,
+            Self::Translation(place) => place as u64 | TRANSLATED,
+        }
+    }
+
+    /// From [`Self::bits`]; other bits mean nothing.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        if bits & TRANSLATED == 0 {
+            Self::Backend(bits as u32)
+        } else {
+            Self::Translation(bits as u32)
+        }
+    }
+}
+
 /// The control word: target (bits 0..32), state (32..40), phase (40..42), timeout class (42..47), whether the target is a
 /// translation (47), version (48..64).
 ///
@@ -51,13 +74,15 @@ const IDENTITY_MASK: u64 = PHASE_MASK | (0xFFFF << VERSION_SHIFT);
 const CLASS_MAX: u64 = TIMEOUT_CLASSES as u64 - 1;
 const STATE_MAX: u64 = FlowState::LIMIT as u64 - 1;
 
-/// States that a plain packet of the client leaves as they are, by number, as bits.
+/// States that a plain packet leaves as they are, of the client or, where it is heard, of the server, by number, as bits.
 const STEADY: u32 = {
     let mut bits = 0;
     let mut index = 0;
     while index < FlowState::ALL.len() {
         let state = FlowState::ALL[index];
-        if tcp_state::next(state, Heard::ClientAlone, Segment::Ack) as u8 == state as u8 {
+        let client = tcp_state::next(state, Heard::ClientAlone, Segment::Ack) as u8;
+        let server = tcp_state::next(state, Heard::Server, Segment::Ack) as u8;
+        if client == state as u8 && server == state as u8 {
             bits |= 1 << index;
         }
         index += 1;
@@ -126,11 +151,7 @@ impl Control {
     #[inline(always)]
     #[must_use]
     pub const fn target(self) -> Target {
-        if self.0 & TRANSLATED == 0 {
-            Target::Backend(self.0 as u32)
-        } else {
-            Target::Translation(self.0 as u32)
-        }
+        Target::from_bits(self.0)
     }
 
     /// The backend's number, where the entry names it itself.
@@ -143,12 +164,22 @@ impl Control {
         }
     }
 
-    /// Whether a plain packet of the client changes nothing about this flow and goes to its backend as it is: what is to be
-    /// done for nearly every packet.
+    /// Whether a plain packet changes nothing about this flow: as nearly every packet.
     #[inline(always)]
     #[must_use]
     pub const fn is_steady(self) -> bool {
-        self.0 & TRANSLATED == 0 && STEADY >> self.state_index() & 1 != 0
+        STEADY >> self.state_index() & 1 != 0
+    }
+
+    /// Whose packets are heard when the client sends one: of a translated flow, the server's, too.
+    #[inline(always)]
+    #[must_use]
+    pub const fn client_heard(self) -> Heard {
+        if self.0 & TRANSLATED == 0 {
+            Heard::ClientAlone
+        } else {
+            Heard::Client
+        }
     }
 
     /// State; an unknown number counts as closed, so that it goes away soon.
@@ -230,10 +261,7 @@ impl Control {
     #[inline(always)]
     #[must_use]
     pub const fn with_flow<K>(self, flow: &NewFlow<K>) -> Self {
-        let target = match flow.target {
-            Target::Backend(number) => number as u64,
-            Target::Translation(place) => place as u64 | TRANSLATED,
-        };
+        let target = flow.target.bits();
         let class = flow.class as u64 & CLASS_MAX;
         Self(self.0 & IDENTITY_MASK | target | (flow.state as u64) << STATE_SHIFT | class << CLASS_SHIFT)
     }
@@ -290,13 +318,16 @@ mod tests {
                     (target, FlowState::Established, class, 1)
                 );
                 let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
-                if let Target::Backend(_) = target {
+                let unsteady = {
                     use FlowState::*;
-                    let unsteady = [None, SynRecv, Close, LastAck, SynAck, Ended];
-                    assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
-                } else {
-                    assert_eq!(steady, [false; FlowState::ALL.len()]);
-                }
+                    [None, SynRecv, Close, LastAck, Listen, SynAck, Ended]
+                };
+                assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
+                let heard = match target {
+                    Target::Backend(_) => Heard::ClientAlone,
+                    Target::Translation(_) => Heard::Client,
+                };
+                assert_eq!(live.client_heard(), heard);
                 assert!(live.same_life(live.with_state(FlowState::Close)));
                 assert!(!live.same_life(word));
             }

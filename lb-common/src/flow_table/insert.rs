@@ -110,12 +110,35 @@ pub fn insert<T: Table + ?Sized>(
     flow: &NewFlow<<T::Entry as Entry>::Key>,
     clock: &Clock<'_>,
 ) -> Insertion {
+    insert_evicting::<T, EVERYBODY>(table, flow, clock)
+}
+
+/// [`insert`], but no entry goes that has not expired; rather the flow is not inserted ([`Insertion::Contended`]).
+#[inline(always)]
+pub fn insert_sparing<T: Table + ?Sized>(
+    table: &T,
+    flow: &NewFlow<<T::Entry as Entry>::Key>,
+    clock: &Clock<'_>,
+) -> Insertion {
+    insert_evicting::<T, { Worth::Expired as u32 }>(table, flow, clock)
+}
+
+/// Every [`Worth`].
+const EVERYBODY: u32 = u32::MAX;
+
+/// Evicts nobody who is worth more than `DEAREST`.
+#[inline(always)]
+fn insert_evicting<T: Table + ?Sized, const DEAREST: u32>(
+    table: &T,
+    flow: &NewFlow<<T::Entry as Entry>::Key>,
+    clock: &Clock<'_>,
+) -> Insertion {
     let (first, second) = places(flow.hash, table.mask());
     let (Some(first), Some(second)) = (table.bucket(first), table.bucket(second)) else {
         return Insertion::Contended;
     };
     for _ in 0..ATTEMPTS {
-        let (offer, seen) = best_offer((first, second), flow.hash, clock);
+        let (offer, seen) = best_offer::<_, DEAREST>((first, second), flow.hash, clock);
         if offer == Offer::NONE {
             return Insertion::Contended;
         }
@@ -155,7 +178,7 @@ fn at<'a, E>(first: &'a Bucket<E>, second: &'a Bucket<E>, place: usize) -> &'a E
 
 /// The place to take (the first free one, or else the cheapest) and its control word.
 #[inline(always)]
-fn best_offer<E: Entry>(
+fn best_offer<E: Entry, const DEAREST: u32>(
     (first, second): (&Bucket<E>, &Bucket<E>),
     noise: u64,
     clock: &Clock<'_>,
@@ -176,6 +199,9 @@ fn best_offer<E: Entry>(
             continue;
         }
         let (worth, idle) = clock.worth(entry, seen);
+        if DEAREST != EVERYBODY && worth as u32 > DEAREST {
+            continue;
+        }
         let offer = Offer::new(1 + worth as u64, idle, place);
         if offer.0 < best.0 {
             (best, best_seen) = (offer, seen);

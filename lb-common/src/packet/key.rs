@@ -29,6 +29,16 @@ const fn tail(ports: u32, protocol: u8) -> u64 {
     ports as u64 | (protocol as u64) << 32
 }
 
+/// The ports of an answer: the server's own or else that which was asked for, and that which asked.
+#[inline(always)]
+const fn answer_ports(own: u16, asked: u32) -> u32 {
+    if own == 0 {
+        asked.rotate_left(16)
+    } else {
+        own as u32 | asked << 16
+    }
+}
+
 fn pack_ports(source: u16, destination: u16) -> u32 {
     u32::from(source.to_be()) | u32::from(destination.to_be()) << 16
 }
@@ -56,6 +66,62 @@ impl FlowKey4 {
         Self {
             words: [source as u64 | (destination as u64) << 32, tail(ports, protocol)],
         }
+    }
+
+    /// Source address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(&self) -> u32 {
+        self.words[0] as u32
+    }
+
+    /// Destination address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination(&self) -> u32 {
+        (self.words[0] >> 32) as u32
+    }
+
+    /// Source port in the lower, destination port in the upper half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(&self) -> u32 {
+        self.words[1] as u32
+    }
+
+    /// IANA protocol number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        (self.words[1] >> 32) as u8
+    }
+
+    /// The way back.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self::new(
+            self.destination(),
+            self.source(),
+            self.ports().rotate_left(16),
+            self.protocol(),
+        )
+    }
+
+    /// The way back from a server at this address, whose port is `port` or, if that is 0, the one that was asked for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered_by(&self, server: u32, port: u16) -> Self {
+        let ports = answer_ports(port, self.ports());
+        Self::new(server, self.source(), ports, self.protocol())
+    }
+
+    /// The same to another address and port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn redirected(&self, to: u32, port: u16) -> Self {
+        let ports = self.ports() & 0xFFFF | (port as u32) << 16;
+        Self::new(self.source(), to, ports, self.protocol())
     }
 
     /// Keyed hash.
@@ -133,6 +199,62 @@ impl FlowKey6 {
                 destination[1],
             ],
         }
+    }
+
+    /// Source address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(&self) -> [u64; 2] {
+        [self.words[1], self.words[2]]
+    }
+
+    /// Destination address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination(&self) -> [u64; 2] {
+        [self.words[3], self.words[4]]
+    }
+
+    /// Source port in the lower, destination port in the upper half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(&self) -> u32 {
+        self.words[0] as u32
+    }
+
+    /// IANA protocol number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        (self.words[0] >> 32) as u8
+    }
+
+    /// The way back.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self::new(
+            self.destination(),
+            self.source(),
+            self.ports().rotate_left(16),
+            self.protocol(),
+        )
+    }
+
+    /// The way back from a server at this address, whose port is `port` or, if that is 0, the one that was asked for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered_by(&self, server: [u64; 2], port: u16) -> Self {
+        let ports = answer_ports(port, self.ports());
+        Self::new(server, self.source(), ports, self.protocol())
+    }
+
+    /// The same to another address and port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn redirected(&self, to: [u64; 2], port: u16) -> Self {
+        let ports = self.ports() & 0xFFFF | (port as u32) << 16;
+        Self::new(self.source(), to, ports, self.protocol())
     }
 
     /// Keyed hash.

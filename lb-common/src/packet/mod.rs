@@ -27,7 +27,7 @@ pub use key::{FlowKey, FlowKey4, FlowKey6, address_words};
 pub use neighbour::{Arp, Discovery};
 pub use parse::{Parsed, parse};
 pub use path_error::{PathError, path_error4, path_error6};
-pub use quote::{quoted_flow4, quoted_flow6};
+pub use quote::{Quoted, quoted_flow4, quoted_flow6, quoted_packet4, quoted_packet6};
 pub use sum::{inner_sum4, inner_sum6};
 pub use transport::{TcpFlags, Transport};
 pub use tunnel::{Inside, NotInside, inside};

@@ -110,6 +110,12 @@ impl Transport {
         Ok(transport)
     }
 
+    /// The ports of the transport header at `offset`, as in [`Self::ports`].
+    #[inline(always)]
+    pub fn ports_at<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<u32> {
+        Some(ports(frame.window::<4>(offset)?.raw32::<0>()))
+    }
+
     #[inline(always)]
     fn tcp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<Self, Reason> {
         let header = frame.window::<TCP_HEADER>(offset).ok_or(Reason::Truncated)?;
