@@ -18,7 +18,7 @@ use crate::{
     outcome::Refusal,
     reset,
     settings::settings,
-    stranger,
+    stranger, translate,
     verdict::Verdict,
     vip,
 };
@@ -62,17 +62,23 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
     let mut shape = Shape {
         network: ethernet.end,
         ipv6: false,
+        transport: offset,
+        protocol: ip.protocol(),
         bytes: offset + length,
         entropy: 0,
     };
     let target = if ip.protocol() == protocol::ICMP {
-        icmp::target4(packet, ethernet.end, offset, length)?
+        let target = icmp::target4(packet, ethernet.end, offset, length)?;
+        if let Target::Translation(place) = target {
+            return translate::error_to_backend4(packet, place, &shape);
+        }
+        target
     } else {
         let transport = Transport::parse(packet, ip.protocol(), offset, length)?;
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(&key, hash, ip.protocol(), transport.flags)
+        flow::target::<V4>(packet, &key, hash, ip.protocol(), transport.flags)
             .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, &shape)
@@ -87,17 +93,23 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
     let mut shape = Shape {
         network: ethernet.end,
         ipv6: true,
+        transport: payload.offset,
+        protocol: payload.protocol,
         bytes: payload.offset + payload.length,
         entropy: 0,
     };
     let target = if payload.protocol == protocol::ICMPV6 {
-        icmp::target6(packet, ethernet.end, payload.offset, payload.length)?
+        let target = icmp::target6(packet, ethernet.end, payload.offset, payload.length)?;
+        if let Target::Translation(place) = target {
+            return translate::error_to_backend6(packet, place, &shape);
+        }
+        target
     } else {
         let transport = Transport::parse(packet, payload.protocol, payload.offset, payload.length)?;
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V6>(&key, hash, payload.protocol, transport.flags).map_err(|refusal| {
+        flow::target::<V6>(packet, &key, hash, payload.protocol, transport.flags).map_err(|refusal| {
             reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
         })?
     };
@@ -109,6 +121,6 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
 fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
     match target {
         Target::Backend(backend) => forward::forward(packet, backend, shape),
-        Target::Translation(_) => Err(Reason::BackendGone.into()),
+        Target::Translation(place) => translate::forward(packet, place, shape),
     }
 }

@@ -43,6 +43,15 @@ pub(crate) fn forwarded(backend: u32, bytes: usize) {
     });
 }
 
+/// A reply of this backend, of `bytes`, that went back to its client.
+#[inline(always)]
+pub(crate) fn replied(backend: u32, bytes: usize) {
+    with(backend, |counters| {
+        counters.replies += 1;
+        counters.reply_bytes += bytes as u64;
+    });
+}
+
 /// A new flow that was given to this backend.
 #[inline(always)]
 pub(crate) fn new_flow(backend: u32) {

@@ -24,7 +24,7 @@ pub(crate) trait Family {
     /// Whether it is IPv6.
     const IS_V6: bool;
     /// Key of a flow.
-    type Key: Copy + PartialEq;
+    type Key: Copy + PartialEq + 'static;
     /// Entry of the flow table.
     type Flow: Entry<Key = Self::Key>;
     /// Entry of the frontend table.
@@ -51,7 +51,7 @@ pub(crate) trait Family {
     /// The backend that the client keeps from now on, if it is to keep one, or else this one.
     fn remember(parcel: *const Parcel<Self::Key>, backend: u32) -> u32;
     /// The last step of it.
-    fn enter(parcel: *const Parcel<Self::Key>, backend: u32) -> u64;
+    fn enter(parcel: *const Parcel<Self::Key>, backend: u32, target: u64) -> u64;
     /// The frontend that a flow of this key would come in by.
     fn frontend(key: &Self::Key) -> <Self::Frontend as FrontendEntry>::Key;
 }
@@ -115,8 +115,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn enter(parcel: *const Parcel<FlowKey4>, backend: u32) -> u64 {
-        tandem_enter4(parcel, backend)
+    fn enter(parcel: *const Parcel<FlowKey4>, backend: u32, target: u64) -> u64 {
+        tandem_enter4(parcel, backend, target)
     }
 
     #[inline(always)]
@@ -182,8 +182,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn enter(parcel: *const Parcel<FlowKey6>, backend: u32) -> u64 {
-        tandem_enter6(parcel, backend)
+    fn enter(parcel: *const Parcel<FlowKey6>, backend: u32, target: u64) -> u64 {
+        tandem_enter6(parcel, backend, target)
     }
 
     #[inline(always)]

@@ -35,6 +35,18 @@ pub(crate) fn moved(before: Control, state: u32) {
     }
 }
 
+/// A flow of this backend went from the state of one number to that of another.
+#[inline(always)]
+pub(crate) fn moved_of(backend: u32, before: u32, after: u32) {
+    tandem_count(backend, before, after);
+}
+
+/// A flow of this backend, in the state of this number, was removed.
+#[inline(always)]
+pub(crate) fn left_of(backend: u32, state: u32) {
+    tandem_count(backend, state, NOWHERE);
+}
+
 /// No state.
 const NOWHERE: u32 = u32::MAX;
 

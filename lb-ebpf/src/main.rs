@@ -25,6 +25,7 @@ mod link;
 mod load;
 mod maps;
 mod neighbour;
+mod origin;
 mod outcome;
 mod pace;
 mod path_error;
@@ -35,6 +36,7 @@ mod service;
 mod settings;
 mod stranger;
 mod too_big;
+mod translate;
 mod verdict;
 mod vip;
 

@@ -8,13 +8,14 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4, Frontend6,
-        FrontendBucket, JournalRing, LeaseTable, Runtime, ServiceEntry, ServiceName, SlotLine, Strangers,
-        TimeoutTable,
+        FrontendBucket, JournalRing, LeaseTable, Pool, Runtime, ServiceEntry, ServiceName, SlotLine,
+        Strangers, TimeoutTable,
     },
-    flow_table::{Bucket, Entry4, Entry6},
+    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
+    packet::{FlowKey4, FlowKey6},
 };
 
-use crate::pace::Pace;
+use crate::{pace::Pace, translate::Bid};
 
 /// The daemon reads and writes these without system calls.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -45,6 +46,18 @@ pub(crate) static BACKEND_LOADS: Array<BackendLoad, 1, MMAPABLE> = Array::new();
 pub(crate) static FLOWS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static TRANSLATIONS_V4: Array<Bucket<Translation4>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static TRANSLATIONS_V6: Array<Bucket<Translation6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static POOLS: Array<Pool, 1, MMAPABLE> = Array::new();
+/// The translation that is being made: the stack has no room for it.
+#[btf_map]
+pub(crate) static BID_V4: PerCpuArray<Bid<FlowKey4>, 1> = PerCpuArray::new();
+/// The translation that is being made.
+#[btf_map]
+pub(crate) static BID_V6: PerCpuArray<Bid<FlowKey6>, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 #[btf_map]

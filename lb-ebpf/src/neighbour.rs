@@ -17,7 +17,6 @@ use crate::{
     maps::{CLAIMS, LEASES},
     outcome::Refusal,
     service::find_service,
-    vip,
 };
 
 /// What becomes of an ARP packet at `network`.
@@ -80,18 +79,12 @@ extern "C" fn tandem_discovery(context: Context, network: u32) -> u32 {
 /// Number of the group that the address moves with, if it is a VIP.
 #[inline(always)]
 fn group4(address: u32) -> Option<u32> {
-    if !vip::may_be4(address).unwrap_or(true) {
-        return None;
-    }
     find_service::<V4>(&FrontendKey4::new(address, 0, protocol::ICMP))
 }
 
 /// Number of the group that the address moves with, if it is a VIP.
 #[inline(always)]
 fn group6(address: [u64; 2]) -> Option<u32> {
-    if !vip::may_be6(address).unwrap_or(true) {
-        return None;
-    }
     find_service::<V6>(&FrontendKey6::new(address, 0, protocol::ICMPV6))
 }
 

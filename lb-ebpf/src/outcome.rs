@@ -46,6 +46,12 @@ impl Refusal {
         self.0 & 0xFF
     }
 
+    /// Whether this is the reason.
+    #[inline(always)]
+    pub(crate) const fn is(self, reason: Reason) -> bool {
+        self.reason() == reason.number()
+    }
+
     /// What becomes of the packet.
     #[inline(always)]
     pub(crate) const fn action(self) -> u32 {

@@ -12,6 +12,8 @@ static SETTINGS: Settings = Settings {
     flow_mask_v6: 0,
     frontend_mask: 0,
     answers_per_jiffy: 0,
+    translation_mask_v4: 0,
+    translation_mask_v6: 0,
 };
 
 /// The settings, hidden from the optimiser: it must not take the zeroes above for the truth.

@@ -23,22 +23,30 @@ use crate::{
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
-pub(crate) extern "C" fn tandem_enter4(parcel: *const Parcel<<V4 as Family>::Key>, backend: u32) -> u64 {
-    encode_target(enter::<V4>(parcel, backend))
+pub(crate) extern "C" fn tandem_enter4(
+    parcel: *const Parcel<<V4 as Family>::Key>,
+    backend: u32,
+    target: u64,
+) -> u64 {
+    encode_target(enter::<V4>(parcel, backend, target))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
-pub(crate) extern "C" fn tandem_enter6(parcel: *const Parcel<<V6 as Family>::Key>, backend: u32) -> u64 {
-    encode_target(enter::<V6>(parcel, backend))
+pub(crate) extern "C" fn tandem_enter6(
+    parcel: *const Parcel<<V6 as Family>::Key>,
+    backend: u32,
+    target: u64,
+) -> u64 {
+    encode_target(enter::<V6>(parcel, backend, target))
 }
 
-/// Enters a new flow; the target that counts in the end, which is another's choice if another CPU was faster.
+/// Enters a new flow to this backend, whose target is this in bits; the target that counts in the end, which is another's choice if another CPU was faster.
 #[inline(always)]
-fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Target, Refusal> {
+fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) -> Result<Target, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_ref() }.ok_or(Reason::MapMissing)?;
-    let target = Target::Backend(backend);
+    let target = Target::from_bits(target);
     let flags = TcpFlags::new(parcel.flags as u8);
     if flags.rst() {
         // The end of a connection that nobody here remembers: it is shown to the backend, and leaves no trace.

@@ -7,10 +7,11 @@ mod template;
 use lb_common::{
     abi::{Event, NO_BACKEND},
     flow_state::Worth,
-    flow_table::{self, Control, Entry, Hit, Target},
+    flow_table::{self, Control, Entry, Hit, Origin, Target},
     packet::TcpFlags,
     reason::Reason,
 };
+use lb_ebpf::packet::Packet;
 
 use self::place::Placed;
 pub(crate) use self::{
@@ -24,8 +25,10 @@ use crate::{
     family::{Family, V4, V6},
     load,
     maps::BACKENDS,
+    origin::origin_of,
     outcome::{Refusal, decode, decode_target, encode_target},
     schedule,
+    translate::{self, NatFamily},
 };
 
 /// A packet of a flow, and what its way through the functions below adds.
@@ -34,6 +37,8 @@ pub(crate) struct Parcel<K> {
     pub(crate) key: K,
     /// The key's hash for the flow table.
     pub(crate) hash: u64,
+    /// Where the packet comes from.
+    pub(crate) origin: Origin,
     /// The key's hash for the service's schedule, where a backend is to be chosen.
     pub(crate) schedule_hash: u64,
     /// TCP's control bits.
@@ -48,7 +53,8 @@ pub(crate) struct Parcel<K> {
 
 /// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
-pub(crate) fn target<F: Family>(
+pub(crate) fn target<F: NatFamily>(
+    packet: &Packet,
     key: &F::Key,
     hash: u64,
     transport: u8,
@@ -63,6 +69,7 @@ pub(crate) fn target<F: Family>(
     let mut parcel = Parcel {
         key: *key,
         hash,
+        origin: origin_of(packet).unwrap_or_default(),
         schedule_hash: 0,
         flags: flags.bits().into(),
         protocol: transport.into(),
@@ -87,7 +94,7 @@ pub(crate) extern "C" fn tandem_settle6(parcel: *mut Parcel<<V6 as Family>::Key>
 /// Where a packet goes that changes its flow's state, or has no flow yet: a function for each step, one after the other, so
 /// that they have the stack one after the other.
 #[inline(always)]
-fn settle<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
+fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
     let placed = Placed::from_number(decode(F::place(parcel))?);
     // SAFETY: every caller hands over a whole parcel, or null; so does the verifier check.
     let of = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
@@ -99,7 +106,7 @@ fn settle<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
     if persistent {
         let backend = F::recall(parcel);
         if backend != NO_BACKEND {
-            return decode_target(F::enter(parcel, backend));
+            return enter::<F>(parcel, backend);
         }
     }
     let mut backend = match placed {
@@ -109,7 +116,19 @@ fn settle<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> {
     if persistent {
         backend = F::remember(parcel, backend);
     }
-    decode_target(F::enter(parcel, backend))
+    enter::<F>(parcel, backend)
+}
+
+/// The flow gets its entry, after its translation if its backend's packets are translated.
+#[inline(always)]
+fn enter<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Target, Refusal> {
+    let server = BACKENDS.get(backend).ok_or(Reason::BackendGone)?;
+    let target = if server.tail().is_translated() {
+        Target::Translation(translate::acquire::<F>(parcel, backend)?)
+    } else {
+        Target::Backend(backend)
+    };
+    decode_target(F::enter(parcel, backend, target.bits()))
 }
 
 /// A client that keeps its backend keeps it from the end of a connection on, too.

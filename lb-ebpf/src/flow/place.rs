@@ -4,10 +4,10 @@
 use lb_common::{
     abi::{PolicyFlags, Unknown},
     flow_state::FlowState,
-    flow_table::{self, Control, Entry, Hit, Target},
+    flow_table::{self, Control, Entry, Hit, Target, translation_at},
     packet::{TcpFlags, protocol},
     reason::Reason,
-    tcp_state::{self, Heard, Segment},
+    tcp_state::{self, Segment},
 };
 
 use super::Parcel;
@@ -17,6 +17,7 @@ use crate::{
     outcome::{Refusal, encode},
     schedule::{self, Moment},
     service::find_service,
+    translate::NatFamily,
 };
 
 /// What is known of a packet's way.
@@ -73,22 +74,23 @@ pub(crate) extern "C" fn tandem_place6(parcel: *mut Parcel<<V6 as Family>::Key>)
 }
 
 #[inline(always)]
-fn place<F: Family>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
+fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
     let flags = TcpFlags::new(parcel.flags as u8);
     if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
         let state = control.state_number();
-        let begins = tcp_state::begins_anew(state, Heard::ClientAlone, flags);
+        let begins = tcp_state::begins_anew(state, control.client_heard(), flags);
         let ended = state == FlowState::Ended as u8;
         if !begins && !ended {
-            if advance(entry, control, flags) {
+            if advance::<F>(&parcel.key, entry, control, flags) {
                 journal::note::<F>(parcel);
             }
             return Ok(Placed::Known(control.target()));
         }
         if entry.remove(control) {
             load::left(control);
+            end_translation::<F>(&parcel.key, control);
         }
         if !begins {
             return Err(reset(flags).into());
@@ -129,13 +131,34 @@ fn reset(flags: TcpFlags) -> Reason {
 
 /// The flow's state after the packet; whether that is another one.
 #[inline(always)]
-fn advance<E: Entry>(entry: &E, control: Control, flags: TcpFlags) -> bool {
+fn advance<F: NatFamily>(key: &F::Key, entry: &F::Flow, control: Control, flags: TcpFlags) -> bool {
     let state = control.state_number();
-    let next = tcp_state::next_number(state, Heard::ClientAlone, Segment::of(flags));
+    let next = tcp_state::next_number(state, control.client_heard(), Segment::of(flags));
     // When another CPU was faster, its packet's change stands: order between CPUs is nobody's.
-    let changed = next != state && entry.change(control, control.with_state_number(next));
-    if changed {
-        load::moved(control, next.into());
+    if next == state || !entry.change(control, control.with_state_number(next)) {
+        return false;
     }
-    changed
+    load::moved(control, next.into());
+    if let Target::Translation(place) = control.target()
+        && let Some(hit) = translation_at(&F::translations(), place, key)
+    {
+        hit.entry.change(hit.control, hit.control.with_state_number(next));
+        if let Some(backend) = hit.control.backend() {
+            load::moved_of(backend, state.into(), next.into());
+        }
+    }
+    true
+}
+
+/// The translation goes with its flow, which had this control word.
+#[inline(always)]
+fn end_translation<F: NatFamily>(key: &F::Key, control: Control) {
+    if let Target::Translation(place) = control.target()
+        && let Some(hit) = translation_at(&F::translations(), place, key)
+    {
+        hit.entry.remove(hit.control);
+        if let Some(backend) = hit.control.backend() {
+            load::left_of(backend, control.state_index() as u32);
+        }
+    }
 }

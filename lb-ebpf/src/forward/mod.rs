@@ -20,20 +20,25 @@ pub(crate) struct Shape {
     pub(crate) network: usize,
     /// Whether that is an IPv6 header.
     pub(crate) ipv6: bool,
+    /// Where its transport header begins, or its ICMP header.
+    pub(crate) transport: usize,
+    /// IANA protocol number of that.
+    pub(crate) protocol: u8,
     /// Length on the link, without padding.
     pub(crate) bytes: usize,
     /// The same for all packets of a flow, and another for other flows.
     pub(crate) entropy: u32,
 }
 
-/// Where the network header begins (bits 0..8), and whether it is an IPv6 header (8): for functions that take numbers.
+/// Where the network header begins (bits 0..8), whether it is an IPv6 header (8), and the protocol that it carries (16..24):
+/// for functions that take numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Place(u32);
 
 impl Place {
     #[inline(always)]
     pub(crate) const fn of(shape: &Shape) -> Self {
-        Self(shape.network as u32 | (shape.ipv6 as u32) << 8)
+        Self(shape.network as u32 | (shape.ipv6 as u32) << 8 | (shape.protocol as u32) << 16)
     }
 
     #[inline(always)]
@@ -49,6 +54,11 @@ impl Place {
     #[inline(always)]
     pub(crate) const fn network(self) -> usize {
         self.0 as usize & 31
+    }
+
+    #[inline(always)]
+    pub(crate) const fn protocol(self) -> u8 {
+        (self.0 >> 16) as u8
     }
 
     #[inline(always)]
@@ -85,6 +95,10 @@ fn by_other_means(
     entry: &BackendEntry,
     shape: &Shape,
 ) -> Result<Verdict, Refusal> {
+    if entry.tail().is_translated() {
+        // Its flow would lead to its translation.
+        return Err(Reason::NoTranslation.into());
+    }
     if entry.tail().method() == Method::Local as u8 {
         count::forwarded(backend, shape.bytes);
         return Ok(Verdict::here());
