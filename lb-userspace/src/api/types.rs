@@ -143,6 +143,10 @@ pub enum Method {
     Dr,
     /// A tunnel.
     Tunnel,
+    /// Network address translation.
+    Nat,
+    /// Network address translation of the source, too.
+    FullNat,
 }
 
 impl From<Forward> for Method {
@@ -150,6 +154,8 @@ impl From<Forward> for Method {
         match forward {
             Forward::Dr => Self::Dr,
             Forward::Tunnel(_) => Self::Tunnel,
+            Forward::Nat => Self::Nat,
+            Forward::FullNat => Self::FullNat,
         }
     }
 }
@@ -162,6 +168,8 @@ impl ServiceView {
             (Method::Dr, _) => "dr".to_owned(),
             (Method::Tunnel, Some(tunnel)) => tunnel.to_string(),
             (Method::Tunnel, None) => "tunnel".to_owned(),
+            (Method::Nat, _) => "nat".to_owned(),
+            (Method::FullNat, _) => "full-nat".to_owned(),
         }
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn parse(
             fallback: None,
             forward: None,
             tunnel: None,
+            pool: None,
             check: None,
             health: None,
             slow_start: None,
@@ -96,6 +97,7 @@ impl Arguments {
         let backend = |address: Spanned<String>, weight| Backend {
             name: None,
             address,
+            port: None,
             weight,
             upper_threshold: None,
             lower_threshold: None,

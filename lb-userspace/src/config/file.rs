@@ -19,7 +19,7 @@ use toml::Spanned;
 pub(super) use self::{
     check::{Check, Checks, Health, Kind as CheckKind, Require},
     events::{Events, Hook, Mail, Webhook},
-    forward::{Forward, Tunnel, TunnelType},
+    forward::{Forward, Pool, Tunnel, TunnelType},
     timeouts::Timeouts,
 };
 use super::{diagnostic::NOWHERE, duration::Time, size::Size};
@@ -78,6 +78,8 @@ pub(super) struct Cluster {
 pub(super) struct Limits {
     pub(super) flows_v4: Option<Spanned<Size>>,
     pub(super) flows_v6: Option<Spanned<Size>>,
+    pub(super) translations_v4: Option<Spanned<Size>>,
+    pub(super) translations_v6: Option<Spanned<Size>>,
     pub(super) backends: Option<Spanned<Size>>,
     pub(super) slots: Option<Spanned<Size>>,
 }
@@ -98,6 +100,7 @@ pub(super) struct Service {
     pub(super) scheduler: Option<Spanned<Scheduler>>,
     pub(super) forward: Option<Spanned<Forward>>,
     pub(super) tunnel: Option<Spanned<Tunnel>>,
+    pub(super) pool: Option<Spanned<Pool>>,
     pub(super) table_size: Option<Spanned<i64>>,
     pub(super) hash_on: Option<Spanned<Vec<HashField>>>,
     pub(super) fallback: Option<Spanned<bool>>,
@@ -137,6 +140,7 @@ pub(super) struct Drain {
 pub(super) struct Backend {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<String>,
+    pub(super) port: Option<Spanned<i64>>,
     pub(super) weight: Option<Spanned<i64>>,
     pub(super) upper_threshold: Option<Spanned<i64>>,
     pub(super) lower_threshold: Option<Spanned<i64>>,
@@ -178,6 +182,8 @@ impl From<&model::Config> for File {
             limits: Limits {
                 flows_v4: size(limits.flows_v4),
                 flows_v6: size(limits.flows_v6),
+                translations_v4: size(limits.translations_v4),
+                translations_v6: size(limits.translations_v6),
                 backends: size(limits.backends),
                 slots: size(limits.slots),
             },
@@ -226,6 +232,7 @@ impl From<&model::Service> for Service {
             fallback: scheduler.hashes().then(|| unplaced(service.scheduling.fallback)),
             forward: Some(unplaced(service.forward.into())),
             tunnel: Tunnel::of(service.forward).map(unplaced),
+            pool: service.pool.as_ref().map(|pool| unplaced(pool.into())),
             check: (!service.health.checks.is_empty())
                 .then(|| Checks(service.health.checks.iter().map(Check::from).collect())),
             health: Some((&service.health).into()),
@@ -255,6 +262,7 @@ impl From<&model::Backend> for Backend {
         Self {
             name: Some(unplaced(backend.name.clone())),
             address: unplaced(backend.address.to_string()),
+            port: backend.port.map(|port| unplaced(port.into())),
             weight: Some(unplaced(backend.weight.into())),
             upper_threshold: threshold(upper),
             lower_threshold: threshold(lower),

@@ -38,7 +38,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see.
+/// Each `testdata/X.toml` has beside it, in `X.txt`, what the operator gets to see; `TANDEM_BLESS=1` writes that.
 #[test]
 fn messages() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata");
@@ -52,6 +52,9 @@ fn messages() {
                 Ok(loaded) => loaded.warnings.to_string(),
                 Err(error) => error.render(),
             };
+            if std::env::var_os("TANDEM_BLESS").is_some() {
+                fs::write(path.with_extension("txt"), &got).expect("the answer can be written");
+            }
             let want = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
             assert_eq!(got, want, "{name} gets another answer:\n{got}");
             cases += 1;
@@ -109,6 +112,8 @@ fn defaults() {
         limits: Limits {
             flows_v4: 1 << 20,
             flows_v6: 1 << 18,
+            translations_v4: 1 << 16,
+            translations_v6: 1 << 14,
             backends: 1 << 14,
             slots: 1 << 22,
         },
@@ -125,6 +130,7 @@ fn defaults() {
             }],
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             forward: Forward::Dr,
+            pool: None,
             timeouts: Timeouts::default(),
             connections: Connections::default(),
             health: health::Health::default(),
@@ -133,6 +139,7 @@ fn defaults() {
             backends: vec![Backend {
                 name: "10.0.0.11".to_owned(),
                 address: ip("10.0.0.11"),
+                port: None,
                 weight: DEFAULT_WEIGHT,
                 thresholds: Thresholds::default(),
                 backup: false,
@@ -349,6 +356,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
                 .map(|((name, address), (weight, upper, backup))| Backend {
                     name,
                     address,
+                    port: None,
                     weight,
                     thresholds: Thresholds {
                         upper,
@@ -557,7 +565,7 @@ prop_compose! {
             sync: sync.filter(|_| cluster.is_some()),
             heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },
             cluster,
-            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, backends: limits.2, slots: limits.3 },
+            limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
             metrics: Metrics { listen: vec![([127, 0, 0, 1], keep).into()] },
             instances,
@@ -566,6 +574,7 @@ prop_compose! {
                 frontends: frontends.by_ref().take(2).collect(),
                 scheduling: scheduling(index, table_size),
                 forward: forwards[index % 2],
+                pool: None,
                 timeouts: {
                     let mut timeouts = timeouts[index % 2].clone();
                     if index % 2 == 1 {

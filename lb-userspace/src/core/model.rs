@@ -124,6 +124,10 @@ pub struct Limits {
     pub flows_v4: u32,
     /// IPv6 flows; rounded up to a power of two. 64 bytes each.
     pub flows_v6: u32,
+    /// IPv4 flows that can be translated at the same time; rounded up to a power of two. 64 bytes each.
+    pub translations_v4: u32,
+    /// IPv6 flows that can be translated at the same time; rounded up to a power of two. 128 bytes each.
+    pub translations_v6: u32,
     /// Backends over all services together (a host in two services counts twice), living and retired.
     pub backends: u32,
     /// Schedule slots over all services together; a service needs its table size once, and once more while it changes.
@@ -131,12 +135,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// A million IPv4 and a quarter of a million IPv6 flows, in 32 + 16 MiB; slots for 62 services of the default
+    /// A million IPv4 and a quarter of a million IPv6 flows, in 32 + 16 MiB, of which a sixteenth can be translated; slots for 62 services of the default
     /// table size, in 16 MiB.
     fn default() -> Self {
         Self {
             flows_v4: 1 << 20,
             flows_v6: 1 << 18,
+            translations_v4: 1 << 16,
+            translations_v6: 1 << 14,
             backends: 1 << 14,
             slots: 1 << 22,
         }
@@ -154,6 +160,8 @@ pub struct Service {
     pub scheduling: Scheduling,
     /// How packets get to the backend.
     pub forward: Forward,
+    /// Where its packets come from; of a service with full NAT.
+    pub pool: Option<Pool>,
     /// How long its flows live without a packet.
     pub timeouts: Timeouts,
     /// How its connections are treated.
@@ -225,7 +233,25 @@ pub enum Forward {
     Dr,
     /// The packet is put into another, to the backend's own address.
     Tunnel(Encapsulation),
+    /// The packet gets the backend's address and port; replies come back through the director.
+    Nat,
+    /// That, and the packet comes from an address of the director's.
+    FullNat,
 }
+
+/// Addresses of the director's, from which translated packets come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// At most [`POOL_ADDRESSES`](lb_common::abi::POOL_ADDRESSES) of each family, at least one of each that the service has.
+    pub addresses: Vec<IpAddr>,
+    /// The first of their ports that are given out.
+    pub first_port: u16,
+    /// The last one; not before the first.
+    pub last_port: u16,
+}
+
+/// First port of a pool that is not told otherwise: those below are for servers.
+pub const FIRST_POOL_PORT: u16 = 1024;
 
 /// The form of a tunnel's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -266,6 +292,8 @@ impl fmt::Display for Forward {
         match self {
             Self::Dr => f.write_str("dr"),
             Self::Tunnel(encapsulation) => encapsulation.fmt(f),
+            Self::Nat => f.write_str("nat"),
+            Self::FullNat => f.write_str("full-nat"),
         }
     }
 }
@@ -286,6 +314,8 @@ pub struct Backend {
     pub name: String,
     /// Address of the machine itself (not the VIP that it also holds).
     pub address: IpAddr,
+    /// Port that its server listens at, where packets are translated; `None`: that of the VIP.
+    pub port: Option<u16>,
     /// Share of new flows relative to the other backends, 0..=[`MAX_WEIGHT`]; 0 takes none but keeps its flows.
     pub weight: u32,
     /// How many flows it may have.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use lb_common::abi::{self, Link, Tunnel, Way};
+use lb_common::abi::{self, Link, Server, Tunnel, Way};
 
 use super::{
     model::{Encapsulation, Forward},
@@ -76,6 +76,8 @@ pub fn method_of(way: &Way) -> Option<Forward> {
     match way {
         Way::Direct(_) => Some(Forward::Dr),
         Way::Tunnel(_, tunnel) => Some(Forward::Tunnel(tunnel.encapsulation.into())),
+        Way::Translated(_, server) if server.pool => Some(Forward::FullNat),
+        Way::Translated(..) => Some(Forward::Nat),
         Way::Local => None,
     }
 }
@@ -84,18 +86,19 @@ pub fn method_of(way: &Way) -> Option<Forward> {
 #[must_use]
 pub const fn link_of(way: &Way) -> Option<&Link> {
     match way {
-        Way::Direct(link) | Way::Tunnel(link, _) => Some(link),
+        Way::Direct(link) | Way::Tunnel(link, _) | Way::Translated(link, _) => Some(link),
         Way::Local => None,
     }
 }
 
-/// How packets get to `backend`; none may come from any of the `vips`.
+/// How packets get to `backend`, where they are translated at this `port`; none may come from any of the `vips`.
 ///
 /// # Errors
 /// Why they cannot.
 pub fn way(
     forward: Forward,
     backend: IpAddr,
+    port: Option<u16>,
     egress: &Egress,
     vips: &BTreeSet<IpAddr>,
 ) -> Result<Way, NoWay> {
@@ -107,6 +110,15 @@ pub fn way(
         Forward::Tunnel(encapsulation) => {
             let hop = egress.hop()?;
             tunnel(encapsulation, backend, hop, vips).map(|tunnel| Way::Tunnel(link(hop), tunnel))
+        }
+        Forward::Nat | Forward::FullNat => {
+            let hop = egress.hop()?;
+            let server = Server {
+                port,
+                mtu: u16::try_from(hop.mtu).unwrap_or(u16::MAX),
+                pool: forward == Forward::FullNat,
+            };
+            Ok(Way::Translated(link(hop), server))
         }
     }
 }
@@ -175,7 +187,7 @@ mod tests {
     }
 
     fn by(forward: Forward, hop: NextHop) -> Result<Way, NoWay> {
-        way(forward, BACKEND, &Egress::Resolved(hop), &BTreeSet::new())
+        way(forward, BACKEND, None, &Egress::Resolved(hop), &BTreeSet::new())
     }
 
     const IPIP: Forward = Forward::Tunnel(Encapsulation::Ipip);
@@ -202,7 +214,17 @@ mod tests {
             checksum: true,
         };
         assert_eq!(by(GUE, hop()), Ok(Way::Tunnel(link, tunnel(gue))));
-        for forward in [Forward::Dr, IPIP, GUE] {
+        let server = |pool| Server {
+            port: None,
+            mtu: 1500,
+            pool,
+        };
+        assert_eq!(by(Forward::Nat, hop()), Ok(Way::Translated(link, server(false))));
+        assert_eq!(
+            by(Forward::FullNat, hop()),
+            Ok(Way::Translated(link, server(true)))
+        );
+        for forward in [Forward::Dr, IPIP, GUE, Forward::Nat, Forward::FullNat] {
             assert_eq!(method_of(&by(forward, hop()).unwrap()), Some(forward));
         }
     }
@@ -240,7 +262,7 @@ mod tests {
         let vips = BTreeSet::from([OWN]);
         let egress = Egress::Resolved(hop());
         assert!(matches!(
-            way(IPIP, BACKEND, &egress, &vips),
+            way(IPIP, BACKEND, None, &egress, &vips),
             Err(NoWay::SourceIsVip { .. })
         ));
     }
@@ -248,8 +270,11 @@ mod tests {
     #[test]
     fn this_machine_serves_itself_by_every_method() {
         let here = Egress::Unresolved(Unresolved::Local);
-        for forward in [Forward::Dr, IPIP, GUE] {
-            assert_eq!(way(forward, BACKEND, &here, &BTreeSet::new()), Ok(Way::Local));
+        for forward in [Forward::Dr, IPIP, GUE, Forward::Nat] {
+            assert_eq!(
+                way(forward, BACKEND, None, &here, &BTreeSet::new()),
+                Ok(Way::Local)
+            );
         }
         assert_eq!(method_of(&Way::Local), None);
     }

@@ -12,7 +12,9 @@ use std::{
 
 use lb_common::{
     abi::TimeoutTable,
-    flow_table::{Bucket, Clock, Entry, Entry4, Entry6, Snapshot},
+    flow_table::{
+        Bucket, Clock, Entry, Entry4, Entry6, Snapshot, Translation4, Translation6, TranslationEntry,
+    },
     packet::{FlowKey, protocol},
 };
 
@@ -22,7 +24,7 @@ use crate::{
         types::{FlowView, StateName},
     },
     core::model::Protocol,
-    datapath::{Kernel, Region},
+    datapath::{Kernel, Region, backend_of},
 };
 
 /// Who a backend's number stands for.
@@ -40,6 +42,8 @@ pub(super) type Names = HashMap<u32, BackendName>;
 pub(super) struct Flows {
     v4: Arc<Region<Bucket<Entry4>>>,
     v6: Arc<Region<Bucket<Entry6>>>,
+    translations_v4: Arc<Region<Bucket<Translation4>>>,
+    translations_v6: Arc<Region<Bucket<Translation6>>>,
     timeouts: Arc<Region<TimeoutTable>>,
     hz: u32,
     /// Jiffies, as of the daemon's latest tick.
@@ -52,6 +56,8 @@ impl Flows {
         Self {
             v4: Arc::clone(&kernel.tables.flows_v4),
             v6: Arc::clone(&kernel.tables.flows_v6),
+            translations_v4: Arc::clone(&kernel.tables.translations_v4),
+            translations_v6: Arc::clone(&kernel.tables.translations_v6),
             timeouts: Arc::clone(&kernel.tables.timeouts),
             hz: kernel.clock().hz(),
             now: AtomicU64::new(0),
@@ -73,6 +79,7 @@ impl Flows {
         &self,
         key: FlowKey,
         flow: &Snapshot<impl Copy>,
+        backend: Option<u32>,
         clock: &Clock<'_>,
         names: &Names,
     ) -> Option<FlowView> {
@@ -84,7 +91,7 @@ impl Flows {
         let seconds = |jiffies: u64| jiffies / u64::from(self.hz.max(1));
         let idle = u64::from(clock.idle(flow.last_seen));
         let timeout = u64::from(clock.timeouts.of(flow.control));
-        let backend = flow.control.backend().and_then(|number| names.get(&number));
+        let backend = backend.and_then(|number| names.get(&number));
         Some(FlowView {
             protocol,
             client: SocketAddr::new(key.source, key.source_port),
@@ -99,9 +106,10 @@ impl Flows {
         })
     }
 
-    fn visit_table<E: Entry>(
+    fn visit_table<E: Entry, T: TranslationEntry<Flow = E::Key>>(
         &self,
         table: &[Bucket<E>],
+        translations: &[Bucket<T>],
         filter: &FlowFilter,
         names: &Names,
         each: &mut dyn FnMut(FlowView) -> ControlFlow<()>,
@@ -118,7 +126,10 @@ impl Flows {
             .flat_map(|bucket| &bucket.entries)
             .filter_map(Entry::snapshot);
         living
-            .filter_map(|flow| self.view(FlowKey::from(flow.key), &flow, &clock, names))
+            .filter_map(|flow| {
+                let backend = backend_of(translations, &flow.key, flow.control);
+                self.view(FlowKey::from(flow.key), &flow, backend, &clock, names)
+            })
             .filter(|view| filter.matches(view))
             .try_for_each(each)
     }
@@ -127,8 +138,11 @@ impl Flows {
 impl FlowSource for Flows {
     fn visit(&self, filter: &FlowFilter, each: &mut dyn FnMut(FlowView) -> ControlFlow<()>) {
         let names = Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner));
-        if self.visit_table(&self.v4, filter, &names, each).is_continue() {
-            let _ = self.visit_table(&self.v6, filter, &names, each);
+        if self
+            .visit_table(&self.v4, &self.translations_v4, filter, &names, each)
+            .is_continue()
+        {
+            let _ = self.visit_table(&self.v6, &self.translations_v6, filter, &names, each);
         }
     }
 }

@@ -31,9 +31,12 @@ impl Director {
         }
         let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
         let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
+        let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);
+        let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
         let loads = Arc::clone(&self.kernel.tables.loads);
         spawn_blocking(move || {
-            let flows = end(&flows_v4, &loads, &gone) + end(&flows_v6, &loads, &gone);
+            let flows = end(&flows_v4, &translations_v4, &loads, &gone)
+                + end(&flows_v6, &translations_v6, &loads, &gone);
             if flows > 0 {
                 info!(
                     flows,

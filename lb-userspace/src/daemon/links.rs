@@ -58,7 +58,7 @@ impl Links {
             .known
             .get(&address)
             .ok_or(NoWay::Unresolved(Unresolved::NotYetResolved))?;
-        let way = way::way(forward, address, egress, vips)?;
+        let way = way::way(forward, address, None, egress, vips)?;
         let interface = egress.hop().map_or("lo", |hop| &hop.ifname);
         Ok((way, interface))
     }

@@ -432,12 +432,15 @@ impl Director {
         }
         let flows_v4 = Arc::clone(&self.kernel.tables.flows_v4);
         let flows_v6 = Arc::clone(&self.kernel.tables.flows_v6);
+        let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);
+        let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
         let loads = Arc::clone(&self.kernel.tables.loads);
         let events = self.events.clone();
         spawn_blocking(move || {
             for (covered, number) in backends {
                 let wanted = BTreeMap::from([(number, ending)]);
-                let flows = end(&flows_v4, &loads, &wanted) + end(&flows_v6, &loads, &wanted);
+                let flows = end(&flows_v4, &translations_v4, &loads, &wanted)
+                    + end(&flows_v6, &translations_v6, &loads, &wanted);
                 events.tell(event::Order::Ended {
                     service: covered.service,
                     backend: covered.backend,

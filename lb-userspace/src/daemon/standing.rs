@@ -145,6 +145,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
     let desired = |((backend, _), weight): ((&Backend, &Effective), u32)| DesiredBackend {
         address: backend.address,
         weight,
+        port: backend.port,
         thresholds: backend.thresholds,
         backup: backend.backup,
     };
@@ -154,6 +155,7 @@ fn desired_service(service: &Service, standing: &Standing) -> DesiredService {
         scheduling: service.scheduling.clone(),
         timeouts: service.timeouts.clone(),
         forward: service.forward,
+        pool: service.pool.clone(),
         connections: service.connections.clone(),
         backends: there.into_iter().zip(weights).map(desired).collect(),
     }

@@ -8,19 +8,24 @@ use std::{
 
 use lb_common::{
     abi::{BackendLoad, LoadCount, TimeoutTable},
-    flow_table::{Bucket, Clock, Entry4, Entry6},
+    flow_table::{Bucket, Clock, Entry4, Entry6, Translation4, Translation6},
+    hash::Seed,
+    packet::{FlowKey4, FlowKey6},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{
     core::load::{Auditor, Correction, Sighting},
-    datapath::{Ages, Census, Holders, Kernel, Region, ages, census},
+    datapath::{Ages, Census, Holders, Kernel, Region, ages, census, sweep},
 };
 
 /// Takes one census at a time on a thread of its own.
 pub(super) struct Survey {
     flows_v4: Arc<Region<Bucket<Entry4>>>,
     flows_v6: Arc<Region<Bucket<Entry6>>>,
+    translations_v4: Arc<Region<Bucket<Translation4>>>,
+    translations_v6: Arc<Region<Bucket<Translation6>>>,
+    seed: Seed,
     timeouts: Arc<Region<TimeoutTable>>,
     loads: Arc<Region<BackendLoad>>,
     /// What earlier censuses found of the live counts.
@@ -34,6 +39,9 @@ impl Survey {
         Self {
             flows_v4: Arc::clone(&kernel.tables.flows_v4),
             flows_v6: Arc::clone(&kernel.tables.flows_v6),
+            translations_v4: Arc::clone(&kernel.tables.translations_v4),
+            translations_v6: Arc::clone(&kernel.tables.translations_v6),
+            seed: kernel.tables.seed,
             timeouts: Arc::clone(&kernel.tables.timeouts),
             loads: Arc::clone(&kernel.tables.loads),
             auditor: Arc::default(),
@@ -49,6 +57,9 @@ impl Survey {
             return;
         }
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
+        let translations_v4 = Arc::clone(&self.translations_v4);
+        let translations_v6 = Arc::clone(&self.translations_v6);
+        let seed = self.seed;
         let (timeouts, hz) = (Arc::clone(&self.timeouts), self.hz);
         let (loads, auditor) = (Arc::clone(&self.loads), Arc::clone(&self.auditor));
         let mut watched: BTreeMap<u32, Ages> =
@@ -60,11 +71,13 @@ impl Survey {
             };
             let before: Vec<LoadCount> = loads.iter().map(BackendLoad::counts).collect();
             let mut holders = Holders::new(loads.len());
-            let v4 = census(&flows_v4, &clock, &loads, &mut holders);
-            let v6 = census(&flows_v6, &clock, &loads, &mut holders);
+            let v4 = census(&flows_v4, &translations_v4, &clock, &loads, &mut holders);
+            let v6 = census(&flows_v6, &translations_v6, &clock, &loads, &mut holders);
+            sweep(&flows_v4, &translations_v4, FlowKey4::hash, &seed, &clock);
+            sweep(&flows_v6, &translations_v6, FlowKey6::hash, &seed, &clock);
             if !watched.is_empty() {
-                ages(&flows_v4, &clock, hz, &mut watched);
-                ages(&flows_v6, &clock, hz, &mut watched);
+                ages(&flows_v4, &translations_v4, &clock, hz, &mut watched);
+                ages(&flows_v6, &translations_v6, &clock, hz, &mut watched);
             }
             let mut auditor = auditor.lock().unwrap_or_else(PoisonError::into_inner);
             audit(&mut auditor, &loads, &before, &holders);

@@ -120,7 +120,7 @@ impl Director {
             scheduler: service.scheduling.scheduler,
             forward: service.forward.into(),
             tunnel: match service.forward {
-                Forward::Dr => None,
+                Forward::Dr | Forward::Nat | Forward::FullNat => None,
                 Forward::Tunnel(encapsulation) => Some(encapsulation),
             },
             table_size: self.schedule(service).length,

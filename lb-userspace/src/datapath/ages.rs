@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, ops::Range};
 
 use lb_common::{
     flow_state::{FlowState, Worth},
-    flow_table::{Bucket, Clock, Entry},
+    flow_table::{Bucket, Clock, Entry, TranslationEntry},
 };
 
+use super::translations::backend_of;
 use crate::core::health::Lately;
 
 /// Upper bounds of the classes of age, in seconds; the last class has none.
@@ -39,13 +40,20 @@ impl Ages {
 }
 
 /// Takes note of the ages of the open flows of `watched` backends, whose numbers are its keys. `hz` is jiffies per second.
-pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: &mut BTreeMap<u32, Ages>) {
+pub fn ages<E: Entry, T: TranslationEntry<Flow = E::Key>>(
+    table: &[Bucket<E>],
+    translations: &[Bucket<T>],
+    clock: &Clock<'_>,
+    hz: u32,
+    watched: &mut BTreeMap<u32, Ages>,
+) {
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
         if !control.is_live() {
             continue;
         }
-        let Some(ages) = control.backend().and_then(|backend| watched.get_mut(&backend)) else {
+        let backend = backend_of(translations, &entry.key(), control);
+        let Some(ages) = backend.and_then(|backend| watched.get_mut(&backend)) else {
             continue;
         };
         let Some(flow) = entry.snapshot() else { continue };
@@ -83,7 +91,7 @@ pub fn ages<E: Entry>(table: &[Bucket<E>], clock: &Clock<'_>, hz: u32, watched: 
 mod tests {
     use lb_common::{
         abi::TimeoutTable,
-        flow_table::{Entry4, NewFlow, Target, insert},
+        flow_table::{Entry4, NewFlow, Target, Translation4, insert},
         packet::FlowKey4,
     };
 
@@ -115,8 +123,9 @@ mod tests {
                 }
             }
         }
+        let translations: [Bucket<Translation4>; 2] = Default::default();
         let mut watched = BTreeMap::from([(3, Ages::default())]);
-        ages(&table, &at(now), hz, &mut watched);
+        ages(&table, &translations, &at(now), hz, &mut watched);
         assert_eq!(watched[&3].classes, [3, 1, 0, 1, 1]);
         // One that is being closed counts while it is not silent yet.
         assert_eq!(watched[&3].flows(), 6);

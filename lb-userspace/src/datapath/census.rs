@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use lb_common::{
     abi::{BackendLoad, LoadCount, TIMEOUT_CLASSES},
     flow_state::{FlowState, Standing, Worth},
-    flow_table::{Bucket, Clock, Control, Entry, WAYS},
+    flow_table::{Bucket, Clock, Control, Entry, TranslationEntry, WAYS},
 };
 
-use super::Ages;
+use super::{Ages, translations::translation_of};
 
 /// What a walk over both tables found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,9 +96,9 @@ impl Holders {
         }
     }
 
-    fn count(&mut self, control: Control) {
+    fn count(&mut self, control: Control, backend: Option<u32>) {
         self.classes[usize::from(control.class())] += 1;
-        let Some(backend) = control.backend().map(|number| number as usize) else {
+        let Some(backend) = backend.map(|number| number as usize) else {
             return;
         };
         if let (Some(flows), Some(load)) = (self.backends.get_mut(backend), self.loads.get_mut(backend)) {
@@ -115,10 +115,13 @@ impl Holders {
 /// Counts the flows of one table, adds them to those of their `holders`, and removes the expired ones, from the live counts
 /// in `loads` too.
 ///
+/// A flow that is translated lives as long as its replies do, too, and its translation goes with it.
+///
 /// Runs beside the packet path. A flow whose packet arrives at the very moment of its expiry may be removed all the
 /// same; its next packet is scheduled like a new one.
-pub fn census<E: Entry>(
+pub fn census<E: Entry, T: TranslationEntry<Flow = E::Key>>(
     table: &[Bucket<E>],
+    translations: &[Bucket<T>],
     clock: &Clock<'_>,
     loads: &[BackendLoad],
     holders: &mut Holders,
@@ -132,10 +135,25 @@ pub fn census<E: Entry>(
         if !control.is_live() {
             continue;
         }
+        let translation = translation_of(translations, entry, control);
+        if let Some(translation) = &translation {
+            // Only the packets of the client write to the flow's own entry.
+            let seen = translation.entry.last_seen().load();
+            if clock.idle(seen) < clock.idle(entry.last_seen().load()) {
+                entry.touch(seen);
+            }
+        }
+        let backend = match &translation {
+            Some(translation) => translation.control.backend(),
+            None => control.backend(),
+        };
         if clock.worth(entry, control).0 == Worth::Expired {
             if entry.remove(control) {
                 found.expired += 1;
-                let load = control.backend().and_then(|number| loads.get(number as usize));
+                if let Some(translation) = translation {
+                    translation.entry.remove(translation.control);
+                }
+                let load = backend.and_then(|number| loads.get(number as usize));
                 if let Some(load) = load {
                     load.left(control.state_index() as u32);
                 }
@@ -143,7 +161,7 @@ pub fn census<E: Entry>(
             continue;
         }
         found.states[control.state_index()] += 1;
-        holders.count(control);
+        holders.count(control, backend);
     }
     found
 }
@@ -153,7 +171,7 @@ mod tests {
     use super::*;
     use lb_common::{
         abi::{LoadLimits, TimeoutTable},
-        flow_table::{Entry4, NewFlow, Target, insert},
+        flow_table::{Entry4, NewFlow, Target, Translation4, insert},
         packet::FlowKey4,
     };
 
@@ -186,8 +204,9 @@ mod tests {
             });
             load.correct(5, 10);
         }
+        let translations: [Bucket<Translation4>; 2] = Default::default();
         let mut holders = Holders::new(2);
-        let found = census(&table, &at(1061), &loads, &mut holders);
+        let found = census(&table, &translations, &at(1061), &loads, &mut holders);
         assert_eq!((found.flows(), found.expired, found.places), (10, 20, 256));
         assert_eq!(found.states[FlowState::Established as usize], 10);
         assert_eq!(holders.backends, [5, 5]);
@@ -197,7 +216,7 @@ mod tests {
         };
         assert_eq!(holders.loads, [left; 2]);
         assert_eq!(holders.classes[usize::from(CLASS)], 10);
-        let again = census(&table, &at(1061), &loads, &mut holders);
+        let again = census(&table, &translations, &at(1061), &loads, &mut holders);
         assert_eq!((again.flows(), again.expired), (10, 0));
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use lb_common::{
     abi::BackendLoad,
     flow_state::FlowState,
-    flow_table::{Bucket, Entry},
+    flow_table::{Bucket, Entry, TranslationEntry},
 };
+
+use super::translations::translation_of;
 
 /// What becomes of a backend's flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +23,24 @@ pub enum Ending {
 /// do not keep them any more.
 ///
 /// Runs beside the packet path. A flow that a packet changes at the same moment is left for the next time.
-pub fn end<E: Entry>(table: &[Bucket<E>], loads: &[BackendLoad], backends: &BTreeMap<u32, Ending>) -> u64 {
+pub fn end<E: Entry, T: TranslationEntry<Flow = E::Key>>(
+    table: &[Bucket<E>],
+    translations: &[Bucket<T>],
+    loads: &[BackendLoad],
+    backends: &BTreeMap<u32, Ending>,
+) -> u64 {
     let mut ended = 0;
     for entry in table.iter().flat_map(|bucket| &bucket.entries) {
         let control = entry.state();
         if !control.is_live() {
             continue;
         }
-        let Some(number) = control.backend() else { continue };
+        let translation = translation_of(translations, entry, control);
+        let number = match &translation {
+            Some(translation) => translation.control.backend(),
+            None => control.backend(),
+        };
+        let Some(number) = number else { continue };
         let Some(ending) = backends.get(&number) else {
             continue;
         };
@@ -44,6 +56,9 @@ pub fn end<E: Entry>(table: &[Bucket<E>], loads: &[BackendLoad], backends: &BTre
             }
             (Ending::Forget | Ending::Reset, _) => {
                 let changed = entry.remove(control);
+                if let Some(translation) = translation.filter(|_| changed) {
+                    translation.entry.remove(translation.control);
+                }
                 if let Some(load) = load.filter(|_| changed) {
                     load.left(control.state_index() as u32);
                 }
@@ -82,7 +97,7 @@ fn is_tcp(state: FlowState) -> bool {
 mod tests {
     use lb_common::{
         abi::{LoadCount, LoadLimits, TimeoutTable},
-        flow_table::{Clock, Entry4, NewFlow, Target, insert},
+        flow_table::{Clock, Entry4, NewFlow, Target, Translation4, insert},
         packet::FlowKey4,
     };
 
@@ -97,6 +112,7 @@ mod tests {
             now: 1000,
             timeouts: &timeouts,
         };
+        let translations: [Bucket<Translation4>; 2] = Default::default();
         let loads: [BackendLoad; 3] = Default::default();
         let states = [FlowState::Established, FlowState::Udp, FlowState::Template];
         for (load, number) in loads.iter().zip(0..) {
@@ -128,7 +144,7 @@ mod tests {
             left
         };
         let wanted = BTreeMap::from([(0, Ending::Forget), (1, Ending::Reset)]);
-        assert_eq!(end(&table, &loads, &wanted), 4);
+        assert_eq!(end(&table, &translations, &loads, &wanted), 4);
         assert_eq!((left(0), left(1)), (vec![], vec![FlowState::Ended]));
         assert_eq!(left(2).len(), states.len());
         let counts = |active, inactive| LoadCount { active, inactive };
@@ -136,6 +152,10 @@ mod tests {
             loads.each_ref().map(BackendLoad::counts),
             [counts(0, 0), counts(0, 1), counts(2, 0)]
         );
-        assert_eq!(end(&table, &loads, &wanted), 0, "they are ended once");
+        assert_eq!(
+            end(&table, &translations, &loads, &wanted),
+            0,
+            "they are ended once"
+        );
     }
 }

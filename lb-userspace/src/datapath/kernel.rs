@@ -101,6 +101,8 @@ impl Kernel {
             flow_mask_v6: sizes.flows_v6 - 1,
             frontend_mask: sizes.frontends - 1,
             answers_per_jiffy: ANSWERS_PER_SECOND.div_ceil(clock.hz()),
+            translation_mask_v4: sizes.translations_v4 - 1,
+            translation_mask_v6: sizes.translations_v6 - 1,
         };
         let mut ebpf = object::load(sizes, &settings, pins.as_ref().map(|(pins, _)| pins))?;
         object::load_program(&mut ebpf, names::PROGRAM)?;
@@ -260,10 +262,14 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
         flow_mask_v6: 1,
         frontend_mask: 0,
         answers_per_jiffy: 0,
+        translation_mask_v4: 1,
+        translation_mask_v6: 1,
     };
     let sizes = MapSizes {
         flows_v4: 2,
         flows_v6: 2,
+        translations_v4: 2,
+        translations_v6: 2,
         frontends: 1,
         services: 1,
         backends: 1,
@@ -367,6 +373,9 @@ fn map_tables(
         loads: Arc::new(region(ebpf, sizes, names::BACKEND_LOADS)?),
         flows_v4: Arc::new(region(ebpf, sizes, names::FLOWS_V4)?),
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
+        translations_v4: Arc::new(region(ebpf, sizes, names::TRANSLATIONS_V4)?),
+        translations_v6: Arc::new(region(ebpf, sizes, names::TRANSLATIONS_V6)?),
+        pools: region(ebpf, sizes, names::POOLS)?,
         leases: Arc::new(region(ebpf, sizes, names::LEASES)?),
         claims: Arc::new(region(ebpf, sizes, names::CLAIMS)?),
         journal: Arc::new(region(ebpf, sizes, names::JOURNAL)?),

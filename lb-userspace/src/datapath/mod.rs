@@ -17,6 +17,7 @@ mod object;
 mod pins;
 mod region;
 mod tables;
+mod translations;
 
 pub use ages::{AGES, Ages, ages};
 pub use attach::AttachMode;
@@ -30,3 +31,4 @@ pub use object::MapSizes;
 pub use pins::{Claim, DEFAULT_DIRECTORY, Pins};
 pub use region::{Elements, First, Region};
 pub use tables::{StepError, Tables};
+pub use translations::{backend_of, sweep};

@@ -29,6 +29,10 @@ pub struct MapSizes {
     pub flows_v4: u32,
     /// Buckets of the IPv6 flow table; a power of two.
     pub flows_v6: u32,
+    /// Buckets of the IPv4 translation table; a power of two.
+    pub translations_v4: u32,
+    /// Buckets of the IPv6 translation table; a power of two.
+    pub translations_v6: u32,
     /// Buckets of one generation of a frontend table; a power of two.
     pub frontends: u32,
     /// Services.
@@ -47,6 +51,8 @@ impl MapSizes {
         Self {
             flows_v4: buckets(limits.flows_v4),
             flows_v6: buckets(limits.flows_v6),
+            translations_v4: buckets(limits.translations_v4),
+            translations_v6: buckets(limits.translations_v6),
             frontends: FRONTEND_BUCKETS,
             services: SERVICES,
             backends: limits.backends,
@@ -60,8 +66,16 @@ impl MapSizes {
         match map {
             names::FLOWS_V4 => (self.flows_v4, "IPv4 flows (flows_v4; in buckets of 4)"),
             names::FLOWS_V6 => (self.flows_v6, "IPv6 flows (flows_v6; in buckets of 4)"),
+            names::TRANSLATIONS_V4 => (
+                self.translations_v4,
+                "translated IPv4 flows (translations_v4; in buckets of 4)",
+            ),
+            names::TRANSLATIONS_V6 => (
+                self.translations_v6,
+                "translated IPv6 flows (translations_v6; in buckets of 4)",
+            ),
             names::FRONTENDS_V4 | names::FRONTENDS_V6 => (self.frontends * 2, "frontends"),
-            names::SERVICES | names::SERVICE_NAMES => (self.services, "services"),
+            names::SERVICES | names::SERVICE_NAMES | names::POOLS => (self.services, "services"),
             names::BACKENDS | names::BACKEND_LOADS | names::BACKEND_COUNTERS => (self.backends, "backends"),
             names::SLOTS => (self.slot_lines, "schedule slots (slots; in lines of 16)"),
             names::JOURNAL => (cpus(), "CPUs that this machine may have"),

@@ -52,6 +52,12 @@ unsafe impl Shared for lb_common::abi::FrontendBucket<lb_common::abi::Frontend6>
 unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Entry4> {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Entry6> {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Translation4> {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Translation6> {}
+// SAFETY: words and half words only.
+unsafe impl Shared for lb_common::abi::Pool {}
 
 impl<T: Shared> Region<T> {
     /// Zeroed memory of this process.

@@ -11,10 +11,11 @@ use std::{
 use lb_common::{
     abi::{
         AddressSet, BackendEntry, BackendLoad, ClaimTable, Frontend4, Frontend6, FrontendBucket,
-        FrontendEntry, FrontendsFull, JournalRing, LeaseTable, Persistence, Policy, Runtime, SLOTS_PER_LINE,
-        Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES, TimeoutTable, build,
+        FrontendEntry, FrontendsFull, JournalRing, LeaseTable, Persistence, Policy, Pool, Runtime,
+        SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES,
+        TimeoutTable, build,
     },
-    flow_table::{Bucket, Entry4, Entry6},
+    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
     packet::protocol,
 };
@@ -90,6 +91,12 @@ pub struct Tables {
     pub flows_v4: Arc<Region<Bucket<Entry4>>>,
     /// IPv6 flows; shared with whoever walks them.
     pub flows_v6: Arc<Region<Bucket<Entry6>>>,
+    /// Translations of IPv4 flows; shared with whoever walks the flows.
+    pub translations_v4: Arc<Region<Bucket<Translation4>>>,
+    /// Translations of IPv6 flows; shared with whoever walks the flows.
+    pub translations_v6: Arc<Region<Bucket<Translation6>>>,
+    /// Pools by number of the service.
+    pub pools: Region<Pool>,
     /// Leases of groups of VIPs; shared with the HA thread, which writes them.
     pub leases: Arc<Region<LeaseTable>>,
     /// Others that claimed VIPs; shared with the HA thread.
@@ -182,6 +189,7 @@ impl Tables {
                 entry.set_backups(Schedule::default());
                 entry.set_policy(Policy::default());
                 entry.set_persistence(Persistence::default());
+                element(&self.pools, "service", *service)?.set([], 0, 0);
                 element(&self.service_names, "service", *service)?.set(name);
             }
             Step::SetTimeouts { class, timeouts } => self.timeouts[0].set_class(*class, timeouts),
@@ -191,6 +199,17 @@ impl Tables {
             Step::SetPolicy { service, policy } => {
                 element(&self.services, "service", *service)?.set_policy(*policy);
             }
+            Step::SetPool { service, pool } => {
+                let entry = element(&self.pools, "service", *service)?;
+                match pool {
+                    Some(pool) => {
+                        let count = u32::from(pool.last_port - pool.first_port) + 1;
+                        entry.set(pool.addresses.iter().copied(), pool.first_port, count);
+                    }
+                    None => entry.set([], 0, 0),
+                }
+            }
+            Step::SetTranslated(backends) => self.strangers[0].set_translated(backends.iter().copied()),
             Step::SetTunnelSources(sources) => {
                 self.strangers[0].set_tunnel_sources(sources.iter().copied());
             }
@@ -339,13 +358,17 @@ impl Tables {
                 places: self.frontends_v4.len() / 2 * lb_common::abi::WAYS,
             })?;
         }
-        let vips = || frontends.vips.keys().copied();
-        for vip in vips() {
+        // Packets to an address of a pool are replies; whoever asks for its MAC address is answered as for a VIP.
+        let served = || {
+            let vips = frontends.vips.keys().copied();
+            vips.filter(|vip| !frontends.pools.contains(vip))
+        };
+        for vip in served() {
             self.vip_filter[0].insert(vip);
         }
         self.runtime[0].generation.publish(generation);
-        self.vip_filter[0].replace(vips());
-        self.books.vips = vips().collect();
+        self.vip_filter[0].replace(served());
+        self.books.vips = frontends.vips.keys().copied().collect();
         self.books.flipped = Some(Instant::now());
         Ok(())
     }

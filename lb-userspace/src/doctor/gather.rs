@@ -27,6 +27,8 @@ use crate::{
 const TRIAL: MapSizes = MapSizes {
     flows_v4: 2,
     flows_v6: 2,
+    translations_v4: 2,
+    translations_v6: 2,
     frontends: 1,
     services: 1,
     backends: 1,

@@ -2,10 +2,10 @@
 
 use lb_common::{
     abi::{
-        AddressSet, BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Runtime,
-        ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
+        AddressSet, BackendCounters, BackendEntry, Counters, Frontend4, Frontend6, FrontendBucket, Pool,
+        Runtime, ServiceEntry, ServiceName, SlotLine, Strangers, TimeoutTable,
     },
-    flow_table::{Bucket, Entry4, Entry6},
+    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
 };
 
 use crate::datapath::MapSizes;
@@ -16,6 +16,9 @@ pub(super) fn bytes(sizes: &MapSizes, cpus: u64) -> u64 {
     let frontend_buckets = sizes.frontends * 2;
     of(sizes.flows_v4, size_of::<Bucket<Entry4>>())
         + of(sizes.flows_v6, size_of::<Bucket<Entry6>>())
+        + of(sizes.translations_v4, size_of::<Bucket<Translation4>>())
+        + of(sizes.translations_v6, size_of::<Bucket<Translation6>>())
+        + of(sizes.services, size_of::<Pool>())
         + of(sizes.slot_lines, size_of::<SlotLine>())
         + of(sizes.backends, size_of::<BackendEntry>())
         + of(
@@ -55,8 +58,8 @@ mod tests {
             ..base
         };
         assert_eq!(bytes(&flows) - bytes(&base), 64 * u64::from(base.flows_v6));
-        // 32 MiB, 16 MiB and 16 MiB, and a few more for the rest.
+        // 32 MiB, 16 MiB and 16 MiB, and some more for the rest.
         let total = bytes(&base) >> 20;
-        assert!((64..80).contains(&total), "{total} MiB");
+        assert!((64..90).contains(&total), "{total} MiB");
     }
 }

@@ -128,6 +128,23 @@ fn advice(reason: Reason) -> String {
         Reason::NoHeadroom => {
             "Tunnels need up to 52 bytes in front of the packet. Another driver, or generic mode, has them.".into()
         }
+        Reason::NoTranslation => {
+            "A reset, or an error, of a connection that this director does not know, to a service with NAT. Normal after a \
+             director has taken over."
+                .into()
+        }
+        Reason::TranslationLost => "Rare: it was removed at the very moment of its connection's packet. The client repeats.".into(),
+        Reason::TranslationConflict => {
+            "A client uses one port for two services whose backend and port are the same, and NAT keeps the client's port. \
+             Take full NAT, or give the services ports of their own on the backend. See [forwarding](forwarding.md#nat)."
+                .into()
+        }
+        Reason::TranslationsFull => "Raise `translations_v4` or `translations_v6`.".into(),
+        Reason::PoolExhausted => {
+            "Give the service's pool more addresses: each has 64 512 ports for each port of each backend. See \
+             [forwarding](forwarding.md#full-nat)."
+                .into()
+        }
         Reason::BackendGone | Reason::MapMissing => "Should not happen. Please report it.".into(),
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::unplaced;
+use super::{texts, unplaced};
 use crate::core::model::{self, Encapsulation};
 
 /// `forward = "…"`
@@ -12,6 +12,25 @@ use crate::core::model::{self, Encapsulation};
 pub(in crate::config) enum Forward {
     Dr,
     Tunnel,
+    Nat,
+    FullNat,
+}
+
+/// `pool = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Pool {
+    pub(in crate::config) addresses: Spanned<Vec<Spanned<String>>>,
+    pub(in crate::config) ports: Option<Spanned<String>>,
+}
+
+impl From<&model::Pool> for Pool {
+    fn from(pool: &model::Pool) -> Self {
+        Self {
+            addresses: texts(&pool.addresses),
+            ports: Some(unplaced(format!("{}-{}", pool.first_port, pool.last_port))),
+        }
+    }
 }
 
 impl From<model::Forward> for Forward {
@@ -19,6 +38,8 @@ impl From<model::Forward> for Forward {
         match forward {
             model::Forward::Dr => Self::Dr,
             model::Forward::Tunnel(_) => Self::Tunnel,
+            model::Forward::Nat => Self::Nat,
+            model::Forward::FullNat => Self::FullNat,
         }
     }
 }

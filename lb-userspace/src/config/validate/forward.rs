@@ -1,16 +1,17 @@
 //! How packets get to a service's backends.
 
-use std::ops::Range;
+use std::{net::IpAddr, ops::Range};
 
+use lb_common::abi::POOL_ADDRESSES;
 use toml::Spanned;
 
 use super::Validator;
 use crate::{
     config::{
-        diagnostic::Diagnostic,
+        diagnostic::{Diagnostic, quote},
         file::{self, TunnelType},
     },
-    core::model::{Encapsulation, Forward, GUE_PORT},
+    core::model::{Encapsulation, FIRST_POOL_PORT, Forward, GUE_PORT, Pool, Service},
 };
 
 impl Validator<'_> {
@@ -21,7 +22,9 @@ impl Validator<'_> {
             .map_or(file::Forward::Dr, |method| *method.get_ref());
         match (method, &table.tunnel) {
             (file::Forward::Dr, None) => Forward::Dr,
-            (file::Forward::Dr, Some(tunnel)) => {
+            (file::Forward::Nat, None) => Forward::Nat,
+            (file::Forward::FullNat, None) => Forward::FullNat,
+            (file::Forward::Dr | file::Forward::Nat | file::Forward::FullNat, Some(tunnel)) => {
                 self.report(
                     Diagnostic::error("`tunnel` has no meaning without a tunnel")
                         .at(tunnel.span(), "expected `forward = \"tunnel\"` beside it"),
@@ -31,6 +34,146 @@ impl Validator<'_> {
             (file::Forward::Tunnel, None) => Forward::Tunnel(Encapsulation::Ipip),
             (file::Forward::Tunnel, Some(tunnel)) => Forward::Tunnel(self.encapsulation(tunnel.get_ref())),
         }
+    }
+
+    /// The port of a backend, which only translation can lead to.
+    pub(super) fn backend_port(&mut self, table: &file::Service, entry: &file::Backend) -> Option<u16> {
+        let given = entry.port.as_ref()?;
+        let translates = table
+            .forward
+            .as_ref()
+            .is_some_and(|method| matches!(method.get_ref(), file::Forward::Nat | file::Forward::FullNat));
+        if !translates {
+            self.report(Diagnostic::error("`port` has no meaning without NAT").at(
+                given.span(),
+                "expected `forward = \"nat\"` or \"full-nat\": by other methods the server listens at the VIP's port",
+            ));
+            return None;
+        }
+        Some(self.port(given))
+    }
+
+    /// Translation keeps the version of a packet: backends of another family than the VIPs cannot be reached.
+    pub(super) fn families(&mut self, service: &Service, table: &file::Service) {
+        if !matches!(service.forward, Forward::Nat | Forward::FullNat) {
+            return;
+        }
+        for entry in &table.backends {
+            let Ok(address) = entry.address.get_ref().parse::<IpAddr>() else {
+                continue;
+            };
+            let other = service
+                .frontends
+                .iter()
+                .find(|frontend| frontend.vip.is_ipv4() != address.is_ipv4());
+            if let Some(frontend) = other {
+                self.report(
+                    Diagnostic::error(format!("{address} cannot serve {frontend}: NAT keeps the family"))
+                        .at(entry.address.span(), "expected a backend of the VIPs' family")
+                        .note("make a service for each family, or take a tunnel"),
+                );
+            }
+        }
+    }
+
+    /// The pool of a service whose packets come from the director.
+    pub(super) fn pool(&mut self, service: &Service, table: &file::Service) -> Option<Pool> {
+        let given = match (service.forward, &table.pool) {
+            (Forward::FullNat, Some(pool)) => pool,
+            (Forward::FullNat, None) => {
+                self.report(
+                    Diagnostic::error(format!(
+                        "service {} has full NAT and no addresses for it",
+                        quote(&service.name)
+                    ))
+                    .at(
+                        table.name.span(),
+                        "expected `pool = { addresses = [\"10.0.0.100\"] }`",
+                    ),
+                );
+                return None;
+            }
+            (_, Some(pool)) => {
+                self.report(
+                    Diagnostic::error("`pool` has no meaning without full NAT")
+                        .at(pool.span(), "expected `forward = \"full-nat\"` beside it"),
+                );
+                return None;
+            }
+            (_, None) => return None,
+        };
+        let (first_port, last_port) = self.pool_ports(given.get_ref());
+        let addresses = self.pool_addresses(service, given.get_ref());
+        Some(Pool {
+            addresses,
+            first_port,
+            last_port,
+        })
+    }
+
+    fn pool_ports(&mut self, pool: &file::Pool) -> (u16, u16) {
+        let Some(given) = &pool.ports else {
+            return (FIRST_POOL_PORT, u16::MAX);
+        };
+        let range = given.get_ref().split_once('-').and_then(|(first, last)| {
+            let range = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            (range.0 > 0 && range.0 <= range.1).then_some(range)
+        });
+        range.unwrap_or_else(|| {
+            self.report(
+                Diagnostic::error(format!("{} is no range of ports", quote(given.get_ref())))
+                    .at(given.span(), "expected two ports, such as \"1024-65535\""),
+            );
+            (FIRST_POOL_PORT, u16::MAX)
+        })
+    }
+
+    fn pool_addresses(&mut self, service: &Service, pool: &file::Pool) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        for given in pool.addresses.get_ref() {
+            let (text, span) = (given.get_ref(), given.span());
+            let Ok(address) = text.parse::<IpAddr>() else {
+                self.report(
+                    Diagnostic::error(format!("{} is not an address", quote(text)))
+                        .at(span, "expected an address such as 10.0.0.100"),
+                );
+                continue;
+            };
+            if !self.host_address("pool address", address, &span) {
+                continue;
+            }
+            let taken = service.frontends.iter().any(|frontend| frontend.vip == address)
+                || service.backends.iter().any(|backend| backend.address == address)
+                || addresses.contains(&address);
+            if taken {
+                self.report(
+                    Diagnostic::error(format!("{address} is taken"))
+                        .at(span, "expected an address that nobody has yet"),
+                );
+                continue;
+            }
+            addresses.push(address);
+        }
+        for (v4, family) in [(true, "IPv4"), (false, "IPv6")] {
+            let of_family = addresses.iter().filter(|address| address.is_ipv4() == v4).count();
+            let wanted = service
+                .frontends
+                .iter()
+                .any(|frontend| frontend.vip.is_ipv4() == v4);
+            let span = pool.addresses.span();
+            if wanted && of_family == 0 {
+                self.report(
+                    Diagnostic::error(format!("the pool has no {family} address"))
+                        .at(span, "expected one for each family of the VIPs"),
+                );
+            } else if of_family > POOL_ADDRESSES {
+                self.report(
+                    Diagnostic::error(format!("the pool has {of_family} {family} addresses"))
+                        .at(span, format!("expected at most {POOL_ADDRESSES}")),
+                );
+            }
+        }
+        addresses
     }
 
     fn encapsulation(&mut self, tunnel: &file::Tunnel) -> Encapsulation {

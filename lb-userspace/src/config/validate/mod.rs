@@ -186,6 +186,20 @@ impl Validator<'_> {
                 MIN_FLOWS,
                 MAX_FLOWS,
             ),
+            translations_v4: self.limit(
+                "translations_v4",
+                table.translations_v4.as_ref(),
+                default.translations_v4,
+                MIN_FLOWS,
+                MAX_FLOWS,
+            ),
+            translations_v6: self.limit(
+                "translations_v6",
+                table.translations_v6.as_ref(),
+                default.translations_v6,
+                MIN_FLOWS,
+                MAX_FLOWS,
+            ),
             backends: self.limit(
                 "backends",
                 table.backends.as_ref(),

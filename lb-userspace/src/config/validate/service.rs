@@ -53,6 +53,7 @@ impl Validator<'_> {
                 name: name.get_ref().clone(),
                 scheduling: self.scheduling(table),
                 forward,
+                pool: None,
                 connections: self.connections(table, &frontends, &mut timeouts),
                 frontends,
                 timeouts,
@@ -74,6 +75,8 @@ impl Validator<'_> {
             .collect();
         for (service, table) in services.iter_mut().zip(tables) {
             service.backends = self.backends(&vips, table);
+            service.pool = self.pool(service, table);
+            self.families(service, table);
             self.balance(service, table);
         }
         services
@@ -181,6 +184,7 @@ impl Validator<'_> {
             backends.push(Backend {
                 name,
                 address,
+                port: self.backend_port(table, entry),
                 weight,
                 thresholds,
                 backup: entry.backup.unwrap_or(false),
@@ -193,7 +197,7 @@ impl Validator<'_> {
         let (text, span) = (given.get_ref(), given.span());
         let Ok(address) = text.parse() else {
             let label = if text.parse::<SocketAddr>().is_ok() {
-                "expected an address alone: a backend is reached at the port of the VIP"
+                "expected an address alone: a backend is reached at the port of the VIP, or with NAT at its `port`"
             } else {
                 "expected an address such as 10.0.0.11 or 2001:db8::11 (names are not looked up)"
             };

@@ -56,6 +56,7 @@ impl Planner {
         let known = KnownBackend {
             number: backend,
             forward,
+            port: None,
             way: None,
             inherited: false,
             load: LoadLimits::default(),

@@ -20,7 +20,7 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Connections, Forward, Frontend, OnGone, Thresholds},
+    model::{Connections, Forward, Frontend, OnGone, Pool, Thresholds},
     neighbour::{Egress, Unresolved},
     schedule::{ScheduleSpec, Scheduling},
     seal::name_prefix,
@@ -31,6 +31,7 @@ mod classes;
 mod guests;
 mod numbers;
 mod schedules;
+mod ways;
 
 /// Censuses without a flow after which a retired backend is forgotten. One is not enough: a packet that was scheduled
 /// before the retirement may enter its flow after the first census has passed that place.
@@ -78,6 +79,8 @@ pub struct Frontends {
     pub services: BTreeMap<Frontend, u32>,
     /// Every VIP, and the number of its group's lease, or [`NO_LEASE`].
     pub vips: BTreeMap<IpAddr, u32>,
+    /// Addresses that translated packets come from: held like VIPs, and no service's.
+    pub pools: BTreeSet<IpAddr>,
 }
 
 /// A service that should be in the maps.
@@ -93,6 +96,8 @@ pub struct DesiredService {
     pub timeouts: timeouts::Timeouts,
     /// How packets get to its backends.
     pub forward: Forward,
+    /// Where its packets come from, with full NAT.
+    pub pool: Option<Pool>,
     /// How its connections are treated.
     pub connections: Connections,
     /// Backends; addresses are unique.
@@ -106,6 +111,8 @@ pub struct DesiredBackend {
     pub address: IpAddr,
     /// Its effective weight: 0 takes no new flows.
     pub weight: u32,
+    /// Port of its server, where packets are translated; `None`: that of the VIP.
+    pub port: Option<u16>,
     /// How many flows it may have.
     pub thresholds: Thresholds,
     /// Whether it takes new flows only where no other can.
@@ -119,6 +126,7 @@ impl DesiredBackend {
         Self {
             address,
             weight,
+            port: None,
             thresholds: Thresholds::default(),
             backup: false,
         }
@@ -193,6 +201,15 @@ pub enum Step {
         /// Their list.
         backups: ScheduleSpec,
     },
+    /// Packets of the service come from this pool, if they come from any.
+    SetPool {
+        /// Number of the service.
+        service: u32,
+        /// The pool.
+        pool: Option<Pool>,
+    },
+    /// Replies of these backends come back through the director: they are looked for.
+    SetTranslated(BTreeSet<IpAddr>),
     /// Tunnels come from these addresses of this machine: errors to them are looked at.
     SetTunnelSources(BTreeSet<IpAddr>),
     /// These frontends are in force from now on, all at once.
@@ -256,6 +273,8 @@ struct KnownService {
     persistence: Option<Persistence>,
     policy: Option<Policy>,
     wanted: bool,
+    /// The pool that the maps have; `None` where nobody knows.
+    pool: Option<Option<Pool>>,
 }
 
 #[derive(Debug, Clone)]
@@ -263,6 +282,7 @@ struct KnownBackend {
     number: u32,
     /// `None` where only the way tells, and that says "here".
     forward: Option<Forward>,
+    port: Option<u16>,
     way: Option<Way>,
     /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
     inherited: bool,
@@ -289,7 +309,7 @@ impl KnownBackend {
                 self.inherited = false;
                 // By whatever method flows of an earlier life went there, or came here.
                 let forward = self.forward.unwrap_or(Forward::Dr);
-                way::way(forward, address, egress, vips).ok()
+                way::way(forward, address, self.port, egress, vips).ok()
             }
         };
         (way != self.way).then(|| {
@@ -344,6 +364,7 @@ pub struct Planner {
     backends: BTreeMap<(u32, IpAddr), KnownBackend>,
     frontends: Option<Frontends>,
     tunnel_sources: Option<BTreeSet<IpAddr>>,
+    translated: Option<BTreeSet<IpAddr>>,
 }
 
 impl Planner {
@@ -362,6 +383,7 @@ impl Planner {
                     backups: None,
                     persistence: None,
                     policy: None,
+                    pool: None,
                     wanted: false,
                 },
             )
@@ -370,6 +392,10 @@ impl Planner {
             let known = KnownBackend {
                 number,
                 forward: assigned.way.as_ref().and_then(way::method_of),
+                port: match assigned.way {
+                    Some(Way::Translated(_, server)) => server.port,
+                    _ => None,
+                },
                 way: assigned.way,
                 inherited: true,
                 load: assigned.load,
@@ -390,6 +416,7 @@ impl Planner {
             backends: inventory.backends.iter().map(backend).collect(),
             frontends: None,
             tunnel_sources: None,
+            translated: None,
         }
     }
 
@@ -426,9 +453,14 @@ impl Planner {
             }
             self.want_policy(service, &mut steps)?;
             for backend in &service.backends {
-                self.want_backend(number, service, backend.address, &mut steps)?;
+                self.want_backend(number, service, backend, &mut steps)?;
             }
+            self.want_pool(number, service, &mut steps);
             members.push((number, service));
+            for &address in service.pool.iter().flat_map(|pool| &pool.addresses) {
+                frontends.pools.insert(address);
+                frontends.vips.insert(address, NO_LEASE);
+            }
             for &frontend in &service.frontends {
                 frontends.services.insert(frontend, number);
                 frontends.vips.insert(frontend.vip, NO_LEASE);
@@ -454,6 +486,7 @@ impl Planner {
         }
         steps.append(&mut appeared);
         self.follow_tunnels(&mut steps);
+        self.follow_translations(&mut steps);
         let mut schedules = Vec::new();
         for (number, service) in members {
             let candidates = self.candidates(number, service);
@@ -475,21 +508,6 @@ impl Planner {
             service.put_in_force(Schedules::none(), &mut steps);
         }
         Ok(steps)
-    }
-
-    /// Errors about tunnels are looked for where tunnels come from.
-    fn follow_tunnels(&mut self, steps: &mut Vec<Step>) {
-        let ways = self.backends.values().filter_map(|backend| backend.way);
-        let sources: BTreeSet<IpAddr> = ways
-            .filter_map(|way| match way {
-                Way::Tunnel(_, tunnel) => Some(tunnel.source),
-                Way::Direct(_) | Way::Local => None,
-            })
-            .collect();
-        if self.tunnel_sources.as_ref() != Some(&sources) {
-            steps.push(Step::SetTunnelSources(sources.clone()));
-            self.tunnel_sources = Some(sources);
-        }
     }
 
     /// Backends of a service, which have numbers and ways: those that cannot be reached take nothing.
@@ -527,6 +545,8 @@ impl Planner {
             backups: Some(ScheduleSpec::NOBODY),
             persistence: None,
             policy: None,
+            // The name says that nothing was there.
+            pool: Some(None),
             wanted: true,
         };
         self.services.insert(name.to_owned(), known);
@@ -631,13 +651,15 @@ impl Planner {
         &mut self,
         service: u32,
         of: &DesiredService,
-        address: IpAddr,
+        wanted: &DesiredBackend,
         steps: &mut Vec<Step>,
     ) -> Result<(), PlanError> {
+        let address = wanted.address;
         if let Some(backend) = self.backends.get_mut(&(service, address)) {
             backend.wanted = true;
             backend.quiet_censuses = 0;
             backend.forward = Some(of.forward);
+            backend.port = wanted.port;
             return Ok(());
         }
         let number = self
@@ -657,6 +679,7 @@ impl Planner {
         let known = KnownBackend {
             number,
             forward: Some(of.forward),
+            port: wanted.port,
             way: None,
             inherited: false,
             load: LoadLimits::default(),
@@ -735,6 +758,7 @@ impl Planner {
         });
         if self.tunnel_sources.is_some() {
             self.follow_tunnels(&mut steps);
+            self.follow_translations(&mut steps);
         }
         steps
     }

@@ -23,7 +23,7 @@ fn hop(n: u8) -> Egress {
 }
 
 fn way(n: u8) -> Way {
-    way::way(Forward::Dr, address(n), &hop(n), &BTreeSet::new()).expect("it is on the link")
+    way::way(Forward::Dr, address(n), None, &hop(n), &BTreeSet::new()).expect("it is on the link")
 }
 
 fn address(n: u8) -> IpAddr {
@@ -66,6 +66,7 @@ fn service(name: &str, port: u16, backends: &[u8]) -> DesiredService {
         scheduling: Scheduling::new(Scheduler::Maglev, 251),
         timeouts: timeouts(7),
         forward: Forward::Dr,
+        pool: None,
         connections: Connections::default(),
         backends: backends
             .iter()
@@ -101,6 +102,8 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::SetPersistence { .. } => "persistence",
             Step::SetPolicy { .. } => "policy",
             Step::SetTunnelSources(_) => "tunnels",
+            Step::SetPool { .. } => "pool",
+            Step::SetTranslated(_) => "translated",
             Step::SetLoad { .. } => "load",
             Step::SetSchedule { .. } => "schedule",
             Step::SetBackups { .. } => "backups",
@@ -119,6 +122,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             "way",
             "way",
             "tunnels",
+            "translated",
             "schedule",
             "frontends"
         ]
@@ -291,19 +295,27 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
             address: address(2)
         }
     );
+    // Nobody knows what the earlier daemon had there.
     assert_eq!(
         steps[2],
+        Step::SetPool {
+            service: 3,
+            pool: None
+        }
+    );
+    assert_eq!(
+        steps[3],
         Step::SetWay {
             backend: 0,
             way: Some(way(2))
         }
     );
-    assert_eq!(steps[3], Step::SetTunnelSources(BTreeSet::new()));
-    // Nobody knows what the earlier daemon had there.
-    assert!(matches!(steps[4], Step::SetBackups { service: 3, .. }));
-    assert!(matches!(steps[5], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[6], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 7);
+    assert_eq!(steps[4], Step::SetTunnelSources(BTreeSet::new()));
+    assert_eq!(steps[5], Step::SetTranslated(BTreeSet::new()));
+    assert!(matches!(steps[6], Step::SetBackups { service: 3, .. }));
+    assert!(matches!(steps[7], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[8], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 9);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
 }
 
@@ -389,6 +401,8 @@ struct Effect {
     persistence: BTreeMap<u32, Persistence>,
     policies: BTreeMap<u32, Policy>,
     tunnel_sources: BTreeSet<IpAddr>,
+    translated: BTreeSet<IpAddr>,
+    pools: BTreeMap<u32, Option<Pool>>,
 }
 
 /// A service as a packet would meet it.
@@ -403,6 +417,7 @@ struct Served {
     /// For each slot, what the packet would meet there.
     slots: Vec<Met>,
     backups: Vec<Met>,
+    pool: Option<Pool>,
 }
 
 /// Address, way and load of a backend.
@@ -432,6 +447,7 @@ impl Effect {
                 Step::NameService { service, name } => {
                     assert!(self.names.insert(service, name).is_none());
                     self.backups.insert(service, Vec::new());
+                    self.pools.insert(service, None);
                     self.persistence.remove(&service);
                 }
                 Step::SetLoad { backend, limits } => {
@@ -453,6 +469,10 @@ impl Effect {
                     self.timeouts.insert(class, timeouts);
                 }
                 Step::SetTunnelSources(sources) => self.tunnel_sources = sources,
+                Step::SetTranslated(backends) => self.translated = backends,
+                Step::SetPool { service, pool } => {
+                    self.pools.insert(service, pool);
+                }
                 Step::SetPersistence { service, persistence } => {
                     assert_ne!(self.persistence.insert(service, persistence), Some(persistence));
                 }
@@ -503,6 +523,7 @@ impl Effect {
                 choice: *choice,
                 slots: slots.iter().map(met).collect(),
                 backups: self.backups[number].iter().map(met).collect(),
+                pool: self.pools[number].clone(),
             }
         };
         self.frontends
@@ -532,13 +553,24 @@ fn wish() -> impl Strategy<Value = Desired> {
                 frontends: vec![frontend(80 + n)],
                 scheduling: Scheduling::new(scheduler, 31),
                 timeouts: self::timeouts(timeouts),
-                forward: [Forward::Dr, Forward::Tunnel(Encapsulation::Ipip)][usize::from(timeouts % 2)],
+                forward: [
+                    Forward::Dr,
+                    Forward::Tunnel(Encapsulation::Ipip),
+                    Forward::Nat,
+                    Forward::FullNat,
+                ][usize::from(timeouts % 4)],
+                pool: (timeouts % 4 == 3).then(|| Pool {
+                    addresses: vec![IpAddr::from([192, 0, 2, n as u8])],
+                    first_port: 1024,
+                    last_port: 2047,
+                }),
                 connections: connections(timeouts),
                 backends: backends
                     .into_iter()
                     .map(|(n, (weight, backup, upper))| DesiredBackend {
                         address: address(n),
                         weight,
+                        port: backup.then_some(8080),
                         thresholds: Thresholds {
                             upper,
                             lower: upper / 2,
@@ -681,6 +713,7 @@ proptest! {
             fresh.apply(self::planner().plan(wish).unwrap());
             prop_assert_eq!(effect.meaning(), fresh.meaning());
             prop_assert!(effect.tunnel_sources.is_superset(&fresh.tunnel_sources));
+            prop_assert!(effect.translated.is_superset(&fresh.translated));
             prop_assert_eq!(planner.plan(wish).unwrap(), []);
         }
     }

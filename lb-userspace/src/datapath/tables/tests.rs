@@ -31,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 16],
+    files: [File; 19],
 }
 
 impl Memory {
@@ -73,6 +73,9 @@ impl Memory {
             loads,
             flows4,
             flows6,
+            translations4,
+            translations6,
+            pools,
             leases,
             claims,
             journal,
@@ -93,6 +96,9 @@ impl Memory {
             loads: region(loads, BACKENDS).into(),
             flows_v4: region(flows4, 2).into(),
             flows_v6: region(flows6, 2).into(),
+            translations_v4: region(translations4, 2).into(),
+            translations_v6: region(translations6, 2).into(),
+            pools: region(pools, SERVICES),
             leases: region(leases, 1).into(),
             claims: region(claims, 1).into(),
             journal: region(journal, 1).into(),
@@ -125,6 +131,7 @@ fn service(name: &str, frontends: &[Frontend], backends: &[u8]) -> DesiredServic
         scheduling: Scheduling::new(Scheduler::Maglev, TABLE),
         timeouts: Timeouts::default(),
         forward: Forward::Dr,
+        pool: None,
         connections: Connections::default(),
         backends: backends
             .iter()

@@ -1,0 +1,51 @@
+//! What follows from the ways that packets take: which packets to nobody's VIP concern us, and where translated ones come from.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use lb_common::abi::Way;
+
+use super::{DesiredService, KnownBackend, Planner, Step};
+
+impl Planner {
+    /// Errors about tunnels are looked for where tunnels come from.
+    pub(super) fn follow_tunnels(&mut self, steps: &mut Vec<Step>) {
+        let ways = self.backends.values().filter_map(|backend| backend.way);
+        let sources: BTreeSet<IpAddr> = ways
+            .filter_map(|way| match way {
+                Way::Tunnel(_, tunnel) => Some(tunnel.source),
+                Way::Direct(_) | Way::Translated(..) | Way::Local => None,
+            })
+            .collect();
+        if self.tunnel_sources.as_ref() != Some(&sources) {
+            steps.push(Step::SetTunnelSources(sources.clone()));
+            self.tunnel_sources = Some(sources);
+        }
+    }
+
+    /// Replies are looked for of whom they may come from.
+    pub(super) fn follow_translations(&mut self, steps: &mut Vec<Step>) {
+        let translates = |backend: &KnownBackend| matches!(backend.way, Some(Way::Translated(..)));
+        let backends: BTreeSet<IpAddr> = self
+            .backends
+            .iter()
+            .filter(|(_, backend)| translates(backend))
+            .map(|((_, address), _)| *address)
+            .collect();
+        if self.translated.as_ref() != Some(&backends) {
+            steps.push(Step::SetTranslated(backends.clone()));
+            self.translated = Some(backends);
+        }
+    }
+
+    pub(super) fn want_pool(&mut self, number: u32, of: &DesiredService, steps: &mut Vec<Step>) {
+        if let Some(known) = self.services.get_mut(&of.name)
+            && known.pool.as_ref() != Some(&of.pool)
+        {
+            known.pool = Some(of.pool.clone());
+            steps.push(Step::SetPool {
+                service: number,
+                pool: of.pool.clone(),
+            });
+        }
+    }
+}
