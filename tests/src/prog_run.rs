@@ -14,7 +14,7 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::{
     abi::{Event, LoadCount},
     flow_state::FlowState,
-    flow_table::{Bucket, Entry, Snapshot},
+    flow_table::{Bucket, Control, Entry, Snapshot},
     packet::FlowKey,
     reason::Reason,
 };
@@ -26,7 +26,7 @@ use lb_userspace::{
         schedule::{Scheduler, Scheduling},
         timeouts::Timeouts,
     },
-    datapath::{Kernel, MapSizes},
+    datapath::{Kernel, MapSizes, backend_of},
 };
 
 /// Interface by which packets of a test run come in: the loopback device of the namespace.
@@ -79,6 +79,8 @@ pub struct Rig {
 pub const SIZES: MapSizes = MapSizes {
     flows_v4: 1024,
     flows_v6: 1024,
+    translations_v4: 64,
+    translations_v6: 64,
     frontends: 256,
     services: 64,
     backends: 256,
@@ -173,18 +175,21 @@ impl Rig {
     /// The flow with this key, if the program made one: every place of the table is looked at, whatever its hash.
     #[must_use]
     pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
-        let flow = |control: lb_common::flow_table::Control| Flow {
-            backend: self.backends[&control.backend().expect("no flow is translated here")],
+        let tables = &self.kernel.tables;
+        let flow = |control: Control, backend: Option<u32>| Flow {
+            backend: self.backends[&backend.expect("a translated flow has its translation")],
             state: control.state(),
         };
-        let tables = &self.kernel.tables;
         living(&tables.flows_v4)
-            .find(|snapshot| FlowKey::from(snapshot.key) == *key)
-            .map(|snapshot| flow(snapshot.control))
+            .find(|found| FlowKey::from(found.key) == *key)
+            .map(|found| {
+                let backend = backend_of(&tables.translations_v4, &found.key, found.control);
+                flow(found.control, backend)
+            })
             .or_else(|| {
-                living(&tables.flows_v6)
-                    .find(|snapshot| FlowKey::from(snapshot.key) == *key)
-                    .map(|snapshot| flow(snapshot.control))
+                let found = living(&tables.flows_v6).find(|found| FlowKey::from(found.key) == *key)?;
+                let backend = backend_of(&tables.translations_v6, &found.key, found.control);
+                Some(flow(found.control, backend))
             })
     }
 
@@ -196,6 +201,8 @@ impl Rig {
         }
         empty(&self.kernel.tables.flows_v4);
         empty(&self.kernel.tables.flows_v6);
+        empty(&self.kernel.tables.translations_v4);
+        empty(&self.kernel.tables.translations_v6);
     }
 
     fn counters(&self) -> Result<BTreeMap<String, u64>> {
@@ -364,6 +371,7 @@ pub fn one_service(frontends: &[Frontend], backends: u8, ifindex: u32) -> Desire
             scheduling: Scheduling::new(Scheduler::Maglev, 65_537),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
+            pool: None,
             connections: Connections::default(),
             backends: addresses
                 .clone()

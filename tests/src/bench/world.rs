@@ -249,6 +249,7 @@ pub(super) fn desired(services: &[Vec<Frontend>], backends_each: u32) -> Result<
             scheduling: Scheduling::new(Scheduler::Maglev, DEFAULT_TABLE_SIZE),
             timeouts: Timeouts::default(),
             forward: Forward::Dr,
+            pool: None,
             connections: Connections::default(),
             backends,
         });

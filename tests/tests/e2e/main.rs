@@ -11,6 +11,7 @@ mod failures;
 mod health;
 mod icmp;
 mod metrics;
+mod nat;
 mod network;
 mod operator;
 mod scheduling;

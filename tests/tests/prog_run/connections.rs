@@ -291,8 +291,8 @@ fn a_connection_that_was_ended_is_reset_once() {
             send(rig, &segment(80, SYN, &[]));
             send(rig, &segment(80, ACK, &[]));
             let tables = &rig.kernel.tables;
-            let ended =
-                end(&tables.flows_v4, &tables.loads, &all) + end(&tables.flows_v6, &tables.loads, &all);
+            let ended = end(&tables.flows_v4, &tables.translations_v4, &tables.loads, &all)
+                + end(&tables.flows_v6, &tables.translations_v6, &tables.loads, &all);
             assert_eq!(ended, 1);
             assert_eq!(states(rig), BTreeMap::from([(FlowState::Ended, 1)]));
         };

@@ -6,8 +6,8 @@ use lb_common::reason::{Fate, Reason};
 use lb_tests::prog_run::Action;
 
 use crate::{
-    backends, case::Case, connections, echo, forwarding, header_v4, header_v6, icmp, neighbour, not_ours,
-    path_errors, transport, tunnels,
+    backends, case::Case, connections, echo, forwarding, header_v4, header_v6, icmp, nat, neighbour,
+    not_ours, path_errors, transport, tunnels,
 };
 
 /// Every fixture there is.
@@ -36,6 +36,7 @@ fn every_reason_has_a_fixture() {
         .flat_map(|case| case.expected.counted.keys())
         .filter_map(|counter| counter.strip_prefix("reason."))
         .chain(path_errors::REASONS)
+        .chain(nat::REASONS)
         .collect();
     let all: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.slug()).collect();
     assert_eq!(covered, all);

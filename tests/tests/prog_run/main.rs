@@ -14,6 +14,7 @@ mod header_v4;
 mod header_v6;
 mod icmp;
 mod jumbo;
+mod nat;
 mod neighbour;
 mod not_ours;
 mod packets;

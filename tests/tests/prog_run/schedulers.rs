@@ -208,7 +208,13 @@ fn recount(rig: &Rig, now: u64) -> Holders {
         timeouts: &tables.timeouts[0],
     };
     let mut holders = Holders::new(tables.loads.len());
-    census(&tables.flows_v4, &clock, &tables.loads, &mut holders);
+    census(
+        &tables.flows_v4,
+        &tables.translations_v4,
+        &clock,
+        &tables.loads,
+        &mut holders,
+    );
     holders
 }
 

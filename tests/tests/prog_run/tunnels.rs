@@ -73,6 +73,7 @@ impl World {
                 scheduling: Scheduling::new(Scheduler::Maglev, 13),
                 timeouts: Timeouts::default(),
                 forward: Forward::Tunnel(encapsulation),
+                pool: None,
                 connections: Connections::default(),
                 backends: vec![DesiredBackend::new(backend, 100)],
             });

@@ -1,7 +1,7 @@
 //! The services that the fixtures meet: one program for all of them, since loading it takes a while.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -124,6 +124,7 @@ impl Service {
             scheduling: Scheduling::new(Scheduler::Maglev, 13),
             timeouts: Timeouts::default(),
             forward: self.forward,
+            pool: None,
             connections: Connections {
                 on_unknown: match self.port {
                     port if port == STRICT.port => OnUnknown::Reset,
@@ -206,6 +207,7 @@ fn build() -> Rig {
                 .chain(leases())
                 .collect(),
             services: frontends,
+            pools: BTreeSet::new(),
         }),
     ];
     for step in steps {

@@ -1,0 +1,137 @@
+//! Network address translation, end to end: real clients and servers, and replies that come back through the director.
+
+use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
+
+use anyhow::{Result, ensure};
+use lb_tests::{
+    Host, Tandem,
+    client::{Crowd, Dial, Greeting, udp::UdpFlow, upload},
+    server::{Digest, Nginx, UdpEcho},
+    topology::{OneDirector, VIP4, VIP6},
+};
+
+const VIPS: [IpAddr; 2] = [IpAddr::V4(VIP4), IpAddr::V6(VIP6)];
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Port that the servers listen at; clients ask others.
+const SERVER_PORT: u16 = 8080;
+/// Addresses that packets come from with full NAT.
+const POOL: [&str; 2] = ["192.0.2.200", "2001:db8::c8"];
+
+fn address(host: &Host, v4: bool) -> IpAddr {
+    let mut addresses = host.addresses().into_iter();
+    addresses
+        .find(|address| address.is_ipv4() == v4)
+        .expect("hosts of the lab have addresses of both families")
+}
+
+/// A service for each family, with these lines, over all backends of the lab.
+fn config(lab: &OneDirector, method: [&str; 2]) -> String {
+    let mut config = "[director]\nname = \"a\"\ninterfaces = [\"eth0\"]\n\n[limits]\nflows_v4 = \"64k\"\nflows_v6 = \"64k\"\n"
+        .to_owned();
+    for (vip, method) in VIPS.into_iter().zip(method) {
+        let (name, listen) = match vip {
+            IpAddr::V4(vip) => ("four", vip.to_string()),
+            IpAddr::V6(vip) => ("six", format!("[{vip}]")),
+        };
+        write!(
+            config,
+            "\n[[service]]\nname = \"{name}\"\nlisten = [\"{listen}:80\", \"{listen}:53/udp\"]\n{method}\n"
+        )
+        .expect("writing to a string");
+        for backend in &lab.backends {
+            let address = address(backend, vip.is_ipv4());
+            write!(
+                config,
+                "\n[[service.backend]]\nname = \"{}\"\naddress = \"{address}\"\nport = {SERVER_PORT}\n",
+                backend.name()
+            )
+            .expect("writing to a string");
+        }
+    }
+    config
+}
+
+fn full() -> [String; 2] {
+    POOL.map(|address| format!("forward = \"full-nat\"\npool = {{ addresses = [\"{address}\"] }}"))
+}
+
+/// The backend's way to the clients is the director, as where it is the default gateway.
+fn through_the_director(lab: &OneDirector, backend: &Host) -> Result<()> {
+    for client in &lab.clients {
+        for v4 in [true, false] {
+            let (client, director) = (address(client, v4), address(&lab.director, v4));
+            let length = if v4 { 32 } else { 128 };
+            backend
+                .namespace()
+                .ip(&[format!("route replace {client}/{length} via {director}")])?;
+        }
+    }
+    Ok(())
+}
+
+fn own(backend: &Host) -> Vec<std::net::SocketAddr> {
+    let addresses = backend.addresses().into_iter();
+    addresses.map(|address| (address, SERVER_PORT).into()).collect()
+}
+
+/// 200 MB, and datagrams, both ways of translating, both families; the server knows nothing of the VIP.
+#[test]
+fn two_hundred_megabytes_go_through_nat() -> Result<()> {
+    let lab = OneDirector::build("e2e-nat", 1, 1)?;
+    let (client, backend) = (&lab.clients[0], &lab.backends[0]);
+    through_the_director(&lab, backend)?;
+    let file = lab.lab.big_file()?;
+    let _digest = Digest::start(backend, &own(backend))?;
+    let _echo = UdpEcho::start(backend, &own(backend))?;
+    let mut tandem: Option<Tandem> = None;
+    let full = full();
+    for method in [["forward = \"nat\""; 2], full.each_ref().map(String::as_str)] {
+        let config = config(&lab, method);
+        match &tandem {
+            Some(tandem) => tandem.reload(&config)?,
+            None => tandem = Some(Tandem::start(&lab.director, &config)?),
+        }
+        for vip in VIPS {
+            let flow = UdpFlow::open(client, (vip, 53).into())?;
+            assert_eq!(flow.ask(b"who are you?", PATIENCE)?, backend.name(), "{method:?}");
+            let sent = upload(client, (vip, 80).into(), &file, PATIENCE)?;
+            assert_eq!(
+                (sent.backend.as_str(), &sent.sha256),
+                (backend.name(), &file.sha256),
+                "{method:?} {vip}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Many connections at a time; each address and port of the pool is given to one of them only, and all are counted for their
+/// backends.
+#[test]
+fn a_crowd_shares_a_pool() -> Result<()> {
+    const CONNECTIONS: usize = 300;
+    let lab = OneDirector::build("e2e-full-nat", 2, 2)?;
+    let _servers = lab
+        .backends
+        .iter()
+        .map(|backend| Nginx::start(backend, &own(backend), None))
+        .collect::<Result<Vec<_>, _>>()?;
+    let full = full();
+    let tandem = Tandem::start(&lab.director, &config(&lab, full.each_ref().map(String::as_str)))?;
+    for vip in VIPS {
+        for client in &lab.clients {
+            let crowd = Crowd::open(client, &Dial::new((vip, 80).into(), Greeting::Http), CONNECTIONS)?;
+            ensure!(crowd.len() == CONNECTIONS, "{:?}", crowd.failures());
+            let met: BTreeSet<_> = crowd.by_backend().into_keys().collect();
+            ensure!(met.len() == 2, "{vip}: met only {met:?}");
+        }
+    }
+    let services = tandem.ask(&["service"])?;
+    for service in 0..2 {
+        ensure!(services[service]["forward"] == "full-nat", "{services}");
+        ensure!(services[service]["new_flows"] == 2 * CONNECTIONS, "{services}");
+    }
+    let flows = tandem.ask(&["flow", "--limit", "5"])?;
+    ensure!(flows[0]["backend"].is_string(), "{flows}");
+    Ok(())
+}
