@@ -44,7 +44,7 @@ pub(crate) struct Parcel<K> {
     pub(crate) origin: Origin,
     /// The key's hash for the service's schedule, where a backend is to be chosen.
     pub(crate) schedule_hash: u64,
-    /// TCP's control bits.
+    /// TCP's control bits (bits 0..8), and [`UNKNOWN`].
     pub(crate) flags: u32,
     /// IANA protocol number.
     pub(crate) protocol: u32,
@@ -53,6 +53,9 @@ pub(crate) struct Parcel<K> {
     /// Of the service's [`PolicyFlags`], those that matter from here on.
     pub(crate) policy: u32,
 }
+
+/// In a parcel's flags: the flow has just been looked for, and is not in the table.
+const UNKNOWN: u32 = 1 << 8;
 
 /// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
@@ -63,13 +66,15 @@ pub(crate) fn target<F: NatFamily>(
     transport: u8,
     flags: TcpFlags,
 ) -> Result<Target, Refusal> {
+    let mut unknown = UNKNOWN;
     if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), key, hash) {
         entry.touch(jiffies() as u32);
         if flags.is_plain() && control.is_steady() {
             return Ok(control.target());
         }
+        unknown = 0;
     }
-    seldom::<F>(packet, key, hash, transport, flags)
+    seldom::<F>(packet, key, hash, transport, u32::from(flags.bits()) | unknown)
 }
 
 /// The same for a packet of which there are few.
@@ -80,7 +85,8 @@ pub(crate) fn target_of_few<F: NatFamily>(
     transport: u8,
     flags: TcpFlags,
 ) -> Result<Target, Refusal> {
-    seldom::<F>(packet, key, F::hash(key, &settings().flow_seed), transport, flags)
+    let hash = F::hash(key, &settings().flow_seed);
+    seldom::<F>(packet, key, hash, transport, flags.bits().into())
 }
 
 #[inline(always)]
@@ -89,14 +95,14 @@ fn seldom<F: NatFamily>(
     key: &F::Key,
     hash: u64,
     transport: u8,
-    flags: TcpFlags,
+    flags: u32,
 ) -> Result<Target, Refusal> {
     let mut parcel = Parcel {
         key: *key,
         hash,
         origin: origin_of(packet).unwrap_or_default(),
         schedule_hash: 0,
-        flags: flags.bits().into(),
+        flags,
         protocol: transport.into(),
         service: 0,
         policy: 0,

@@ -10,7 +10,7 @@ use lb_common::{
     tcp_state::{self, Segment},
 };
 
-use super::Parcel;
+use super::{Parcel, UNKNOWN};
 use crate::{
     clock::jiffies,
     family::{Family, V4, V6},
@@ -79,7 +79,9 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     // SAFETY: the verifier checks that every caller hands over a whole parcel, or null.
     let parcel = unsafe { parcel.as_mut() }.ok_or(Reason::MapMissing)?;
     let flags = TcpFlags::new(parcel.flags as u8);
-    if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
+    if parcel.flags & UNKNOWN == 0
+        && let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash)
+    {
         let state = control.state_number();
         let begins = tcp_state::begins_anew(state, control.client_heard(), flags);
         let ended = state == FlowState::Ended as u8;

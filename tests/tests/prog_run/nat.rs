@@ -7,7 +7,10 @@ use std::{
 
 use etherparse::{PacketBuilder, PacketBuilderStep, SlicedPacket, TcpHeader, TransportSlice};
 use lb_common::{flow_state::FlowState, flow_table::Entry, packet::FlowKey};
-use lb_tests::prog_run::{Action, DIRECTOR_MAC, INGRESS, Outcome, Rig, SIZES, backend_mac, on_link};
+use lb_tests::{
+    fragments::{parts4, parts6},
+    prog_run::{Action, DIRECTOR_MAC, INGRESS, Outcome, Rig, SIZES, backend_mac, on_link},
+};
 use lb_userspace::core::{
     model::{Connections, Forward, Frontend, Pool, Protocol},
     plan::{Desired, DesiredBackend, DesiredService},
@@ -482,5 +485,37 @@ fn a_flow_without_its_translation_begins_anew() {
         sent(&mut rig, &ask);
         let reset = asked(v4, CLIENT_PORT + 9, NAT, Some(RST)).build(b"");
         refused(&mut rig, &reset, "no_translation");
+    }
+}
+
+/// Datagrams in fragments, and replies in fragments: what comes out are the fragments of what comes out in one piece.
+#[test]
+fn fragments_are_translated() {
+    const PART: usize = 800;
+    let mut rig = rig();
+    let data: Vec<u8> = (0..2500_u16).map(|n| n as u8).collect();
+    for v4 in [true, false] {
+        let parts = |packet: Sent, name| {
+            let whole = packet.build(&data);
+            if v4 {
+                parts4(&whole, name, PART)
+            } else {
+                parts6(&whole, name.into(), PART)
+            }
+        };
+        for (port, server_port) in [(NAT, SERVER_PORT), (FULL, SERVER_PORT)] {
+            let ask = asked(v4, CLIENT_PORT, port, None);
+            let from = source_of(&sent(&mut rig, &ask.build(b"in one piece")));
+            let out: Vec<_> = parts(ask, 7).iter().map(|part| sent(&mut rig, part)).collect();
+            let forward = forwarded(ask, from, server_port);
+            assert_eq!(out, parts(forward, 7));
+            let answer = answered(forward, None);
+            let back: Vec<_> = parts(answer, 9).iter().map(|part| sent(&mut rig, part)).collect();
+            assert_eq!(back, parts(returned(answer, ask), 9));
+            // Of a packet of which nothing is known.
+            let outcome = run(&mut rig, &parts(answer, 10)[1]);
+            assert_eq!(outcome.action, Action::Pass);
+            rig.forget_flows();
+        }
     }
 }
