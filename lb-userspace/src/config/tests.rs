@@ -532,6 +532,11 @@ fn connections(index: usize, table_size: u32) -> Connections {
         one_packet: false,
         on_unknown: [OnUnknown::Schedule, OnUnknown::Reset, OnUnknown::Drop][index % 3],
         on_gone: [OnGone::Keep, OnGone::Reset, OnGone::Reschedule][index % 3],
+        flood: Flood {
+            // SYNs without an entry need `on_unknown = "schedule"`.
+            syn_rate: NonZeroU32::new(table_size).filter(|_| index.is_multiple_of(3)),
+            source_rate: NonZeroU32::new(index as u32),
+        },
     }
 }
 

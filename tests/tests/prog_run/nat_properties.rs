@@ -1,7 +1,10 @@
 //! Whatever packets come in whatever order: a reply reaches the client that asked, from the VIP that it asked, and no two living
 //! flows share what their replies are named by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use lb_common::{
     flow_table::{Bucket, Entry, Target, TranslationEntry, translation_at},
@@ -113,7 +116,9 @@ where
 {
     let mut replies = BTreeSet::new();
     for found in translations.iter().flat_map(|bucket| &bucket.entries).filter_map(Entry::snapshot) {
-        prop_assert!(replies.insert(format!("{:?}", FlowKey::from(found.key.reply))));
+        let reply = FlowKey::from(found.key.reply);
+        let is_new = replies.insert(format!("{reply:?}"));
+        prop_assert!(is_new, "{reply:?} stands twice");
     }
     let mut places = BTreeSet::new();
     for found in flows.iter().flat_map(|bucket| &bucket.entries).filter_map(Entry::snapshot) {
@@ -128,13 +133,14 @@ where
 
 #[test]
 fn replies_find_back_and_tuples_are_ones_own() {
-    let mut rig = rig();
+    let rig = RefCell::new(rig());
     let config = Config {
         cases: 60,
         failure_persistence: None,
         ..Config::default()
     };
     proptest!(config, |(steps in proptest::collection::vec(step(), 1..80))| {
+        let mut rig = rig.borrow_mut();
         rig.forget_flows();
         let mut model = Model::default();
         for step in steps {
