@@ -42,7 +42,7 @@ pub(super) fn parse(
             name: None,
             interfaces: Some(unplaced(interfaces)),
             manage_vips: None,
-                pool_share: None,
+            pool_share: None,
         },
         services: vec![Service {
             name: unplaced(SERVICE.to_owned()),

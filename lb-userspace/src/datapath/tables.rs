@@ -11,8 +11,8 @@ use std::{
 use lb_common::{
     abi::{
         AddressSet, AreaEntry, BackendEntry, BackendLoad, ClaimTable, FloodLimits, Frontend4, Frontend6,
-        FrontendBucket, FrontendEntry, FrontendsFull, JournalRing, LeaseTable, Persistence, Policy, Pool, Runtime,
-        SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES,
+        FrontendBucket, FrontendEntry, FrontendsFull, JournalRing, LeaseTable, Persistence, Policy, Pool,
+        Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES,
         TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
