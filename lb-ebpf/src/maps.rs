@@ -60,6 +60,7 @@ pub(crate) static BID_V4: PerCpuArray<Bid<FlowKey4>, 1> = PerCpuArray::new();
 /// The translation that is being made.
 #[btf_map]
 pub(crate) static BID_V6: PerCpuArray<Bid<FlowKey6>, 1> = PerCpuArray::new();
+#[btf_map]
 pub(crate) static FRAGMENTS_V4: Array<Bucket<Entry4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static FRAGMENTS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();

@@ -214,7 +214,7 @@ mod tests {
         let udp = parse(&UDP, protocol::UDP, 12).unwrap();
         assert_eq!(udp.ports.to_le_bytes(), [0x9C, 0x40, 0, 53]);
         assert_eq!(udp.flags, TcpFlags::NONE);
-        assert_eq!(parse(&TCP, 132, 20), Err(Reason::OtherProtocol));
+        assert_eq!(parse(&TCP, 33, 20), Err(Reason::OtherProtocol));
     }
 
     #[test]
