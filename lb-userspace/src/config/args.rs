@@ -42,6 +42,7 @@ pub(super) fn parse(
             name: None,
             interfaces: Some(unplaced(interfaces)),
             manage_vips: None,
+            track: None,
         },
         services: vec![Service {
             name: unplaced(SERVICE.to_owned()),

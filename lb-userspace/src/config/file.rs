@@ -61,6 +61,7 @@ pub(super) struct Director {
     pub(super) name: Option<Spanned<String>>,
     pub(super) interfaces: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) manage_vips: Option<bool>,
+    pub(super) track: Option<Spanned<Vec<Spanned<track::Track>>>>,
 }
 
 /// `[cluster]`
@@ -176,6 +177,7 @@ impl From<&model::Config> for File {
                 name: Some(unplaced(director.name.clone())),
                 interfaces: Some(texts(&director.interfaces)),
                 manage_vips: Some(director.manage_vips),
+                track: track::list(&director.track),
             },
             cluster: cluster.as_ref().map(Cluster::from),
             sync: sync.as_ref().map(sync::Sync::from),

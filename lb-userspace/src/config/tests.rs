@@ -106,6 +106,7 @@ fn defaults() {
             name: HOST.to_owned(),
             interfaces: vec!["eth0".to_owned()],
             manage_vips: true,
+            track: Vec::new(),
         },
         cluster: None,
         sync: None,
@@ -536,7 +537,7 @@ prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
         names in vec(name(), 1..4),
-        manage_vips: bool,
+        (manage_vips, track) in (any::<bool>(), instances::tracks()),
         cluster in cluster(),
         sync in sync(),
         interfaces in proptest::collection::btree_set("[a-z][a-z0-9]{0,14}", 1..4),
@@ -561,6 +562,7 @@ prop_compose! {
                 name: names[0].clone(),
                 interfaces: interfaces.into_iter().collect(),
                 manage_vips,
+                track,
             },
             sync: sync.filter(|_| cluster.is_some()),
             heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },

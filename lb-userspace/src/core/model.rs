@@ -24,7 +24,7 @@ pub use self::{
     heartbeat::{DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
     sync::{Audience, DEFAULT_BULK_RATE, DEFAULT_SYNC_GROUP, DEFAULT_SYNC_PORT, SyncPath},
-    track::{Track, Tracked},
+    track::{Effect, Track, Tracked},
 };
 use super::{
     event, health::Health, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts,
@@ -74,6 +74,8 @@ pub struct Director {
     /// interface while this director is Active; where there are no instances, those of the services to the first
     /// interface.
     pub manage_vips: bool,
+    /// What it depends on in all instances.
+    pub track: Vec<Track>,
 }
 
 impl Config {
@@ -82,6 +84,20 @@ impl Config {
     pub fn vips(&self) -> BTreeSet<IpAddr> {
         let frontends = self.services.iter().flat_map(|service| &service.frontends);
         frontends.map(|frontend| frontend.vip).collect()
+    }
+
+    /// The instances, with what the director itself depends on: it is the first of each group that has it, since what
+    /// one of a group depends on counts for all.
+    #[must_use]
+    pub fn members(&self) -> Vec<Instance> {
+        let mut groups = BTreeSet::new();
+        let mut instances = self.instances.clone();
+        for instance in &mut instances {
+            if groups.insert(instance.group_name().to_owned()) {
+                instance.track.extend(self.director.track.iter().cloned());
+            }
+        }
+        instances
     }
 }
 

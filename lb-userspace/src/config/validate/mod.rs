@@ -128,6 +128,7 @@ impl Validator<'_> {
             name,
             interfaces: self.interfaces(table),
             manage_vips: table.manage_vips.unwrap_or(true),
+            track: self.tracks(table.track.as_ref()),
         }
     }
 
