@@ -23,7 +23,7 @@ use lb_common::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::{
-    ha::{CountView, HaView, HeardView, InstanceView, PortView, Role, RouterView},
+    ha::{CountView, HaView, HeardView, InstanceView, PortView, ReachView, Role, RouterView},
     peers::{
         CandidateView, ClusterPart, HaAnswer, HaOrder, HandedOver, OutlookView, PathView, PeerGroupView,
         PeerPathView, PeerView,

@@ -166,6 +166,7 @@ fn render(view: &HaView, out: &mut impl Write) -> io::Result<()> {
         words("INTERFACE"),
         numbers("VRID"),
         numbers("PRIORITY"),
+        numbers("HEALTH"),
         words("HEARD"),
         words("VIPS"),
     ]);
@@ -269,7 +270,14 @@ fn state(peer: &PeerView) -> &'static str {
 fn roles(peer: &PeerView) -> String {
     let roles = peer.groups.iter().map(|group| {
         let role = if peer.alive { group.role.name() } else { "?" };
-        format!("{} {role} ({})", group.name, group.priority)
+        if group.health_percent == 100 {
+            format!("{} {role} ({})", group.name, group.priority)
+        } else {
+            format!(
+                "{} {role} ({}, health {}%)",
+                group.name, group.priority, group.health_percent
+            )
+        }
     });
     let roles: Vec<_> = roles.collect();
     if roles.is_empty() {
@@ -359,11 +367,7 @@ fn standing(director: &CandidateView) -> String {
     let mut parts = Vec::new();
     parts.extend(director.active.then(|| "Active".to_owned()));
     parts.extend(director.priority.map(|priority| format!("priority {priority}")));
-    parts.extend(
-        director
-            .health_percent
-            .map(|health| format!("reaches {health}% of the backends")),
-    );
+    parts.extend(director.health_percent.map(|health| format!("health {health}%")));
     parts.extend(
         director
             .sync_percent
@@ -391,9 +395,10 @@ fn rows(instance: &InstanceView, table: &mut Table) {
         instance.interface.clone(),
         instance.vrid.to_string(),
         instance.priority.to_string(),
+        format!("{}%", instance.health_percent),
     ];
     for row in 0..instance.vips.len().max(heard.len()) {
-        let mut cells = std::mem::replace(&mut first, vec![String::new(); 6]);
+        let mut cells = std::mem::replace(&mut first, vec![String::new(); 7]);
         let none = if row == 0 { "-" } else { "" };
         cells.push(heard.get(row).map_or(none, String::as_str).to_owned());
         cells.push(instance.vips.get(row).map_or(String::new(), ToString::to_string));
@@ -409,6 +414,15 @@ fn sentences(instance: &InstanceView) -> Vec<String> {
     } else {
         sentences.push(format!("out: {}", instance.unfit.join("; ")));
     }
+    let missed = instance
+        .services
+        .iter()
+        .filter(|reach| reach.reached < reach.backends);
+    sentences.extend(missed.map(|reach| {
+        let (reached, backends) = (reach.reached, reach.backends);
+        format!("reaches {reached} of {backends} backends of {}", reach.service)
+    }));
+    sentences.extend(instance.burdens.iter().cloned());
     let differing = [("VIPs", false), ("advert_interval", true)]
         .into_iter()
         .filter(|(_, interval)| {

@@ -43,6 +43,7 @@ pub(super) fn parse(
             interfaces: Some(unplaced(interfaces)),
             manage_vips: None,
             pool_share: None,
+            track: None,
         },
         services: vec![Service {
             name: unplaced(SERVICE.to_owned()),

@@ -62,6 +62,7 @@ pub(super) struct Director {
     pub(super) interfaces: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) manage_vips: Option<bool>,
     pub(super) pool_share: Option<Spanned<String>>,
+    pub(super) track: Option<Spanned<Vec<Spanned<track::Track>>>>,
 }
 
 /// `[cluster]`
@@ -188,6 +189,7 @@ impl From<&model::Config> for File {
                 manage_vips: Some(director.manage_vips),
                 pool_share: (director.pool_share != model::Share::WHOLE)
                     .then(|| unplaced(director.pool_share.to_string())),
+                track: track::list(&director.track),
             },
             cluster: cluster.as_ref().map(Cluster::from),
             sync: sync.as_ref().map(sync::Sync::from),

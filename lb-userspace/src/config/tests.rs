@@ -108,6 +108,7 @@ fn defaults() {
             interfaces: vec!["eth0".to_owned()],
             manage_vips: true,
             pool_share: Share::WHOLE,
+            track: Vec::new(),
         },
         cluster: None,
         sync: None,
@@ -544,7 +545,7 @@ prop_compose! {
     /// Valid by construction: VIPs are in 172/8 and 2001:db8:ac::/48, backends in 10/8 and 2001:db8:a::/48.
     fn config()(
         names in vec(name(), 1..4),
-        manage_vips: bool,
+        (manage_vips, track) in (any::<bool>(), instances::tracks()),
         cluster in cluster(),
         sync in sync(),
         interfaces in proptest::collection::btree_set("[a-z][a-z0-9]{0,14}", 1..4),
@@ -570,6 +571,7 @@ prop_compose! {
                 interfaces: interfaces.into_iter().collect(),
                 manage_vips,
                 pool_share: Share { part: 1, of: 1 + (limits.2 % 8) as u8 },
+                track,
             },
             sync: sync.filter(|_| cluster.is_some()),
             heartbeats: if cluster.is_some() { heartbeats } else { Vec::new() },

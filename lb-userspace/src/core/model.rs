@@ -28,7 +28,7 @@ pub use self::{
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
     pool::{FIRST_POOL_PORT, Pool, Share},
     sync::{Audience, DEFAULT_BULK_RATE, DEFAULT_SYNC_GROUP, DEFAULT_SYNC_PORT, SyncPath},
-    track::{Track, Tracked},
+    track::{Effect, Track, Tracked},
 };
 use super::{
     event, health::Health, order::AtDeadline, schedule::Scheduling, seal::Authentication, timeouts::Timeouts,
@@ -80,6 +80,8 @@ pub struct Director {
     pub manage_vips: bool,
     /// Which ports of pools it gives out.
     pub pool_share: Share,
+    /// What it depends on in all instances.
+    pub track: Vec<Track>,
 }
 
 impl Config {
@@ -88,6 +90,20 @@ impl Config {
     pub fn vips(&self) -> BTreeSet<IpAddr> {
         let frontends = self.services.iter().flat_map(|service| &service.frontends);
         frontends.map(|frontend| frontend.vip).collect()
+    }
+
+    /// The instances, with what the director itself depends on: it is the first of each group that has it, since what
+    /// one of a group depends on counts for all.
+    #[must_use]
+    pub fn members(&self) -> Vec<Instance> {
+        let mut groups = BTreeSet::new();
+        let mut instances = self.instances.clone();
+        for instance in &mut instances {
+            if groups.insert(instance.group_name().to_owned()) {
+                instance.track.extend(self.director.track.iter().cloned());
+            }
+        }
+        instances
     }
 }
 

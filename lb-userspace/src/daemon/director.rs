@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::{
     courses::Courses,
     flows::Flows,
-    ha::{self, Answers, Ha, HaError},
+    ha::{self, Answers, Ha, HaError, Reaches},
     health::HealthBook,
     identity::Identity,
     links::Links,
@@ -108,6 +108,8 @@ pub(super) struct Director {
     pub(super) ha: Option<Ha>,
     /// Where connections are synchronised with other directors.
     pub(super) sync: Option<Sync>,
+    /// What the pair was told of the backends that are reached.
+    pub(super) told_reaches: Option<Reaches>,
     /// By which numbers the packet path knows their groups.
     leases: LeaseNumbers,
     /// When the daemon began.
@@ -179,6 +181,7 @@ impl Director {
             vips,
             ha: None,
             sync: None,
+            told_reaches: None,
             leases: LeaseNumbers::default(),
             opened: Instant::now(),
             source,
@@ -249,6 +252,7 @@ impl Director {
         self.keep_standing(standing);
         let failed = self.apply(&desired).err();
         self.tell_health();
+        self.tell_pair_of_health();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
             self.events.tell(match &failed {
@@ -482,15 +486,18 @@ impl Director {
                 )?);
             }
         }
+        // It may be new to it.
+        self.told_reaches = None;
         self.tell_pair();
         Ok(())
     }
 
-    /// Has the pair know how far this director's connections are those of the others.
-    fn tell_pair(&self) {
+    /// Has the pair know how far this director's connections are those of the others, and how many backends it reaches.
+    fn tell_pair(&mut self) {
         if let (Some(ha), Some(sync)) = (&self.ha, &self.sync) {
             ha.set_sync(sync.progress());
         }
+        self.tell_pair_of_health();
     }
 
     /// Has connections synchronised as the configuration says.

@@ -148,6 +148,15 @@ impl Director {
 
     /// The health of a backend, and what it says of itself.
     pub(super) fn health_of(&self, service: &Service, backend: &Backend) -> (Health, backend::Agent) {
+        let (health, agent) = self.checks_of(service, backend);
+        match self.ejected(service, backend) {
+            Some(_) => (Health::Down, agent),
+            None => (health, agent),
+        }
+    }
+
+    /// The same, by its checks alone.
+    pub(super) fn checks_of(&self, service: &Service, backend: &Backend) -> (Health, backend::Agent) {
         let findings: Vec<Finding> = (0..)
             .zip(&service.health.checks)
             .map(
@@ -160,16 +169,12 @@ impl Director {
                 },
             )
             .collect();
-        let (health, agent) = compose(
+        compose(
             backend.weight,
             &findings,
             service.health.require,
             service.health.start,
-        );
-        if self.ejected(service, backend).is_some() {
-            return (Health::Down, agent);
-        }
-        (health, agent)
+        )
     }
 
     /// Whether something is known of every backend, so that nobody has to be assumed to be well or not.

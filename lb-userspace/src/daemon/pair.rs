@@ -1,14 +1,19 @@
 //! What is asked and ordered of the pair.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use tracing::{info, warn};
 
-use super::director::Director;
+use super::{director::Director, ha::Reaches};
 use crate::{
     api::{
         query::{Refusal, RefusalKind},
         types::{HaAnswer, HaOrder, HaView, HandedOver},
     },
-    core::ha::Unable,
+    core::ha::{Reach, Unable},
 };
 
 impl Director {
@@ -27,6 +32,34 @@ impl Director {
                 None
             }
         }
+    }
+
+    /// Has the pair know how many backends this director reaches, if that has changed.
+    pub(super) fn tell_pair_of_health(&mut self) {
+        let Some(ha) = &self.ha else { return };
+        let reaches = self.reaches();
+        if self.told_reaches.as_ref() != Some(&reaches) && ha.set_health(reaches.clone()) {
+            self.told_reaches = Some(reaches);
+        }
+    }
+
+    /// How many backends behind the VIPs of each group of instances this director reaches.
+    fn reaches(&self) -> Reaches {
+        let mut vips: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+        for instance in &self.config.instances {
+            vips.entry(instance.group_name())
+                .or_default()
+                .extend(&instance.vips);
+        }
+        let of_group = |(group, vips): (&str, BTreeSet<IpAddr>)| {
+            let services = self.config.services.iter().filter(|service| {
+                let mut frontends = service.frontends.iter();
+                frontends.any(|frontend| vips.contains(&frontend.vip))
+            });
+            let services = services.map(|service| Reach::count(&service.name, &self.checked(service)));
+            (group.to_owned(), services.collect())
+        };
+        vips.into_iter().map(of_group).collect()
     }
 
     /// Carries out what is ordered of the pair; `None` where the HA thread has no time.

@@ -60,6 +60,15 @@ impl Director {
         }
     }
 
+    /// What this director has found out of a service's backends by itself, whatever clients' connections say.
+    pub(super) fn checked(&self, service: &Service) -> Vec<Facts> {
+        let facts = service.backends.iter().map(|backend| Facts {
+            health: self.checks_of(service, backend).0,
+            ..self.facts_at_once(service, backend, &self.orders.book, &self.addresses)
+        });
+        facts.collect()
+    }
+
     /// What a backend takes part in.
     pub(super) fn effective(&self, service: &Service, backend: &Backend) -> Effective {
         let index = service

@@ -41,6 +41,13 @@ pub(super) fn arp_announcement(mac: Mac, ip: Ipv4Addr) -> [u8; ARP_LEN] {
     frame
 }
 
+/// An ARP request: who has `ip`?
+pub(super) fn arp_request(mac: Mac, own: Ipv4Addr, ip: Ipv4Addr) -> [u8; ARP_LEN] {
+    let mut frame = arp_announcement(mac, ip);
+    frame[28..32].copy_from_slice(&own.octets());
+    frame
+}
+
 /// An unsolicited neighbour advertisement to all nodes (RFC 4861, section 7.2.6), with the override flag.
 pub(super) fn neighbour_advertisement(mac: Mac, ip: Ipv6Addr) -> [u8; ADVERTISEMENT_LEN] {
     let mut frame = [0; ADVERTISEMENT_LEN];
@@ -139,6 +146,20 @@ mod tests {
             0, 1, 0x08, 0, 6, 4, 0, 1,
             2, 0, 0, 0xaa, 0xbb, 0xcc, 192, 0, 2, 10,
             0, 0, 0, 0, 0, 0, 192, 0, 2, 10,
+        ];
+        assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn an_arp_request_byte_for_byte() {
+        let own = Ipv4Addr::new(192, 0, 2, 2);
+        let frame = arp_request(Mac([2, 0, 0, 0xaa, 0xbb, 0xcc]), own, Ipv4Addr::new(192, 0, 2, 1));
+        #[rustfmt::skip]
+        let expected = [
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0xaa, 0xbb, 0xcc, 0x08, 0x06,
+            0, 1, 0x08, 0, 6, 4, 0, 1,
+            2, 0, 0, 0xaa, 0xbb, 0xcc, 192, 0, 2, 2,
+            0, 0, 0, 0, 0, 0, 192, 0, 2, 1,
         ];
         assert_eq!(frame, expected);
     }

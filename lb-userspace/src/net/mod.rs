@@ -20,6 +20,8 @@ pub mod monitor;
 pub mod news;
 pub mod packet;
 pub mod ping;
+mod route;
+pub mod solicit;
 pub mod sync;
 pub mod vrrp;
 

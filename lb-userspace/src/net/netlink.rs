@@ -133,13 +133,35 @@ impl Netlink {
         Ok(answer.messages)
     }
 
+    /// Whether a table has something that `is_it`; however long it is, no more than that is kept of it.
+    pub(super) async fn any(
+        &self,
+        message: RouteNetlinkMessage,
+        what: &str,
+        is_it: impl Fn(&RouteNetlinkMessage) -> bool,
+    ) -> Result<bool, NetlinkError> {
+        let answer = self.exchange_for(message, NLM_F_DUMP, what, is_it).await?;
+        Ok(!answer.messages.is_empty())
+    }
+
     async fn exchange(
         &self,
         message: RouteNetlinkMessage,
         flags: u16,
         what: &str,
     ) -> Result<Answer, NetlinkError> {
-        timeout(PATIENCE, self.exchange_patiently(message, flags, what))
+        self.exchange_for(message, flags, what, |_| true).await
+    }
+
+    /// Of the answer only that is kept which `matters`.
+    async fn exchange_for(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        what: &str,
+        matters: impl Fn(&RouteNetlinkMessage) -> bool,
+    ) -> Result<Answer, NetlinkError> {
+        timeout(PATIENCE, self.exchange_patiently(message, flags, what, matters))
             .await
             .map_err(|_| NetlinkError::Silent {
                 what: what.to_string(),
@@ -151,6 +173,7 @@ impl Netlink {
         message: RouteNetlinkMessage,
         flags: u16,
         what: &str,
+        matters: impl Fn(&RouteNetlinkMessage) -> bool,
     ) -> Result<Answer, NetlinkError> {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
@@ -165,7 +188,7 @@ impl Netlink {
         while let Some(reply) = replies.next().await {
             answer.interrupted |= reply.header.flags & NLM_F_DUMP_INTR != 0;
             match reply.payload {
-                NetlinkPayload::InnerMessage(message) => answer.messages.push(message),
+                NetlinkPayload::InnerMessage(message) if matters(&message) => answer.messages.push(message),
                 NetlinkPayload::Error(error) if error.code.is_some() => {
                     return Err(NetlinkError::from_errno(what, -error.raw_code()));
                 }

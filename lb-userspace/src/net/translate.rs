@@ -135,7 +135,7 @@ pub(super) fn route(message: &RouteMessage) -> Route {
     }
 }
 
-fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(address) => Some((*address).into()),
         RouteAddress::Inet6(address) => Some((*address).into()),

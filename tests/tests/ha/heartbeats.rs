@@ -8,9 +8,8 @@ use lb_tests::{
     topology::{Pair, VIP4},
     wait_for,
 };
-use serde_json::Value;
 
-use crate::roles::{PATIENCE, expect_holds, expect_role, role};
+use crate::roles::{PATIENCE, expect_holds, expect_peers, expect_role, role};
 
 const FAST: &str = "advert_interval = \"50ms\"\nfailback = \"immediate\"";
 
@@ -22,19 +21,6 @@ fn start(pair: &Pair, director: usize, priority: u8, key: &Path) -> Result<Tande
 fn start_with(pair: &Pair, director: usize, priority: u8, key: &Path, path: &str) -> Result<Tandem> {
     let more = Pair::cluster(key, path) + &Pair::front(priority, FAST);
     Tandem::start(&pair.directors[director], &pair.config(director, &more))
-}
-
-/// Waits until the director hears all others, and they have proven who they are.
-fn expect_peers(tandem: &Tandem, count: usize) -> Result<()> {
-    let proven = |peer: &Value| peer["alive"] == true && peer["proven"] == true;
-    wait_for(PATIENCE, format!("{count} other directors"), || {
-        let peers = tandem
-            .ask(&["ha"])
-            .ok()
-            .and_then(|view| view["peers"].as_array().cloned());
-        peers.is_some_and(|peers| peers.iter().filter(|peer| proven(peer)).count() == count)
-    })?;
-    Ok(())
 }
 
 /// Events of this kind so far.
@@ -241,5 +227,41 @@ fn what_an_instance_depends_on_moves_it() -> Result<()> {
     expect_role(&b, "active")?;
     expect_role(&a, "backup")?;
     std::fs::write(&well, "")?;
+    expect_role(&a, "active")
+}
+
+/// A director that works alone has the VIPs whenever it may.
+#[test]
+fn routes_gateways_and_disks_can_be_what_an_instance_depends_on() -> Result<()> {
+    let pair = Pair::build("ha-gateway", 1, 1)?;
+    let client = &pair.clients[0];
+    let (client4, client6) = client.ipv4().zip(client.ipv6()).expect("both");
+    let route = |verb: &str| -> Result<()> {
+        let mut command = pair.directors[0].command("ip")?;
+        let client = client4.to_string();
+        command.args(["route", verb, "10.20.0.0/16", "via", &client]);
+        ensure!(command.status()?.success());
+        Ok(())
+    };
+    route("add")?;
+    let track = format!(
+        "track = [\n  {{ gateway = \"{client4}\", interval = \"300ms\" }},\n  \
+         {{ gateway = \"{client6}\", interval = \"300ms\" }},\n  \
+         {{ route = \"10.20.0.0/16\", interval = \"100ms\" }},\n  {{ route = \"2001:db8::/64\" }},\n  \
+         {{ disk = \"/\", free = 1 }},\n  {{ backends = 50 }},\n]"
+    );
+    let front = Pair::front(150, &format!("{FAST}\n{track}"));
+    let a = Tandem::start(&pair.directors[0], &pair.config(0, &front))?;
+    expect_role(&a, "active")?;
+
+    route("del")?;
+    expect_role(&a, "out")?;
+    a.wait_until_it_says("the route to 10.20.0.0/16: there is none")?;
+    route("add")?;
+    expect_role(&a, "active")?;
+    client.interface("eth0")?.unplug()?;
+    expect_role(&a, "out")?;
+    a.wait_until_it_says("the gateway ")?;
+    client.interface("eth0")?.plug_in()?;
     expect_role(&a, "active")
 }

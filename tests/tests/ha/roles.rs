@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use anyhow::Result;
 use lb_tests::{Host, Tandem, wait_for};
+use serde_json::Value;
 
 /// For what ought to happen within a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,10 +17,15 @@ pub(crate) fn role(tandem: &Tandem) -> Option<String> {
 
 /// Waits until the director is this.
 pub(crate) fn expect_role(tandem: &Tandem, expected: &str) -> Result<()> {
-    wait_for(PATIENCE, format!("the director to be {expected}"), || {
+    let reached = wait_for(PATIENCE, format!("the director to be {expected}"), || {
         role(tandem).as_deref() == Some(expected)
-    })?;
-    Ok(())
+    });
+    reached.map_err(|timeout| {
+        anyhow::anyhow!(
+            "{timeout}; it says:\n{}",
+            tandem.show(&["ha"]).unwrap_or_default()
+        )
+    })
 }
 
 /// Waits until the host has this address, or has it no more.
@@ -28,6 +34,19 @@ pub(crate) fn expect_holds(host: &Host, vip: impl Into<IpAddr>, expected: bool) 
     let what = if expected { "hold" } else { "give up" };
     wait_for(PATIENCE, format!("{} to {what} {vip}", host.name()), || {
         host.has_address(vip).is_ok_and(|has| has == expected)
+    })?;
+    Ok(())
+}
+
+/// Waits until the director hears all others, and they have proven who they are.
+pub(crate) fn expect_peers(tandem: &Tandem, count: usize) -> Result<()> {
+    let proven = |peer: &Value| peer["alive"] == true && peer["proven"] == true;
+    wait_for(PATIENCE, format!("{count} other directors"), || {
+        let peers = tandem
+            .ask(&["ha"])
+            .ok()
+            .and_then(|view| view["peers"].as_array().cloned());
+        peers.is_some_and(|peers| peers.iter().filter(|peer| proven(peer)).count() == count)
     })?;
     Ok(())
 }

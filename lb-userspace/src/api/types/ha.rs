@@ -50,10 +50,27 @@ pub struct InstanceView {
     pub unfit: Vec<String>,
     /// Priority that is in force.
     pub priority: u8,
+    /// Health score, 0 to 100: how much of what is behind the VIPs this director reaches, less what its monitors take.
+    pub health_percent: u8,
+    /// How many backends it reaches, by service.
+    pub services: Vec<ReachView>,
+    /// What fails of the things that change the priority or the health, as sentences.
+    pub burdens: Vec<String>,
     /// The VIPs.
     pub vips: Vec<IpAddr>,
     /// Its virtual routers: one for each family that it has VIPs of.
     pub routers: Vec<RouterView>,
+}
+
+/// How many backends of a service a director reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachView {
+    /// Name of the service.
+    pub service: String,
+    /// Backends that it reaches.
+    pub reached: u32,
+    /// Backends that count.
+    pub backends: u32,
 }
 
 /// What a director is in an instance.

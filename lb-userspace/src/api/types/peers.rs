@@ -40,6 +40,8 @@ pub struct PeerGroupView {
     pub fit: bool,
     /// Its priority.
     pub priority: u8,
+    /// Its health score, 0 to 100.
+    pub health_percent: u8,
 }
 
 /// How another director is heard on a path.

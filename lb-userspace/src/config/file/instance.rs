@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{texts, track::Track, unplaced};
+use super::{
+    texts,
+    track::{self, Track},
+    unplaced,
+};
 use crate::{config::duration::Time, core::model};
 
 /// `[[instance]]`
@@ -58,10 +62,7 @@ impl From<&model::Instance> for Instance {
                 refresh: time(announce.refresh),
             }),
             on_duplicate: Some(instance.on_duplicate),
-            track: (!instance.track.is_empty()).then(|| {
-                let tracks = instance.track.iter().map(|track| unplaced(track.into()));
-                unplaced(tracks.collect())
-            }),
+            track: track::list(&instance.track),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use proptest::{collection::vec, prelude::*};
 
 use super::{address, ip, name, read};
-use crate::core::model::{Announce, Failback, Instance, OnDuplicate, Track, Tracked};
+use crate::core::model::{Announce, Effect, Failback, Instance, OnDuplicate, Track, Tracked};
 
 fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
     (0..=most).prop_map(Duration::from_millis)
@@ -15,10 +15,48 @@ fn tracked() -> impl Strategy<Value = Tracked> {
     prop_oneof![
         "[a-z][a-z0-9]{0,14}".prop_map(Tracked::Interface),
         (1..=254_u8).prop_map(|host| Tracked::Ping([10, 0, 0, host].into())),
+        (1..=254_u8).prop_map(|host| Tracked::Gateway([10, 0, 0, host].into())),
+        (1..=254_u8, 24..=32_u8).prop_map(|(net, prefix)| Tracked::Route {
+            network: [10, 0, net, 0].into(),
+            prefix
+        }),
+        Just(Tracked::Route {
+            network: ip("::"),
+            prefix: 0
+        }),
+        ("/[a-z]{1,9}", 1..=100_u8).prop_map(|(path, free)| Tracked::Disk {
+            path: path.into(),
+            free
+        }),
+        (1..=100_u8).prop_map(Tracked::Backends),
         "/[a-z]{1,9}".prop_map(|path| Tracked::File(path.into())),
         "[a-z]{1,9}".prop_map(Tracked::Process),
         "/[a-z]{1,9}".prop_map(|program| Tracked::Program(vec![program, "-x".to_owned()])),
     ]
+}
+
+fn effect() -> impl Strategy<Value = Effect> {
+    prop_oneof![
+        Just(Effect::Fault),
+        (1..=254_i16, any::<bool>()).prop_map(|(weight, below)| Effect::Priority(if below {
+            -weight
+        } else {
+            weight
+        })),
+        (1..=100_u8).prop_map(Effect::Health),
+    ]
+}
+
+pub(super) fn tracks() -> impl Strategy<Value = Vec<Track>> {
+    let track = (tracked(), effect(), 1..=3600_u64).prop_map(|(what, effect, seconds)| Track {
+        what,
+        effect,
+        interval: Duration::from_secs(seconds),
+        timeout: Duration::from_secs(1),
+        rise: 1,
+        fall: 3,
+    });
+    vec(track, 0..4)
 }
 
 prop_compose! {
@@ -32,7 +70,7 @@ prop_compose! {
         group in proptest::option::of("[a-z]{1,9}"),
         has_peers: bool,
         on_duplicate in prop::sample::select(vec![OnDuplicate::Announce, OnDuplicate::Yield, OnDuplicate::Ignore]),
-        track in vec((tracked(), -254..=254_i16, 1..=3600_u64), 0..4),
+        track in tracks(),
         announce in (1..=255_u8, milliseconds(86_400_000), 1..=1_000_000_u32, milliseconds(86_400_000)),
     ) -> Instance {
         Instance {
@@ -53,14 +91,7 @@ prop_compose! {
                 refresh: announce.3,
             },
             on_duplicate,
-            track: track.into_iter().map(|(what, weight, seconds)| Track {
-                what,
-                weight,
-                interval: Duration::from_secs(seconds),
-                timeout: Duration::from_secs(1),
-                rise: 1,
-                fall: 3,
-            }).collect(),
+            track,
         }
     }
 }

@@ -328,6 +328,12 @@ impl Validator<'_> {
             }
         }
         if instances.is_empty() {
+            if let Some(track) = &tables.director.track {
+                self.report(
+                    Diagnostic::warning("nothing depends on what the [director] tracks")
+                        .at(track.span(), "there is no [[instance]]"),
+                );
+            }
             return;
         }
         for (instance, table) in instances.iter().zip(&tables.instances) {

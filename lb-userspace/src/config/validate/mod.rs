@@ -129,6 +129,7 @@ impl Validator<'_> {
             interfaces: self.interfaces(table),
             manage_vips: table.manage_vips.unwrap_or(true),
             pool_share: self.pool_share(table),
+            track: self.tracks(table.track.as_ref()),
         }
     }
 

@@ -380,7 +380,7 @@ impl Group {
         Rank {
             is_complete: self.is_complete(cluster, now),
             priority: self.priority(),
-            health: self.health,
+            health: self.health(),
             completeness: percent(cluster.sync().completeness),
             node: cluster.settings().node,
         }

@@ -52,7 +52,7 @@ impl Member {
         let own_rank = cluster.map(|cluster| group.rank(cluster, now)).unwrap_or(Rank {
             is_complete: true,
             priority: group.priority(),
-            health: group.health,
+            health: group.health(),
             completeness: 100,
             node: lb_common::wire::heartbeat::NOBODY,
         });

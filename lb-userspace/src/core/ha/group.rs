@@ -15,6 +15,7 @@ use super::{
     election::Candidacy,
     event::{Change, Difference, Event, Family, Unfit, Why},
     flaps::Flaps,
+    health::{self, Reach},
     track::Tracking,
     wire::Wire,
 };
@@ -50,8 +51,8 @@ pub(super) struct Group {
     pub(super) is_leaving: bool,
     pub(super) candidacy: Candidacy,
     pub(super) flaps: Flaps,
-    /// How many of its backends this director reaches, in percent.
-    pub(super) health: u8,
+    /// How many backends behind its VIPs this director reaches.
+    pub(super) services: Vec<Reach>,
     tracking: Tracking,
     told: BTreeSet<(usize, IpAddr, Difference)>,
     duplicates: Duplicates,
@@ -107,7 +108,7 @@ impl Group {
             is_leaving: false,
             candidacy: Candidacy::default(),
             flaps: Flaps::default(),
-            health: 100,
+            services: Vec::new(),
             tracking: Tracking::default(),
             told: BTreeSet::new(),
             duplicates: Duplicates::default(),
@@ -132,10 +133,12 @@ impl Group {
             let tracks = |instances: &[Instance]| -> Vec<_> {
                 instances.iter().map(|instance| instance.track.clone()).collect()
             };
-            if tracks(&self.instances) != tracks(&fresh.instances) {
-                self.tracking.clear();
-            }
+            let others = tracks(&self.instances) != tracks(&fresh.instances);
             self.instances = fresh.instances;
+            if others {
+                self.tracking.clear();
+                self.tracking.reaches(&self.services, &self.instances);
+            }
         }
         same
     }
@@ -154,6 +157,22 @@ impl Group {
         if let Some(place) = self.instances.iter().position(|known| known.name == instance) {
             self.tracking.note(place, number, fault);
         }
+    }
+
+    /// Takes note of how many backends are reached.
+    pub(super) fn reaches(&mut self, services: &[Reach]) {
+        self.services = services.to_vec();
+        self.tracking.reaches(services, &self.instances);
+    }
+
+    /// The health score, 0 to 100.
+    pub(super) fn health(&self) -> u8 {
+        health::score(&self.services, self.tracking.points(&self.instances))
+    }
+
+    /// What fails of what has a weight or points, as sentences.
+    pub(super) fn burdens(&self) -> impl Iterator<Item = String> + use<'_> {
+        self.tracking.burdens(&self.instances)
     }
 
     /// Whether an operator means it by this name: its own, or that of an instance.
@@ -185,7 +204,7 @@ impl Group {
             claims: self.candidacy.claims,
             takes: self.candidacy.takes_until.is_some(),
             priority: self.priority(),
-            health: self.health,
+            health: self.health(),
             successor: self.candidacy.successor(),
         }
     }

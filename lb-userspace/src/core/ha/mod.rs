@@ -20,6 +20,7 @@ mod event;
 mod explain;
 mod flaps;
 mod group;
+mod health;
 mod lease;
 #[cfg(test)]
 mod simulator;
@@ -47,6 +48,7 @@ pub use self::{
     election::Rank,
     event::{Change, Difference, Event, Family, Unfit, Why, Yield},
     explain::{Explanation, Part},
+    health::Reach,
     lease::LeaseNumbers,
 };
 use self::{
@@ -163,12 +165,12 @@ pub enum Input<'a> {
     },
     /// This director's connections are so far those of the others.
     Sync(heartbeat::Sync),
-    /// So many of a group's backends are reached.
+    /// So many of the backends behind a group's VIPs are reached.
     Health {
         /// Name of the group.
         group: &'a str,
-        /// In percent.
-        percent: u8,
+        /// By service.
+        services: &'a [Reach],
     },
     /// Who this director is for the others, and how it hears them; `None` if it works alone.
     Cluster(Option<&'a ClusterSettings>),
@@ -291,6 +293,29 @@ impl<'a> GroupView<'a> {
         &self.0.unfit
     }
 
+    /// Priority that is in force.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.0.priority()
+    }
+
+    /// The health score, 0 to 100.
+    #[must_use]
+    pub fn health(&self) -> u8 {
+        self.0.health()
+    }
+
+    /// How many backends behind its VIPs this director reaches, by service.
+    #[must_use]
+    pub fn services(&self) -> &'a [Reach] {
+        &self.0.services
+    }
+
+    /// What fails of the things that change its priority or its health, and by how much, as sentences.
+    pub fn burdens(&self) -> impl Iterator<Item = String> + use<'a> {
+        self.0.burdens()
+    }
+
     /// Its virtual routers.
     pub fn wires(&self) -> impl Iterator<Item = WireView<'a>> + use<'a> {
         let group = self.0;
@@ -367,10 +392,11 @@ impl Member {
                     cluster.set_sync(sync);
                 }
             }
-            Input::Health { group, percent } => {
+            Input::Health { group, services } => {
                 if let Some(group) = self.groups.iter_mut().find(|known| known.name == group) {
-                    group.health = percent;
+                    group.reaches(services);
                 }
+                self.tick(false, now);
             }
             Input::Cluster(settings) => {
                 match (&mut self.cluster, settings) {

@@ -21,6 +21,7 @@ mod view;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
     future::pending,
     io,
     sync::Arc,
@@ -46,7 +47,7 @@ use super::identity::Identity;
 use crate::{
     api::types::HaView,
     core::{
-        ha::{ClusterSettings, LeaseNumbers, Unable},
+        ha::{ClusterSettings, LeaseNumbers, Reach, Unable},
         model::Config,
         seal::common_digest,
     },
@@ -57,6 +58,9 @@ use crate::{
     },
     notify::Sink,
 };
+
+/// How many backends behind each group's VIPs are reached, by the group's name.
+pub(super) type Reaches = BTreeMap<String, Vec<Reach>>;
 
 /// Orders that wait for the mover.
 const ORDERS: usize = 64;
@@ -189,7 +193,7 @@ impl Ha {
         self.order(Order::Configure {
             name: config.director.name.clone(),
             cluster,
-            instances: config.instances.clone(),
+            instances: config.members(),
             leases: leases.clone(),
         })
     }
@@ -197,6 +201,11 @@ impl Ha {
     /// This director's connections are so far those of the others. Where the thread has no time, it hears the next word.
     pub(super) fn set_sync(&self, sync: heartbeat::Sync) {
         let _ = self.order(Order::Sync(sync));
+    }
+
+    /// So many backends are reached; whether the thread had time to hear it.
+    pub(super) fn set_health(&self, reaches: Reaches) -> bool {
+        self.order(Order::Health(reaches)).is_ok()
     }
 
     /// How things are.

@@ -62,6 +62,7 @@ fn peer(peer: &Peer, cluster: &Cluster, member: &Member, now: Duration) -> PeerV
             },
             fit: part.fit,
             priority: part.priority,
+            health_percent: part.health,
         })
     });
     let paths = cluster.paths().iter().map(|path| {

@@ -1,7 +1,8 @@
 //! Looks at what instances depend on, on a thread of its own that may wait.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, spawn_blocking},
@@ -12,7 +13,7 @@ use super::{post::Post, worker};
 use crate::{
     core::model::{Instance, Track, Tracked},
     io::program::Program,
-    net::{carrier::Carrier, ping},
+    net::{Netlink, carrier::Carrier, ping, solicit},
 };
 
 /// Instances by their names, with all that is looked at for them.
@@ -21,6 +22,15 @@ pub(super) type Wanted = Vec<Instance>;
 /// Output of a program that is kept, to be shown.
 const MOST_OUTPUT: usize = 200;
 
+/// Something that is looked at, once for all that depend on it.
+struct Look {
+    track: Track,
+    /// The interface that it is looked at through, where that matters.
+    interface: Option<String>,
+    /// Who depends on it: names of instances, and its numbers there.
+    dependents: Vec<(String, usize)>,
+}
+
 /// Looks at everything that the last list of instances names, until there are no more lists.
 pub(super) async fn run(mut wanted: mpsc::Receiver<Wanted>, ha: Post<worker::Order>) {
     let mut tasks: Vec<AbortHandle> = Vec::new();
@@ -28,18 +38,58 @@ pub(super) async fn run(mut wanted: mpsc::Receiver<Wanted>, ha: Post<worker::Ord
         for task in tasks.drain(..) {
             task.abort();
         }
-        for instance in instances {
-            for (number, track) in instance.track.into_iter().enumerate() {
-                let (name, interface) = (instance.name.clone(), instance.interface.clone());
-                let task = tokio::spawn(watch(name, number, track, interface, ha.clone()));
-                tasks.push(task.abort_handle());
-            }
+        for look in looks(instances) {
+            tasks.push(tokio::spawn(watch(look, ha.clone())).abort_handle());
         }
     }
 }
 
+fn looks(instances: Wanted) -> Vec<Look> {
+    let mut looks: Vec<Look> = Vec::new();
+    for instance in instances {
+        for (number, track) in instance.track.into_iter().enumerate() {
+            let interface = match &track.what {
+                // The HA thread is told how many are reached.
+                Tracked::Backends(_) => continue,
+                Tracked::Ping(_) | Tracked::Gateway(_) => Some(instance.interface.clone()),
+                Tracked::Interface(_)
+                | Tracked::Route { .. }
+                | Tracked::File(_)
+                | Tracked::Process(_)
+                | Tracked::Program(_)
+                | Tracked::Disk { .. } => None,
+            };
+            // What its failure does is no matter of those who look.
+            let same = |look: &&mut Look| {
+                let effect = track.effect;
+                look.interface == interface
+                    && Track {
+                        effect,
+                        ..look.track.clone()
+                    } == track
+            };
+            let dependent = (instance.name.clone(), number);
+            match looks.iter_mut().find(same) {
+                Some(look) => look.dependents.push(dependent),
+                None => looks.push(Look {
+                    track,
+                    interface,
+                    dependents: vec![dependent],
+                }),
+            }
+        }
+    }
+    looks
+}
+
 /// Looks at one thing, and tells of changes.
-async fn watch(instance: String, number: usize, track: Track, interface: String, ha: Post<worker::Order>) {
+async fn watch(look: Look, ha: Post<worker::Order>) {
+    let Look {
+        track,
+        interface,
+        dependents,
+    } = look;
+    let interface = interface.unwrap_or_default();
     let mut ticks = interval(track.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What was told, and how many looks in a row said the contrary.
@@ -47,7 +97,7 @@ async fn watch(instance: String, number: usize, track: Track, interface: String,
     let mut contrary = 0;
     loop {
         ticks.tick().await;
-        let looked = timeout(track.timeout, look(&track.what, &interface, track.timeout)).await;
+        let looked = timeout(track.timeout, see(&track.what, &interface, track.timeout)).await;
         let fault =
             looked.unwrap_or_else(|_| Some(format!("no answer within {} ms", track.timeout.as_millis())));
         let is_well = fault.is_none();
@@ -60,39 +110,49 @@ async fn watch(instance: String, number: usize, track: Track, interface: String,
         // The first look counts at once.
         if told.is_none() || contrary >= needed {
             (told, contrary) = (Some(is_well), 0);
-            ha.send(worker::Order::Tracked {
-                instance: instance.clone(),
-                number,
-                fault,
-            });
+            for (instance, number) in &dependents {
+                ha.send(worker::Order::Tracked {
+                    instance: instance.clone(),
+                    number: *number,
+                    fault: fault.clone(),
+                });
+            }
         }
     }
 }
 
 /// What is wrong with it; `None` if nothing is.
-async fn look(what: &Tracked, interface: &str, patience: Duration) -> Option<String> {
+async fn see(what: &Tracked, interface: &str, patience: Duration) -> Option<String> {
     match what {
         Tracked::Interface(name) => match Carrier::open() {
             Ok(carrier) => (!carrier.is_up(name)).then(|| "it is down or has no carrier".to_owned()),
             Err(error) => Some(error.to_string()),
         },
+        Tracked::Route { network, prefix } => match Netlink::open() {
+            Ok(netlink) => match netlink.has_route(*network, *prefix).await {
+                Ok(true) => None,
+                Ok(false) => Some("there is none".to_owned()),
+                Err(error) => Some(error.to_string()),
+            },
+            Err(error) => Some(error.to_string()),
+        },
         Tracked::Ping(address) => {
             let (address, interface) = (*address, interface.to_owned());
-            let asked = spawn_blocking(move || ping::ping(address, &interface, patience)).await;
-            match asked {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(error) => Some(error.to_string()),
-            }
+            wait(move || ping::ping(address, &interface, patience)).await
         }
+        Tracked::Gateway(address) => {
+            let (address, interface) = (*address, interface.to_owned());
+            wait(move || solicit::solicit(address, &interface, patience)).await
+        }
+        Tracked::Disk { path, free } => {
+            let (path, needed) = (path.clone(), *free);
+            wait(move || disk(&path, needed)).await
+        }
+        // Nobody looks at them here.
+        Tracked::Backends(_) => None,
         Tracked::File(path) => {
             let path = path.clone();
-            let found = spawn_blocking(move || fs::metadata(path)).await;
-            match found {
-                Ok(Ok(_)) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(error) => Some(error.to_string()),
-            }
+            wait(move || fs::metadata(path).map(drop)).await
         }
         Tracked::Process(name) => {
             let name = name.clone();
@@ -121,6 +181,32 @@ async fn look(what: &Tracked, interface: &str, patience: Duration) -> Option<Str
             }
         }
     }
+}
+
+/// What goes wrong with something that may have to wait.
+async fn wait(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Option<String> {
+    match spawn_blocking(work).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Fails where the file system of `path` cannot be written to, or less than `needed` percent of it is free.
+fn disk(path: &Path, needed: u8) -> io::Result<()> {
+    let system = statvfs(path)?;
+    if system.flags().contains(FsFlags::ST_RDONLY) {
+        return Err(io::Error::other("it is mounted read-only"));
+    }
+    let free = (u128::from(system.blocks_available()) * 100)
+        .checked_div(system.blocks().into())
+        .unwrap_or(100);
+    if free < needed.into() {
+        return Err(io::Error::other(format!(
+            "{free}% are free, and {needed}% are needed"
+        )));
+    }
+    Ok(())
 }
 
 /// Whether a process of this name runs, as `/proc/PID/comm` has it.

@@ -6,9 +6,9 @@ use lb_common::wire::vrrp::Refusal;
 
 use super::{peers, worker::Worker};
 use crate::{
-    api::types::{CountView, HaView, HeardView, InstanceView, PortView, RouterView},
+    api::types::{CountView, HaView, HeardView, InstanceView, PortView, ReachView, RouterView},
     core::{
-        ha::{GroupView, WireView},
+        ha::{GroupView, Reach, WireView},
         vrrp::Counters,
     },
 };
@@ -51,12 +51,23 @@ fn instances(group: GroupView<'_>, now: Duration) -> Vec<InstanceView> {
             since_seconds: change.map(|change| now.saturating_sub(change.at).as_secs()),
             reason: change.map(|change| change.why.to_string()),
             unfit: group.unfit().iter().map(ToString::to_string).collect(),
-            priority: instance.priority,
+            priority: group.priority(),
+            health_percent: group.health(),
+            services: group.services().iter().map(reach).collect(),
+            burdens: group.burdens().collect(),
             vips: instance.vips.clone(),
             routers: routers.map(|wire| router(&wire, now)).collect(),
         }
     });
     instances.collect()
+}
+
+fn reach(reach: &Reach) -> ReachView {
+    ReachView {
+        service: reach.service.clone(),
+        reached: reach.reached,
+        backends: reach.backends,
+    }
 }
 
 fn router(wire: &WireView<'_>, now: Duration) -> RouterView {

@@ -29,6 +29,7 @@ use tokio::sync::{
 
 use super::{
     super::holder::Place,
+    Reaches,
     answers::Answers,
     clock,
     mover::{self, Watch},
@@ -104,6 +105,8 @@ pub(super) enum Order {
     },
     /// This director's connections are so far those of the others.
     Sync(heartbeat::Sync),
+    /// So many of the backends behind each group's VIPs are reached.
+    Health(Reaches),
     /// Somebody asks.
     View(oneshot::Sender<HaView>),
     /// Hand VIPs over.
@@ -233,6 +236,11 @@ impl Worker {
     fn obey(&mut self, order: Order) -> bool {
         match order {
             Order::Sync(sync) => self.handle(Input::Sync(sync)),
+            Order::Health(reaches) => {
+                for (group, services) in &reaches {
+                    self.handle(Input::Health { group, services });
+                }
+            }
             Order::Configure {
                 name,
                 cluster,
