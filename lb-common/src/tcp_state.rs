@@ -358,11 +358,17 @@ mod tests {
             (SctpClosed,      [SctpInit,        SctpShutdown, SctpEstablished, SctpClosed], true),
         ];
         for (state, after, over) in table {
-            assert_eq!(SEGMENTS.map(|segment| next(state, Heard::ClientAlone, segment)), after);
+            assert_eq!(
+                SEGMENTS.map(|segment| next(state, Heard::ClientAlone, segment)),
+                after
+            );
             assert_eq!(is_over(state, Heard::ClientAlone), over);
         }
         let of = |flags| first_of(protocol::SCTP, TcpFlags::new(flags));
-        assert_eq!([of(2), of(1), of(0x10), of(4)], [SctpInit, SctpShutdown, SctpEstablished, SctpClosed]);
+        assert_eq!(
+            [of(2), of(1), of(0x10), of(4)],
+            [SctpInit, SctpShutdown, SctpEstablished, SctpClosed]
+        );
         assert_eq!(first_of(protocol::UDP, TcpFlags::NONE), Udp);
         assert_eq!(first_of(protocol::TCP, TcpFlags::new(2)), SynRecv);
     }

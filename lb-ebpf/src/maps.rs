@@ -8,8 +8,9 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4,
-        Frontend6, FrontendBucket, HELD_RING, HeldFrame, JournalRing, LeaseTable, Pool, Runtime, SERVER_ID_LINES, ServerIdLine,
-        ServiceEntry, ServiceName, SlotLine, SourceTable, Strangers, TimeoutTable,
+        Frontend6, FrontendBucket, HELD_RING, HeldFrame, JournalRing, LeaseTable, Pool, Runtime,
+        SERVER_ID_LINES, ServerIdLine, ServiceEntry, ServiceName, SlotLine, SourceTable, Strangers,
+        TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     packet::{FlowKey4, FlowKey6},

@@ -25,7 +25,16 @@ fn clients() -> Template {
 fn cost(floors: &[Floor], packets: u32) -> Vec<f64> {
     let mut fronts: Vec<_> = floors
         .iter()
-        .map(|&floor| Front::new(&clients(), 1, Order::Random, &Target::Floor(floor), Wrapping::Bare).unwrap())
+        .map(|&floor| {
+            Front::new(
+                &clients(),
+                1,
+                Order::Random,
+                &Target::Floor(floor),
+                Wrapping::Bare,
+            )
+            .unwrap()
+        })
         .collect();
     let mut least = vec![f64::INFINITY; floors.len()];
     for _ in 0..9 {
@@ -59,7 +68,14 @@ fn the_front_makes_the_packets_that_the_template_promises() {
         Template::v6(0xC, vip6, Payload::Echo).unwrap(),
     ];
     for template in templates {
-        let mut front = Front::new(&template, 1, Order::Rising, &Target::Floor(Floor::Empty), Wrapping::Bare).unwrap();
+        let mut front = Front::new(
+            &template,
+            1,
+            Order::Rising,
+            &Target::Floor(Floor::Empty),
+            Wrapping::Bare,
+        )
+        .unwrap();
         for flow in 1..=3 {
             assert_eq!(front.run(1).unwrap().packet, template.packet(flow));
         }
@@ -71,14 +87,28 @@ fn the_front_makes_the_packets_that_the_template_promises() {
 #[test]
 fn the_swap_and_the_tunnel_do_what_they_are_called() {
     let template = clients();
-    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Swap), Wrapping::Bare).unwrap();
+    let mut front = Front::new(
+        &template,
+        1,
+        Order::Random,
+        &Target::Floor(Floor::Swap),
+        Wrapping::Bare,
+    )
+    .unwrap();
     let swapped = front.run(1001).unwrap().packet;
     let original = template.first_packet();
     assert_eq!(
         (&swapped[..6], &swapped[6..12], &swapped[12..]),
         (&original[6..12], &original[..6], &original[12..])
     );
-    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Ipip), Wrapping::Ipip).unwrap();
+    let mut front = Front::new(
+        &template,
+        1,
+        Order::Random,
+        &Target::Floor(Floor::Ipip),
+        Wrapping::Ipip,
+    )
+    .unwrap();
     for packets in [1, 2, 1000] {
         let tunnelled = front.run(packets).unwrap().packet;
         assert_eq!(tunnelled[34..], original[14..]);

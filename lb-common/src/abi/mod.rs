@@ -53,4 +53,4 @@ pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
 pub use way::{Encapsulation, Link, Mac, Method, Server, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

@@ -66,7 +66,9 @@ impl ServerIdLine {
     /// Makes these what stands in it, of which as many count as there is room for; by the daemon alone.
     #[cfg(not(target_arch = "bpf"))]
     pub fn set(&self, ids: &[(ServerId, u32)]) {
-        let mut ids = ids.iter().map(|&(id, backend)| id.word() | u64::from(backend & 0xFFFF));
+        let mut ids = ids
+            .iter()
+            .map(|&(id, backend)| id.word() | u64::from(backend & 0xFFFF));
         for word in &self.words {
             word.publish(ids.next().unwrap_or(0));
         }
@@ -91,4 +93,3 @@ mod tests {
         assert_eq!((line.find(id(1, 2)), line.find(id(0, 0))), (Some(4), None));
     }
 }
-

@@ -373,6 +373,7 @@ mod tests {
         };
         let policy = Policy {
             timeout_class: 31,
+            server_id: 3,
             unknown: Unknown::Drop,
             hash: HashFields::new(true, false, true, false),
             flags: PolicyFlags::THRESHOLDS.with(PolicyFlags::FALLBACK),

@@ -320,7 +320,9 @@ mod tests {
                 let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
                 let unsteady = {
                     use FlowState::*;
-                    [None, SynRecv, Close, LastAck, Listen, SynAck, SctpInit, SctpClosed, Ended]
+                    [
+                        None, SynRecv, Close, LastAck, Listen, SynAck, SctpInit, SctpClosed, Ended,
+                    ]
                 };
                 assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
                 let heard = match target {

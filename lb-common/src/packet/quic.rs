@@ -81,7 +81,11 @@ mod tests {
     #[test]
     fn long_headers_and_what_is_not_quic_have_none() {
         for first in [0xC0, 0xFF, 0x80, 0x00, 0x3F] {
-            assert_eq!(ConnectionId::of(&datagram(first)[..], 0).server(2), None, "{first:x}");
+            assert_eq!(
+                ConnectionId::of(&datagram(first)[..], 0).server(2),
+                None,
+                "{first:x}"
+            );
         }
         assert_eq!(ConnectionId::of(&datagram(0x40)[..12], 0).server(1), None);
     }

@@ -288,15 +288,31 @@ mod tests {
             packet
         };
         let parsed = |packet: &[u8]| Transport::parse(packet, protocol::SCTP, 0, packet.len());
-        for (kind, flags) in [(1, TcpFlags::SYN), (6, TcpFlags::RST), (7, TcpFlags::FIN), (8, TcpFlags::FIN)]
-            .into_iter()
-            .chain([(14, TcpFlags::FIN), (0, TcpFlags::ACK), (3, TcpFlags::ACK), (10, TcpFlags::ACK)])
-        {
+        for (kind, flags) in [
+            (1, TcpFlags::SYN),
+            (6, TcpFlags::RST),
+            (7, TcpFlags::FIN),
+            (8, TcpFlags::FIN),
+        ]
+        .into_iter()
+        .chain([
+            (14, TcpFlags::FIN),
+            (0, TcpFlags::ACK),
+            (3, TcpFlags::ACK),
+            (10, TcpFlags::ACK),
+        ]) {
             let transport = parsed(&packet(kind, 20)).unwrap();
-            assert_eq!((transport.flags.bits(), transport.ports & 0xFFFF), (flags, 0x3412));
+            assert_eq!(
+                (transport.flags.bits(), transport.ports & 0xFFFF),
+                (flags, 0x3412)
+            );
         }
         for chunk in [0, 3, 25, u16::MAX] {
-            assert_eq!(parsed(&packet(0, chunk)), Err(Reason::BadTransportHeader), "{chunk}");
+            assert_eq!(
+                parsed(&packet(0, chunk)),
+                Err(Reason::BadTransportHeader),
+                "{chunk}"
+            );
         }
         assert_eq!(parsed(&packet(0, 4)[..15]), Err(Reason::Truncated));
     }

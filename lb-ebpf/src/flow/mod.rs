@@ -185,8 +185,9 @@ fn enter<F: NatFamily>(parcel: *const Parcel<F::Key>, backend: u32) -> Result<Ta
 fn prolong<F: NatFamily>(parcel: &mut Parcel<F::Key>, target: Target) {
     let backend = match target {
         Target::Backend(backend) => Some(backend),
-        Target::Translation(place) => translation_at(&F::translations(), place, &parcel.key)
-            .and_then(|hit| hit.control.backend()),
+        Target::Translation(place) => {
+            translation_at(&F::translations(), place, &parcel.key).and_then(|hit| hit.control.backend())
+        }
     };
     if let Some(backend) = backend
         && load::of(backend).is_some_and(|load| load.is_kept())

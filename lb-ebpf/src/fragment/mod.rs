@@ -54,14 +54,14 @@ pub(crate) fn remember6(packet: &Packet, network: usize, target: Target) {
 #[inline(never)]
 extern "C" fn tandem_fragment4(context: Context, network: u32) -> u64 {
     let packet = Packet::new(context);
-    Part::encode(look4(&packet, (network & 31) as usize))
+    Part::encode(&look4(&packet, (network & 31) as usize))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 extern "C" fn tandem_fragment6(context: Context, network: u32) -> u64 {
     let packet = Packet::new(context);
-    Part::encode(look6(&packet, (network & 31) as usize))
+    Part::encode(&look6(&packet, (network & 31) as usize))
 }
 
 /// 1 once it is remembered, 0 where that was not possible.

@@ -23,8 +23,8 @@ const PLACE: u64 = 0x3FFF;
 
 impl Part {
     #[inline(always)]
-    pub(super) fn encode(result: Result<Self, Refusal>) -> u64 {
-        match result {
+    pub(super) fn encode(result: &Result<Self, Refusal>) -> u64 {
+        match *result {
             Ok(Self::First(protocol, Transport { ports, flags }, offset)) => {
                 let header = u64::from(flags.bits()) << 32 | u64::from(protocol) << 40;
                 u64::from(ports) | header | (offset as u64 & PLACE) << 48 | FIRST

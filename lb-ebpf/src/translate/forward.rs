@@ -88,7 +88,9 @@ fn translate<F: NatFamily>(
     let (place, transport) = (Place::from_number(place), transport as usize);
     let table = F::translations();
     let original = if transport == 0 {
-        let known = key_at(&table, translation).ok_or(Reason::TranslationLost)?.original;
+        let known = key_at(&table, translation)
+            .ok_or(Reason::TranslationLost)?
+            .original;
         F::key_like(&packet, place, &known)
     } else {
         F::key_of(&packet, place, transport)

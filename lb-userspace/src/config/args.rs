@@ -42,7 +42,7 @@ pub(super) fn parse(
             name: None,
             interfaces: Some(unplaced(interfaces)),
             manage_vips: None,
-                pool_share: None,
+            pool_share: None,
         },
         services: vec![Service {
             name: unplaced(SERVICE.to_owned()),
@@ -104,6 +104,7 @@ impl Arguments {
             upper_threshold: None,
             lower_threshold: None,
             backup: None,
+            server_id: None,
         };
         let Some((address, weight)) = argument.split_once('=') else {
             return backend(Spanned::new(whole, argument.to_owned()), None);

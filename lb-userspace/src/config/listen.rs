@@ -200,7 +200,10 @@ mod tests {
             ("192.0.2.10:80", frontend("192.0.2.10", 80, Protocol::Tcp)),
             ("192.0.2.10:80/tcp", frontend("192.0.2.10", 80, Protocol::Tcp)),
             ("192.0.2.10:53/udp", frontend("192.0.2.10", 53, Protocol::Udp)),
-            ("192.0.2.10:38412/sctp", frontend("192.0.2.10", 38_412, Protocol::Sctp)),
+            (
+                "192.0.2.10:38412/sctp",
+                frontend("192.0.2.10", 38_412, Protocol::Sctp),
+            ),
             ("[2001:db8::10]:443", frontend("2001:db8::10", 443, Protocol::Tcp)),
             (
                 "[2001:db8::10]:65535/udp",

@@ -146,6 +146,7 @@ fn defaults() {
                 weight: DEFAULT_WEIGHT,
                 thresholds: Thresholds::default(),
                 backup: false,
+                server_id: None,
             }],
         }],
     };
@@ -366,6 +367,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
                         lower: upper / 2,
                     },
                     backup,
+                    server_id: None,
                 })
                 .collect()
         })
@@ -532,6 +534,11 @@ fn connections(index: usize, table_size: u32) -> Connections {
         one_packet: false,
         on_unknown: [OnUnknown::Schedule, OnUnknown::Reset, OnUnknown::Drop][index % 3],
         on_gone: [OnGone::Keep, OnGone::Reset, OnGone::Reschedule][index % 3],
+        flood: Flood {
+            // SYNs without an entry need `on_unknown = "schedule"`.
+            syn_rate: NonZeroU32::new(table_size).filter(|_| index.is_multiple_of(3)),
+            source_rate: NonZeroU32::new(index as u32),
+        },
     }
 }
 

@@ -53,7 +53,7 @@ fn run(mut path: FragmentPath, ended: &AtomicBool) {
             return warn!(%error, "fragments that come before the first one of their packet are lost from now on");
         }
         let mut leaving = Vec::new();
-        while let Some((key, frame)) = path.next() {
+        while let Some((key, frame)) = path.take() {
             leaving.extend(hold.take_in(key, frame, began.elapsed()));
         }
         leaving.extend(hold.let_go(began.elapsed(), |key| path.knows(key)));

@@ -27,7 +27,7 @@ pub struct FragmentPath {
 
 impl FragmentPath {
     /// The next fragment that was handed over, and what its packet is known by.
-    pub fn next(&mut self) -> Option<(HeldKey, Vec<u8>)> {
+    pub fn take(&mut self) -> Option<(HeldKey, Vec<u8>)> {
         loop {
             let item = self.ring.next()?;
             if item.len() == size_of::<HeldFrame>() {

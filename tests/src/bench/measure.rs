@@ -177,7 +177,13 @@ pub fn measure(
 /// CPU time of a call beside its packets, in nanoseconds: the same for every case.
 fn cost_of_a_call() -> Result<f64> {
     let template = Template::v4([198, 18], [192, 0, 2, 1], Payload::Udp(9))?;
-    let mut front = Front::new(&template, 1, Order::Random, &Target::Floor(Floor::Empty), Wrapping::Bare)?;
+    let mut front = Front::new(
+        &template,
+        1,
+        Order::Random,
+        &Target::Floor(Floor::Empty),
+        Wrapping::Bare,
+    )?;
     let mut calls = Vec::new();
     for _ in 0..CALLS {
         calls.push(front.run(CALL_PACKETS)?.nanoseconds);
@@ -309,7 +315,9 @@ impl Case {
     fn action(&self) -> u32 {
         match (self.subject, self.expected) {
             (Subject::Floor(Floor::Swap | Floor::Ipip), _)
-            | (Subject::Director(_), Expected::Forwarded | Expected::Scheduled | Expected::Returned) => XDP_TX,
+            | (Subject::Director(_), Expected::Forwarded | Expected::Scheduled | Expected::Returned) => {
+                XDP_TX
+            }
             (Subject::Floor(Floor::Empty | Floor::KnownCost(_)), _) => XDP_PASS,
             (Subject::Director(_), Expected::Refused(reason)) => match reason.fate() {
                 Fate::Pass => XDP_PASS,

@@ -122,7 +122,11 @@ impl World {
     /// When it does not forward the packet.
     pub fn open(&mut self, template: &Template) -> Result<()> {
         let outcome = self.rig.run(template.first_packet())?;
-        ensure!(outcome.action == Action::Tx, "no flow was made: {:?}", outcome.counted);
+        ensure!(
+            outcome.action == Action::Tx,
+            "no flow was made: {:?}",
+            outcome.counted
+        );
         Ok(())
     }
 
@@ -251,11 +255,7 @@ pub fn frontends(template: &Template, services: u16) -> Result<Vec<Frontend>> {
         .collect()
 }
 
-pub(super) fn desired(
-    services: &[Vec<Frontend>],
-    backends_each: u32,
-    forward: Forward,
-) -> Result<Desired> {
+pub(super) fn desired(services: &[Vec<Frontend>], backends_each: u32, forward: Forward) -> Result<Desired> {
     let mut desired = Desired::default();
     for (number, frontends) in (0..).zip(services) {
         let first: u32 = number * backends_each;

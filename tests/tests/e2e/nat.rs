@@ -95,7 +95,11 @@ fn two_hundred_megabytes_go_through_nat() -> Result<()> {
             let flow = UdpFlow::open(client, (vip, 53).into())?;
             assert_eq!(flow.ask(b"who are you?", PATIENCE)?, backend.name(), "{method:?}");
             // In six fragments, there and back.
-            assert_eq!(flow.ask(&[7; 8000], PATIENCE)?, backend.name(), "{method:?} {vip}");
+            assert_eq!(
+                flow.ask(&[7; 8000], PATIENCE)?,
+                backend.name(),
+                "{method:?} {vip}"
+            );
             let sent = upload(client, (vip, 80).into(), &file, PATIENCE)?;
             assert_eq!(
                 (sent.backend.as_str(), &sent.sha256),

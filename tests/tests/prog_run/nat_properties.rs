@@ -1,7 +1,10 @@
 //! Whatever packets come in whatever order: a reply reaches the client that asked, from the VIP that it asked, and no two living
 //! flows share what their replies are named by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use lb_common::{
     flow_table::{Bucket, Entry, Target, TranslationEntry, translation_at},
@@ -11,7 +14,9 @@ use lb_tests::prog_run::{Action, Rig};
 use proptest::{prelude::*, sample::select, test_runner::Config};
 
 use crate::{
-    nat::{FULL, NAT, OTHER, SAME_PORT, SERVER_PORT, Sent, answered, asked, forwarded, returned, rig, source_of},
+    nat::{
+        FULL, NAT, OTHER, SAME_PORT, SERVER_PORT, Sent, answered, asked, forwarded, returned, rig, source_of,
+    },
     packets::*,
 };
 
@@ -19,7 +24,12 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// A client sends something.
-    Ask { v4: bool, client: u16, port: u16, flags: Option<u8> },
+    Ask {
+        v4: bool,
+        client: u16,
+        port: u16,
+        flags: Option<u8>,
+    },
     /// A server answers the packet that it got this many packets ago, or the last one but that.
     Answer { ago: usize, flags: u8 },
 }
@@ -60,7 +70,12 @@ struct Model {
 impl Model {
     fn take(&mut self, rig: &mut Rig, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Ask { v4, client, port, flags } => self.ask(rig, asked(v4, CLIENT_PORT + client, port, flags)),
+            Step::Ask {
+                v4,
+                client,
+                port,
+                flags,
+            } => self.ask(rig, asked(v4, CLIENT_PORT + client, port, flags)),
             Step::Answer { ago, flags } if !self.received.is_empty() => {
                 let last = self.received.len() - 1;
                 self.answer(rig, last - ago.min(last), flags)
@@ -73,11 +88,19 @@ impl Model {
         let outcome = rig.run(&ask.build(b"data")).expect("the kernel takes the packet");
         if outcome.action == Action::Drop {
             let refused = |reason: &str| outcome.counted.contains_key(reason);
-            prop_assert!(REFUSALS.into_iter().any(refused), "{ask:?}: {:?}", outcome.counted);
+            prop_assert!(
+                REFUSALS.into_iter().any(refused),
+                "{ask:?}: {:?}",
+                outcome.counted
+            );
             return Ok(());
         }
         prop_assert_eq!(outcome.action, Action::Tx);
-        let server_port = if ask.to.port() == SAME_PORT { SAME_PORT } else { SERVER_PORT };
+        let server_port = if ask.to.port() == SAME_PORT {
+            SAME_PORT
+        } else {
+            SERVER_PORT
+        };
         let from = source_of(&outcome.packet);
         prop_assert_eq!(ask.to.port() == FULL, from != ask.from);
         let got = forwarded(ask, from, server_port);
@@ -90,7 +113,9 @@ impl Model {
     fn answer(&self, rig: &mut Rig, number: usize, flags: u8) -> Result<(), TestCaseError> {
         let (got, _) = self.received[number];
         let answer = answered(got, got.flags.map(|_| flags));
-        let outcome = rig.run(&answer.build(b"data")).expect("the kernel takes the packet");
+        let outcome = rig
+            .run(&answer.build(b"data"))
+            .expect("the kernel takes the packet");
         if outcome.action == Action::Pass {
             // Its connection is gone.
             prop_assert_eq!(&outcome.counted, &[("reason.not_vip".to_owned(), 1)].into());
@@ -112,11 +137,21 @@ where
     FlowKey: From<E::Key>,
 {
     let mut replies = BTreeSet::new();
-    for found in translations.iter().flat_map(|bucket| &bucket.entries).filter_map(Entry::snapshot) {
-        prop_assert!(replies.insert(format!("{:?}", FlowKey::from(found.key.reply))));
+    for found in translations
+        .iter()
+        .flat_map(|bucket| &bucket.entries)
+        .filter_map(Entry::snapshot)
+    {
+        let reply = FlowKey::from(found.key.reply);
+        let is_new = replies.insert(format!("{reply:?}"));
+        prop_assert!(is_new, "{reply:?} stands twice");
     }
     let mut places = BTreeSet::new();
-    for found in flows.iter().flat_map(|bucket| &bucket.entries).filter_map(Entry::snapshot) {
+    for found in flows
+        .iter()
+        .flat_map(|bucket| &bucket.entries)
+        .filter_map(Entry::snapshot)
+    {
         let Target::Translation(place) = found.control.target() else {
             return Err(TestCaseError::fail("a flow that is not translated"));
         };
@@ -128,13 +163,14 @@ where
 
 #[test]
 fn replies_find_back_and_tuples_are_ones_own() {
-    let mut rig = rig();
+    let rig = RefCell::new(rig());
     let config = Config {
         cases: 60,
         failure_persistence: None,
         ..Config::default()
     };
     proptest!(config, |(steps in proptest::collection::vec(step(), 1..80))| {
+        let mut rig = rig.borrow_mut();
         rig.forget_flows();
         let mut model = Model::default();
         for step in steps {

@@ -96,7 +96,11 @@ fn it_goes_through_tunnels() {
         let sent = packet(v4, INIT, 20);
         let outcome = rig.run(&sent).expect("the kernel takes the packet");
         assert_eq!(outcome.action, Action::Tx, "{:?}", outcome.counted);
-        assert!(outcome.packet.ends_with(&sent[if v4 { L4_OF_V4 } else { L4_OF_V6 }..]));
+        assert!(
+            outcome
+                .packet
+                .ends_with(&sent[if v4 { L4_OF_V4 } else { L4_OF_V6 }..])
+        );
         assert_eq!(outcome.packet.len(), sent.len() + 20);
     }
 }
@@ -106,9 +110,14 @@ fn chunks_that_cannot_be_are_refused() {
     let mut rig = rig(Forward::Dr);
     for v4 in [true, false] {
         for length in [0, 3, 21, u16::MAX] {
-            let outcome = rig.run(&packet(v4, DATA, length)).expect("the kernel takes the packet");
+            let outcome = rig
+                .run(&packet(v4, DATA, length))
+                .expect("the kernel takes the packet");
             assert_eq!(outcome.action, Action::Drop);
-            assert_eq!(outcome.counted, [("reason.bad_transport_header".to_owned(), 1)].into());
+            assert_eq!(
+                outcome.counted,
+                [("reason.bad_transport_header".to_owned(), 1)].into()
+            );
         }
     }
 }

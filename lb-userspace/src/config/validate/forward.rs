@@ -129,8 +129,10 @@ impl Validator<'_> {
         });
         range.unwrap_or_else(|| {
             self.report(
-                Diagnostic::error(format!("{} is no range of ports", quote(given.get_ref())))
-                    .at(given.span(), "expected two ports eight apart, such as \"1024-65535\""),
+                Diagnostic::error(format!("{} is no range of ports", quote(given.get_ref()))).at(
+                    given.span(),
+                    "expected two ports eight apart, such as \"1024-65535\"",
+                ),
             );
             (FIRST_POOL_PORT, u16::MAX)
         })
