@@ -82,7 +82,7 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(packet, &key, hash, ip.protocol(), transport.flags)
+        flow::target::<V4>(packet, &key, hash, (ip.protocol(), offset), transport.flags)
             .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, &shape)
@@ -116,9 +116,14 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V6>(packet, &key, hash, payload.protocol, transport.flags).map_err(|refusal| {
-            reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
-        })?
+        flow::target::<V6>(
+            packet,
+            &key,
+            hash,
+            (payload.protocol, payload.offset),
+            transport.flags,
+        )
+        .map_err(|refusal| reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length))?
     };
     deliver(packet, target, &shape)
 }
@@ -130,8 +135,8 @@ fn fragment4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verd
         Part::Later(target) => deliver(packet, target, &part(packet, network, false)),
         Part::First(protocol, transport, offset) => {
             let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, protocol);
-            let target =
-                flow::target_of_few::<V4>(packet, &key, protocol, transport.flags).map_err(unanswered)?;
+            let target = flow::target_of_few::<V4>(packet, &key, (protocol, offset), transport.flags)
+                .map_err(unanswered)?;
             fragment::remember4(packet, network, target);
             let shape = Shape {
                 transport: offset,
@@ -150,8 +155,8 @@ fn fragment6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verd
         Part::Later(target) => deliver(packet, target, &part(packet, network, true)),
         Part::First(protocol, transport, offset) => {
             let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, protocol);
-            let target =
-                flow::target_of_few::<V6>(packet, &key, protocol, transport.flags).map_err(unanswered)?;
+            let target = flow::target_of_few::<V6>(packet, &key, (protocol, offset), transport.flags)
+                .map_err(unanswered)?;
             fragment::remember6(packet, network, target);
             let shape = Shape {
                 transport: offset,

@@ -9,7 +9,8 @@ use lb_common::{
     abi::{
         AddressSet, AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4,
         Frontend6, FrontendBucket, HELD_RING, HeldFrame, JournalRing, LeaseTable, Pool, Runtime,
-        ServiceEntry, ServiceName, SlotLine, SourceTable, Strangers, TimeoutTable,
+        SERVER_ID_LINES, ServerIdLine, ServiceEntry, ServiceName, SlotLine, SourceTable, Strangers,
+        TimeoutTable,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     packet::{FlowKey4, FlowKey6},
@@ -52,6 +53,8 @@ pub(crate) static FLOWS_V6: Array<Bucket<Entry6>, 2, MMAPABLE> = Array::new();
 pub(crate) static TRANSLATIONS_V4: Array<Bucket<Translation4>, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static TRANSLATIONS_V6: Array<Bucket<Translation6>, 2, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SERVER_IDS: Array<ServerIdLine, { SERVER_ID_LINES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static POOLS: Array<Pool, 1, MMAPABLE> = Array::new();
 /// The translation that is being made: the stack has no room for it.

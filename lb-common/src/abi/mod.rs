@@ -16,6 +16,7 @@ mod lease;
 mod load;
 mod pool;
 mod schedule;
+mod server_id;
 mod service;
 mod service_name;
 mod settings;
@@ -43,6 +44,7 @@ pub use lease::{CLAIMS, Claim, ClaimSlot, ClaimTable, LEASES, LeaseTable, NO_LEA
 pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use pool::{POOL_ADDRESSES, Pool};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
+pub use server_id::{IDS_PER_LINE, LONGEST_SERVER_ID, SERVER_ID_LINES, ServerId, ServerIdLine};
 pub use service::{HashFields, Persistence, Policy, PolicyFlags, ServiceEntry, Unknown};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
@@ -51,4 +53,4 @@ pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
 pub use way::{Encapsulation, Link, Mac, Method, Server, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

@@ -20,6 +20,8 @@ pub const FRONTENDS_V6: &str = "FRONTENDS_V6";
 pub const AREAS: &str = "AREAS";
 /// Array of [`ServiceEntry`](super::ServiceEntry), indexed by the service's number.
 pub const SERVICES: &str = "SERVICES";
+/// Array of [`ServerIdLine`](super::ServerIdLine)s.
+pub const SERVER_IDS: &str = "SERVER_IDS";
 /// Array of [`ServiceName`](super::ServiceName), indexed by the service's number; for a daemon that comes back.
 pub const SERVICE_NAMES: &str = "SERVICE_NAMES";
 /// Array of one [`TimeoutTable`](super::TimeoutTable).
@@ -60,7 +62,7 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 
 /// Every map, in the order in which the daemon pins them.
-pub const MAPS: [&str; 26] = [
+pub const MAPS: [&str; 27] = [
     RUNTIME,
     VIP_FILTER,
     STRANGERS,
@@ -78,6 +80,7 @@ pub const MAPS: [&str; 26] = [
     TRANSLATIONS_V4,
     TRANSLATIONS_V6,
     POOLS,
+    SERVER_IDS,
     FRAGMENTS_V4,
     FRAGMENTS_V6,
     HELD,

@@ -204,12 +204,14 @@ const fn upper_bits(length: u32) -> u64 {
 
 /// What a service wants beside its schedule.
 ///
-/// The word: timeout class (bits 0..8), reserved (8..16), [`Unknown`] (16..20), reserved (20..24), [`HashFields`] (24..32),
+/// The word: timeout class (bits 0..8), length of QUIC's server IDs (8..16), [`Unknown`] (16..20), reserved (20..24), [`HashFields`] (24..32),
 /// [`PolicyFlags`] (32..64). What is not mentioned in [`Policy`] is 0 so far, and 0 is how things are without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Timeout class of its flows, below [`TIMEOUT_CLASSES`](super::TIMEOUT_CLASSES).
     pub timeout_class: u8,
+    /// Bytes of the server ID in the connection IDs of a service that balances QUIC by them; 0: it does not.
+    pub server_id: u8,
     /// What becomes of a segment in the middle of a connection that is not known.
     pub unknown: Unknown,
     /// What the hash of a flow is over, where that chooses.
@@ -225,6 +227,7 @@ impl Policy {
     pub const fn from_word(word: u64) -> Self {
         Self {
             timeout_class: word as u8,
+            server_id: (word >> 8) as u8,
             unknown: Unknown::from_number((word >> 16) as u8 & 15),
             hash: HashFields {
                 ignored: (word >> 24) as u8,
@@ -237,6 +240,7 @@ impl Policy {
     #[must_use]
     pub const fn to_word(self) -> u64 {
         self.timeout_class as u64
+            | (self.server_id as u64) << 8
             | (self.unknown as u64) << 16
             | (self.hash.ignored as u64) << 24
             | (self.flags.0 as u64) << 32
@@ -369,6 +373,7 @@ mod tests {
         };
         let policy = Policy {
             timeout_class: 31,
+            server_id: 3,
             unknown: Unknown::Drop,
             hash: HashFields::new(true, false, true, false),
             flags: PolicyFlags::THRESHOLDS.with(PolicyFlags::FALLBACK),

@@ -9,7 +9,7 @@ use lb_common::{
     abi::{Event, NO_BACKEND, PolicyFlags},
     flow_state::Worth,
     flow_table::{self, Control, Entry, Hit, Origin, Target, translation_at},
-    packet::TcpFlags,
+    packet::{ConnectionId, TcpFlags, protocol},
     reason::Reason,
 };
 use lb_ebpf::packet::Packet;
@@ -44,6 +44,8 @@ pub(crate) struct Parcel<K> {
     pub(crate) origin: Origin,
     /// The key's hash for the service's schedule, where a backend is to be chosen.
     pub(crate) schedule_hash: u64,
+    /// The [`ConnectionId`] in bits, of a datagram whose flow is not known.
+    pub(crate) connection: u64,
     /// TCP's control bits (bits 0..8), and [`UNKNOWN`].
     pub(crate) flags: u32,
     /// IANA protocol number.
@@ -57,13 +59,14 @@ pub(crate) struct Parcel<K> {
 /// In a parcel's flags: the flow has just been looked for, and is not in the table.
 const UNKNOWN: u32 = 1 << 8;
 
-/// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
+/// Where the packet of the flow with this hash goes, whose transport header of this protocol lies at this offset: for nearly
+/// every packet, where its flow's entry says.
 #[inline(always)]
 pub(crate) fn target<F: NatFamily>(
     packet: &Packet,
     key: &F::Key,
     hash: u64,
-    transport: u8,
+    (transport, offset): (u8, usize),
     flags: TcpFlags,
 ) -> Result<Target, Refusal> {
     let mut unknown = UNKNOWN;
@@ -74,7 +77,8 @@ pub(crate) fn target<F: NatFamily>(
         }
         unknown = 0;
     }
-    seldom::<F>(packet, key, hash, transport, u32::from(flags.bits()) | unknown)
+    let flags = u32::from(flags.bits()) | unknown;
+    seldom::<F>(packet, key, hash, (transport, offset), flags)
 }
 
 /// The same for a packet of which there are few.
@@ -82,11 +86,11 @@ pub(crate) fn target<F: NatFamily>(
 pub(crate) fn target_of_few<F: NatFamily>(
     packet: &Packet,
     key: &F::Key,
-    transport: u8,
+    at: (u8, usize),
     flags: TcpFlags,
 ) -> Result<Target, Refusal> {
     let hash = F::hash(key, &settings().flow_seed);
-    seldom::<F>(packet, key, hash, transport, flags.bits().into())
+    seldom::<F>(packet, key, hash, at, flags.bits().into())
 }
 
 #[inline(always)]
@@ -94,14 +98,20 @@ fn seldom<F: NatFamily>(
     packet: &Packet,
     key: &F::Key,
     hash: u64,
-    transport: u8,
+    (transport, offset): (u8, usize),
     flags: u32,
 ) -> Result<Target, Refusal> {
+    let connection = if transport == protocol::UDP {
+        ConnectionId::of(packet, offset)
+    } else {
+        ConnectionId::default()
+    };
     let mut parcel = Parcel {
         key: *key,
         hash,
         origin: origin_of(packet).unwrap_or_default(),
         schedule_hash: 0,
+        connection: connection.bits().into(),
         flags,
         protocol: transport.into(),
         service: 0,
@@ -138,6 +148,9 @@ fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> 
         // As the client's next packet will be, which makes the entry.
         return Ok(Target::Backend(schedule::in_the_middle(service, hash)?));
     }
+    if let Placed::Named(backend) = placed {
+        return enter::<F>(parcel, backend);
+    }
     let persistent = policy.has(PolicyFlags::PERSISTENT);
     if persistent {
         let backend = F::recall(parcel);
@@ -147,7 +160,7 @@ fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> 
     }
     let mut backend = match placed {
         Placed::Chosen(backend) => backend,
-        Placed::Open | Placed::Known(_) => schedule::search(service, hash)?,
+        Placed::Open | Placed::Known(_) | Placed::Named(_) => schedule::search(service, hash)?,
     };
     if persistent {
         backend = F::remember(parcel, backend);

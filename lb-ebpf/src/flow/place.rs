@@ -2,10 +2,10 @@
 //! backend.
 
 use lb_common::{
-    abi::Unknown,
+    abi::{ServerId, Unknown},
     flow_state::FlowState,
     flow_table::{self, Control, Entry, Hit, Target, translation_at},
-    packet::{TcpFlags, protocol},
+    packet::{ConnectionId, TcpFlags, protocol},
     reason::Reason,
     tcp_state::{self, Segment},
 };
@@ -15,6 +15,7 @@ use crate::{
     clock::jiffies,
     family::{Family, V4, V6},
     journal, load,
+    maps::{BACKENDS, SERVER_IDS},
     outcome::{Refusal, encode},
     schedule::{self, Moment},
     service::service_of,
@@ -29,11 +30,14 @@ pub(super) enum Placed {
     Chosen(u32),
     /// It is of a new flow, for which a backend is to be searched.
     Open,
+    /// It is of a flow that is new here, and names this backend itself.
+    Named(u32),
 }
 
 const TRANSLATION: u64 = 1 << 32;
 const CHOSEN: u64 = 1 << 33;
 const OPEN: u64 = 1 << 34;
+const NAMED: u64 = 1 << 35;
 
 impl Placed {
     /// From [`Self::number`].
@@ -41,6 +45,8 @@ impl Placed {
     pub(super) const fn from_number(number: u64) -> Self {
         if number & OPEN != 0 {
             Self::Open
+        } else if number & NAMED != 0 {
+            Self::Named(number as u32)
         } else if number & CHOSEN != 0 {
             Self::Chosen(number as u32)
         } else if number & TRANSLATION != 0 {
@@ -58,6 +64,7 @@ impl Placed {
             Self::Known(Target::Translation(place)) => place as u64 | TRANSLATION,
             Self::Chosen(backend) => backend as u64 | CHOSEN,
             Self::Open => OPEN,
+            Self::Named(backend) => backend as u64 | NAMED,
         }
     }
 }
@@ -117,10 +124,28 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     }
     parcel.policy = policy.flags.bits();
     parcel.schedule_hash = schedule::hash::<F>(policy, &parcel.key);
+    if policy.server_id != 0
+        && let Some(backend) = named(parcel.service, parcel.connection, policy.server_id)
+    {
+        return Ok(Placed::Named(backend));
+    }
     match schedule::by_table(service, policy, parcel.schedule_hash, moment) {
         Some(backend) => Ok(Placed::Chosen(backend?)),
         None => Ok(Placed::Open),
     }
+}
+
+/// The backend of this service that a datagram's connection ID names, if it can be reached.
+#[inline(always)]
+fn named(service: u32, connection: u64, length: u8) -> Option<u32> {
+    let id = ConnectionId::from_bits(connection as u32).server(length)?;
+    let id = ServerId { service, id };
+    let (first, second) = id.lines();
+    let backend = match SERVER_IDS.get(first)?.find(id) {
+        Some(backend) => backend,
+        None => SERVER_IDS.get(second)?.find(id)?,
+    };
+    BACKENDS.get(backend)?.tail().is_ready().then_some(backend)
 }
 
 /// What a segment is told that belongs to no connection any more. A reset is not answered (RFC 9293 section 3.5.2), nor is SCTP.

@@ -105,6 +105,7 @@ impl Arguments {
             upper_threshold: None,
             lower_threshold: None,
             backup: None,
+            server_id: None,
         };
         let Some((address, weight)) = argument.split_once('=') else {
             return backend(Spanned::new(whole, argument.to_owned()), None);

@@ -116,8 +116,16 @@ pub(super) struct Service {
     pub(super) on_unknown: Option<model::OnUnknown>,
     pub(super) on_gone: Option<model::OnGone>,
     pub(super) flood: Option<Flood>,
+    pub(super) quic: Option<Spanned<Quic>>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
+}
+
+/// `quic = { … }`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quic {
+    pub(super) server_id_length: Spanned<i64>,
 }
 
 /// `persistence = { … }`
@@ -156,6 +164,7 @@ pub(super) struct Backend {
     pub(super) upper_threshold: Option<Spanned<i64>>,
     pub(super) lower_threshold: Option<Spanned<i64>>,
     pub(super) backup: Option<bool>,
+    pub(super) server_id: Option<Spanned<String>>,
 }
 
 /// A value that was not read from any text.
@@ -233,6 +242,7 @@ impl From<&model::Service> for Service {
             on_unknown,
             on_gone,
             flood,
+            server_id_length,
         } = service.connections.clone();
         Self {
             name: unplaced(service.name.clone()),
@@ -273,13 +283,24 @@ impl From<&model::Service> for Service {
                 syn_rate: flood.syn_rate.map(|rate| unplaced(rate.get().into())),
                 source_rate: flood.source_rate.map(|rate| unplaced(rate.get().into())),
             }),
-            backends: service.backends.iter().map(Backend::from).collect(),
+            quic: (server_id_length > 0).then(|| {
+                unplaced(Quic {
+                    server_id_length: unplaced(server_id_length.into()),
+                })
+            }),
+            backends: service
+                .backends
+                .iter()
+                .map(|backend| Backend::of(backend, server_id_length))
+                .collect(),
         }
     }
 }
 
-impl From<&model::Backend> for Backend {
-    fn from(backend: &model::Backend) -> Self {
+impl Backend {
+    /// The table of a backend whose server IDs are so many bytes long.
+    fn of(backend: &model::Backend, server_id_length: u8) -> Self {
+        let digits = 2 * server_id_length;
         let model::Thresholds { upper, lower } = backend.thresholds;
         let threshold = |flows: u32| (flows > 0).then(|| unplaced(flows.into()));
         Self {
@@ -290,6 +311,9 @@ impl From<&model::Backend> for Backend {
             upper_threshold: threshold(upper),
             lower_threshold: threshold(lower),
             backup: Some(backend.backup),
+            server_id: backend
+                .server_id
+                .map(|id| unplaced(format!("{id:0width$x}", width = usize::from(digits)))),
         }
     }
 }

@@ -147,6 +147,7 @@ fn defaults() {
                 weight: DEFAULT_WEIGHT,
                 thresholds: Thresholds::default(),
                 backup: false,
+                server_id: None,
             }],
         }],
     };
@@ -367,6 +368,7 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
                         lower: upper / 2,
                     },
                     backup,
+                    server_id: None,
                 })
                 .collect()
         })

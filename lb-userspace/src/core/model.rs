@@ -336,6 +336,8 @@ pub struct Backend {
     pub thresholds: Thresholds,
     /// Whether it takes new flows only where no other backend can.
     pub backup: bool,
+    /// What its QUIC servers put into connection IDs.
+    pub server_id: Option<u32>,
 }
 
 /// How many flows a backend may have: active ones, and those that are over but not forgotten.

@@ -157,6 +157,7 @@ fn desired_service(service: &Service, standing: &Standing, share: Share) -> Desi
         port: backend.port,
         thresholds: backend.thresholds,
         backup: backend.backup,
+        server_id: backend.server_id,
     };
     DesiredService {
         name: service.name.clone(),

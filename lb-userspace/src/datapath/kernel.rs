@@ -409,6 +409,7 @@ fn map_tables(
         flows_v6: Arc::new(region(ebpf, sizes, names::FLOWS_V6)?),
         translations_v4: Arc::new(region(ebpf, sizes, names::TRANSLATIONS_V4)?),
         translations_v6: Arc::new(region(ebpf, sizes, names::TRANSLATIONS_V6)?),
+        server_ids: region(ebpf, sizes, names::SERVER_IDS)?,
         pools: region(ebpf, sizes, names::POOLS)?,
         leases: Arc::new(region(ebpf, sizes, names::LEASES)?),
         claims: Arc::new(region(ebpf, sizes, names::CLAIMS)?),

@@ -17,6 +17,7 @@ mod link;
 mod object;
 mod pins;
 mod region;
+mod server_ids;
 mod tables;
 mod translations;
 

@@ -6,7 +6,7 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use lb_common::{
-    abi::{FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SLOTS_PER_LINE, Settings, names},
+    abi::{FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SERVER_ID_LINES, SLOTS_PER_LINE, Settings, names},
     flow_table::WAYS,
 };
 
@@ -78,6 +78,7 @@ impl MapSizes {
             names::SERVICES | names::SERVICE_NAMES | names::POOLS => (self.services, "services"),
             names::BACKENDS | names::BACKEND_LOADS | names::BACKEND_COUNTERS => (self.backends, "backends"),
             names::SLOTS => (self.slot_lines, "schedule slots (slots; in lines of 16)"),
+            names::SERVER_IDS => (SERVER_ID_LINES, "server IDs (in lines of 8)"),
             names::AREAS => (MOST_AREAS * 2, "networks and ranges of ports"),
             names::FRAGMENTS_V4 | names::FRAGMENTS_V6 => (FRAGMENT_BUCKETS, "packets in fragments"),
             names::HELD => (HELD_RING, "bytes of fragments that are held"),

@@ -60,6 +60,8 @@ unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Tran
 unsafe impl Shared for lb_common::flow_table::Bucket<lb_common::flow_table::Translation6> {}
 // SAFETY: words and half words only.
 unsafe impl Shared for lb_common::abi::Pool {}
+// SAFETY: words only.
+unsafe impl Shared for lb_common::abi::ServerIdLine {}
 
 impl<T: Shared> Region<T> {
     /// Zeroed memory of this process.

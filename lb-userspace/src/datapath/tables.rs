@@ -12,15 +12,18 @@ use lb_common::{
     abi::{
         AddressSet, AreaEntry, BackendEntry, BackendLoad, ClaimTable, FloodLimits, Frontend4, Frontend6,
         FrontendBucket, FrontendEntry, FrontendsFull, JournalRing, LeaseTable, Persistence, Policy, Pool,
-        Runtime, SLOTS_PER_LINE, Schedule, ServiceEntry, ServiceName, SlotLine, Strangers, TIMEOUT_CLASSES,
-        TimeoutTable, build,
+        Runtime, SLOTS_PER_LINE, Schedule, ServerIdLine, ServiceEntry, ServiceName, SlotLine, Strangers,
+        TIMEOUT_CLASSES, TimeoutTable, build,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
     packet::protocol,
 };
 
-use super::Region;
+use super::{
+    Region,
+    server_ids::{NoRoom, set_server_ids},
+};
 use crate::core::{
     model::Area,
     plan::{Assigned, Frontends, Inventory, Step},
@@ -51,6 +54,9 @@ pub enum StepError {
         /// Places of the table.
         places: usize,
     },
+    /// No room for a server ID.
+    #[error(transparent)]
+    ServerIds(#[from] NoRoom),
     /// A number outside the map.
     #[error("the plan names {what} {number}, and there are only {limit}: a fault of the planner")]
     OutOfRange {
@@ -98,6 +104,8 @@ pub struct Tables {
     pub translations_v4: Arc<Region<Bucket<Translation4>>>,
     /// Translations of IPv6 flows; shared with whoever walks the flows.
     pub translations_v6: Arc<Region<Bucket<Translation6>>>,
+    /// Which backends QUIC's connection IDs name.
+    pub server_ids: Region<ServerIdLine>,
     /// Pools by number of the service.
     pub pools: Region<Pool>,
     /// Leases of groups of VIPs; shared with the HA thread, which writes them.
@@ -215,6 +223,9 @@ impl Tables {
                     }
                     None => entry.set([], 0, 0),
                 }
+            }
+            Step::SetServerIds(ids) => {
+                set_server_ids(&self.server_ids, ids)?;
             }
             Step::SetTranslated(backends) => self.strangers[0].set_translated(backends.iter().copied()),
             Step::SetTunnelSources(sources) => {

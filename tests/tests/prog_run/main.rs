@@ -23,6 +23,7 @@ mod neighbour;
 mod not_ours;
 mod packets;
 mod path_errors;
+mod quic;
 mod schedulers;
 mod sctp;
 mod transport;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32};
 
-use lb_common::flow_state::FlowState;
+use lb_common::{abi::LONGEST_SERVER_ID, flow_state::FlowState};
 use toml::Spanned;
 
 use super::Validator;
@@ -60,6 +60,71 @@ impl Validator<'_> {
                 syn_rate: self.rate("syn_rate", flood.syn_rate.as_ref()),
                 source_rate: self.rate("source_rate", flood.source_rate.as_ref()),
             }),
+            server_id_length: table
+                .quic
+                .as_ref()
+                .map_or(0, |quic| self.quic(quic, protocols.contains(&Protocol::Udp))),
+        }
+    }
+
+    fn quic(&mut self, table: &Spanned<file::Quic>, has_udp: bool) -> u8 {
+        if !has_udp {
+            self.report(
+                Diagnostic::error("`quic` means nothing to a service that has no UDP")
+                    .at(table.span(), "expected only where some of `listen` is UDP"),
+            );
+        }
+        let given = &table.get_ref().server_id_length;
+        match u8::try_from(*given.get_ref()) {
+            Ok(length @ 1..=LONGEST_SERVER_ID) => length,
+            Ok(_) | Err(_) => {
+                self.report(
+                    Diagnostic::error("`server_id_length` is out of range")
+                        .at(given.span(), format!("expected 1 to {LONGEST_SERVER_ID} bytes")),
+                );
+                1
+            }
+        }
+    }
+
+    /// What names the backend in connection IDs.
+    pub(super) fn server_id(&mut self, table: &file::Service, entry: &file::Backend) -> Option<u32> {
+        let length = table
+            .quic
+            .as_ref()
+            .map(|quic| *quic.get_ref().server_id_length.get_ref());
+        match (&entry.server_id, length) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                self.report(
+                    Diagnostic::warning("this backend has no `server_id`")
+                        .at(entry.address.span(), "clients that change their address lose it")
+                        .note("give each backend of a service with `quic` one, and tell its server"),
+                );
+                None
+            }
+            (Some(given), None) => {
+                self.report(Diagnostic::error("`server_id` has no meaning without `quic`").at(
+                    given.span(),
+                    "expected `quic = { server_id_length = 2 }` in its service",
+                ));
+                None
+            }
+            (Some(given), Some(length)) => {
+                let digits = given.get_ref();
+                let id = u32::from_str_radix(digits, 16).ok().filter(|_| {
+                    digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && digits.len() as i64 == 2 * length
+                });
+                if id.is_none() {
+                    self.report(
+                        Diagnostic::error(format!("{} is no server ID of this service", quote(digits))).at(
+                            given.span(),
+                            format!("expected {} hexadecimal digits", 2 * length),
+                        ),
+                    );
+                }
+                id
+            }
         }
     }
 

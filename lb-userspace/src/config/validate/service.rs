@@ -183,6 +183,7 @@ impl Validator<'_> {
     fn backends(&mut self, vips: &FirstSeen<Area>, table: &file::Service) -> Vec<Backend> {
         let mut names = FirstSeen::new();
         let mut addresses = FirstSeen::new();
+        let mut server_ids = FirstSeen::new();
         let mut backends = Vec::new();
         for entry in &table.backends {
             let weight = self.weight(entry);
@@ -215,6 +216,16 @@ impl Validator<'_> {
                 ))
                 .at(name_span.clone(), "expected another name")
             });
+            let server_id = self.server_id(table, entry);
+            if let (Some(id), Some(given)) = (server_id, &entry.server_id) {
+                self.once(&mut server_ids, id, &given.span(), || {
+                    Diagnostic::error(format!(
+                        "two backends of service {} have the same server ID",
+                        quote(table.name.get_ref())
+                    ))
+                    .at(given.span(), "expected another")
+                });
+            }
             backends.push(Backend {
                 name,
                 address,
@@ -222,6 +233,7 @@ impl Validator<'_> {
                 weight,
                 thresholds,
                 backup: entry.backup.unwrap_or(false),
+                server_id,
             });
         }
         backends

@@ -19,6 +19,9 @@ pub struct Connections {
     pub on_gone: OnGone,
     /// How many there may begin in a second.
     pub flood: Flood,
+    /// Bytes of the server IDs in QUIC's connection IDs, by which datagrams of connections find their backends whatever
+    /// address they come from; 0: they are not looked at.
+    pub server_id_length: u8,
 }
 
 /// How many connections may begin in a second; `None` for any number.

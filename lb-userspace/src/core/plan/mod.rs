@@ -11,7 +11,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    FloodLimits, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, TIMEOUT_CLASSES, Timeouts, Way,
+    FloodLimits, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, ServerId, TIMEOUT_CLASSES, Timeouts,
+    Way,
 };
 
 use self::{
@@ -121,6 +122,8 @@ pub struct DesiredBackend {
     pub thresholds: Thresholds,
     /// Whether it takes new flows only where no other can.
     pub backup: bool,
+    /// What names it in QUIC's connection IDs.
+    pub server_id: Option<u32>,
 }
 
 impl DesiredBackend {
@@ -133,6 +136,7 @@ impl DesiredBackend {
             port: None,
             thresholds: Thresholds::default(),
             backup: false,
+            server_id: None,
         }
     }
 }
@@ -219,6 +223,8 @@ pub enum Step {
         /// The pool.
         pool: Option<Pool>,
     },
+    /// QUIC's connection IDs lead to these backends, by number.
+    SetServerIds(BTreeMap<ServerId, u32>),
     /// Replies of these backends come back through the director: they are looked for.
     SetTranslated(BTreeSet<IpAddr>),
     /// Tunnels come from these addresses of this machine: errors to them are looked at.
@@ -295,6 +301,7 @@ struct KnownBackend {
     /// `None` where only the way tells, and that says "here".
     forward: Option<Forward>,
     port: Option<u16>,
+    server_id: Option<u32>,
     way: Option<Way>,
     /// The way was found in the maps, and the kernel has not said anything yet: it holds until then.
     inherited: bool,
@@ -378,6 +385,7 @@ pub struct Planner {
     frontends: Option<Frontends>,
     tunnel_sources: Option<BTreeSet<IpAddr>>,
     translated: Option<BTreeSet<IpAddr>>,
+    server_ids: Option<BTreeMap<ServerId, u32>>,
 }
 
 impl Planner {
@@ -410,6 +418,7 @@ impl Planner {
                     Some(Way::Translated(_, server)) => server.port,
                     _ => None,
                 },
+                server_id: None,
                 way: assigned.way,
                 inherited: true,
                 load: assigned.load,
@@ -431,6 +440,7 @@ impl Planner {
             frontends: None,
             tunnel_sources: None,
             translated: None,
+            server_ids: None,
         }
     }
 
@@ -506,6 +516,7 @@ impl Planner {
         steps.append(&mut appeared);
         self.follow_tunnels(&mut steps);
         self.follow_translations(&mut steps);
+        self.follow_server_ids(&mut steps);
         let mut schedules = Vec::new();
         for (number, service) in members {
             let candidates = self.candidates(number, service);
@@ -579,6 +590,7 @@ impl Planner {
             timeout_class: class.ok_or_else(|| PlanError::TooManyTimeouts {
                 service: of.name.clone(),
             })?,
+            server_id: of.connections.server_id_length,
             unknown: of.connections.on_unknown.into(),
             hash: of.scheduling.hash_fields(),
             flags: flags(of),
@@ -689,6 +701,7 @@ impl Planner {
             backend.quiet_censuses = 0;
             backend.forward = Some(of.forward);
             backend.port = wanted.port;
+            backend.server_id = wanted.server_id;
             return Ok(());
         }
         let number = self
@@ -709,6 +722,7 @@ impl Planner {
             number,
             forward: Some(of.forward),
             port: wanted.port,
+            server_id: wanted.server_id,
             way: None,
             inherited: false,
             load: LoadLimits::default(),

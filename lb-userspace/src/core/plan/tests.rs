@@ -110,6 +110,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             Step::SetTunnelSources(_) => "tunnels",
             Step::SetPool { .. } => "pool",
             Step::SetTranslated(_) => "translated",
+            Step::SetServerIds(_) => "server ids",
             Step::SetLoad { .. } => "load",
             Step::SetSchedule { .. } => "schedule",
             Step::SetBackups { .. } => "backups",
@@ -129,6 +130,7 @@ fn a_first_plan_fills_the_maps_in_an_order_that_is_safe() {
             "way",
             "tunnels",
             "translated",
+            "server ids",
             "schedule",
             "frontends"
         ]
@@ -318,10 +320,11 @@ fn a_restarted_daemon_keeps_the_numbers_of_the_maps() {
     );
     assert_eq!(steps[4], Step::SetTunnelSources(BTreeSet::new()));
     assert_eq!(steps[5], Step::SetTranslated(BTreeSet::new()));
-    assert!(matches!(steps[6], Step::SetBackups { service: 3, .. }));
-    assert!(matches!(steps[7], Step::SetSchedule { service: 3, .. }));
-    assert!(matches!(steps[8], Step::SetFrontends(_)));
-    assert_eq!(steps.len(), 9);
+    assert_eq!(steps[6], Step::SetServerIds(BTreeMap::new()));
+    assert!(matches!(steps[7], Step::SetBackups { service: 3, .. }));
+    assert!(matches!(steps[8], Step::SetSchedule { service: 3, .. }));
+    assert!(matches!(steps[9], Step::SetFrontends(_)));
+    assert_eq!(steps.len(), 10);
     assert_eq!(planner.retired().collect::<Vec<_>>(), [(6, address(9))]);
 }
 
@@ -480,6 +483,8 @@ impl Effect {
                 }
                 Step::SetTunnelSources(sources) => self.tunnel_sources = sources,
                 Step::SetTranslated(backends) => self.translated = backends,
+                // Retired backends keep theirs, which a fresh start does not know.
+                Step::SetServerIds(_) => {}
                 Step::SetPool { service, pool } => {
                     self.pools.insert(service, pool);
                 }
@@ -594,6 +599,7 @@ fn wish() -> impl Strategy<Value = Desired> {
                             lower: upper / 2,
                         },
                         backup,
+                        server_id: backup.then_some(n.into()),
                     })
                     .collect(),
             })
@@ -778,4 +784,39 @@ fn a_backend_that_only_others_have_flows_to_is_hosted_like_a_removed_one() {
         planner.census(|_| false, |_| true),
         [Step::ForgetBackend { backend: 1 }]
     );
+}
+
+/// A connection ID leads to whoever has flows, and to the configured one of two that claim it.
+#[test]
+fn connection_ids_lead_to_backends_that_left_as_well() {
+    let mut planner = planner();
+    let wish = |ids: &[(u8, u32)]| {
+        let mut wish = desired(&[service("web", 80, &[])], &[1, 2, 3]);
+        wish.services[0].backends = ids
+            .iter()
+            .map(|&(n, id)| DesiredBackend {
+                server_id: Some(id),
+                ..DesiredBackend::new(address(n), 100)
+            })
+            .collect();
+        wish
+    };
+    let mut ids = |wish: &Desired| {
+        planner
+            .plan(wish)
+            .unwrap()
+            .into_iter()
+            .find_map(|step| match step {
+                Step::SetServerIds(ids) => Some(
+                    ids.into_iter()
+                        .map(|(id, backend)| (id.id, backend))
+                        .collect::<Vec<_>>(),
+                ),
+                _ => None,
+            })
+    };
+    assert_eq!(ids(&wish(&[(1, 10), (2, 20)])), Some(vec![(10, 0), (20, 1)]));
+    assert_eq!(ids(&wish(&[(1, 10), (2, 20)])), None);
+    assert_eq!(ids(&wish(&[(1, 10)])), None, "the other may still have flows");
+    assert_eq!(ids(&wish(&[(1, 10), (3, 20)])), Some(vec![(10, 0), (20, 2)]));
 }

@@ -1,8 +1,11 @@
 //! What follows from the ways that packets take: which packets to nobody's VIP concern us, and where translated ones come from.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use lb_common::abi::Way;
+use lb_common::abi::{ServerId, Way};
 
 use super::{DesiredService, KnownBackend, Planner, Step};
 
@@ -34,6 +37,21 @@ impl Planner {
         if self.translated.as_ref() != Some(&backends) {
             steps.push(Step::SetTranslated(backends.clone()));
             self.translated = Some(backends);
+        }
+    }
+
+    /// Connection IDs lead to whoever has flows; where two of a service claim one, to the one that the configuration has.
+    pub(super) fn follow_server_ids(&mut self, steps: &mut Vec<Step>) {
+        let mut ids: Vec<_> = self.backends.iter().collect();
+        ids.sort_by_key(|(_, backend)| backend.wanted);
+        let ids = ids.into_iter().filter_map(|(&(service, _), backend)| {
+            let id = backend.server_id?;
+            Some((ServerId { service, id }, backend.number))
+        });
+        let ids: BTreeMap<ServerId, u32> = ids.collect();
+        if self.server_ids.as_ref() != Some(&ids) {
+            steps.push(Step::SetServerIds(ids.clone()));
+            self.server_ids = Some(ids);
         }
     }
 

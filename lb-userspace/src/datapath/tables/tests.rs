@@ -6,7 +6,7 @@ use std::{
 };
 
 use lb_common::{
-    abi::{FrontendKey4, FrontendKey6, Way, find, places},
+    abi::{FrontendKey4, FrontendKey6, SERVER_ID_LINES, Way, find, places},
     hash::scale,
     packet::address_words,
 };
@@ -31,7 +31,7 @@ const LINES: usize = TABLE.div_ceil(SLOTS_PER_LINE) as usize;
 struct Memory {
     slot_lines: usize,
     frontend_buckets: usize,
-    files: [File; 20],
+    files: [File; 21],
 }
 
 impl Memory {
@@ -75,6 +75,7 @@ impl Memory {
             flows6,
             translations4,
             translations6,
+            server_ids,
             pools,
             leases,
             claims,
@@ -100,6 +101,7 @@ impl Memory {
             flows_v6: region(flows6, 2).into(),
             translations_v4: region(translations4, 2).into(),
             translations_v6: region(translations6, 2).into(),
+            server_ids: region(server_ids, SERVER_ID_LINES as usize),
             pools: region(pools, SERVICES),
             leases: region(leases, 1).into(),
             claims: region(claims, 1).into(),
