@@ -65,6 +65,7 @@ pub(super) fn parse(
             on_unknown: None,
             on_gone: None,
             flood: None,
+            quic: None,
             backends,
         }],
         ..File::default()

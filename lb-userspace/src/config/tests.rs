@@ -540,6 +540,8 @@ fn connections(index: usize, table_size: u32) -> Connections {
             syn_rate: NonZeroU32::new(table_size).filter(|_| index.is_multiple_of(3)),
             source_rate: NonZeroU32::new(index as u32),
         },
+        // No frontend of the test need be UDP.
+        server_id_length: 0,
     }
 }
 

@@ -57,6 +57,7 @@ impl Planner {
             number: backend,
             forward,
             port: None,
+            server_id: None,
             way: None,
             inherited: false,
             load: LoadLimits::default(),
