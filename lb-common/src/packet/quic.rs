@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(id, ConnectionId::from_bits(id.bits()));
         assert_eq!(
             [0, 1, 2, 3, 4].map(|length| id.server(length)),
-            [None, Some(0x0A), Some(0x0A0B), Some(0x0A0B_0C), None]
+            [None, Some(0x0A), Some(0x0A0B), Some(0x000A_0B0C), None]
         );
     }
 

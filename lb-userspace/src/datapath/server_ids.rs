@@ -14,7 +14,7 @@ pub struct NoRoom(pub ServerId);
 ///
 /// # Errors
 /// The first ID that there is no room for; nothing has changed then.
-pub fn set_server_ids(table: &[ServerIdLine], ids: &BTreeMap<ServerId, u32>) -> Result<(), NoRoom> {
+pub(super) fn set_server_ids(table: &[ServerIdLine], ids: &BTreeMap<ServerId, u32>) -> Result<(), NoRoom> {
     let mut lines: Vec<Vec<(ServerId, u32)>> = vec![Vec::new(); table.len()];
     for (&id, &backend) in ids {
         let (first, second) = id.lines();
