@@ -60,7 +60,10 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac.into());
     }
     let (offset, length) = match ip.validate(packet) {
-        Err(Reason::Fragment) => return fragment4(packet, ethernet, ip),
+        Err(Reason::Fragment) => {
+            let (target, shape) = fragment4(packet, ethernet.end, ip)?;
+            return deliver(packet, target, &shape);
+        }
         checked => checked?,
     };
     let mut shape = Shape {
@@ -94,7 +97,10 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         return Err(Reason::NotUnicastMac.into());
     }
     let payload = match ip.validate(packet) {
-        Err(Reason::Fragment) => return fragment6(packet, ethernet, ip),
+        Err(Reason::Fragment) => {
+            let (target, shape) = fragment6(packet, ethernet.end, ip)?;
+            return deliver(packet, target, &shape);
+        }
         checked => checked?,
     };
     let mut shape = Shape {
@@ -129,43 +135,37 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
 }
 
 #[inline(always)]
-fn fragment4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdict, Refusal> {
-    let network = ethernet.end;
-    match fragment::part4(packet, network)? {
-        Part::Later(target) => deliver(packet, target, &part(packet, network, false)),
+fn fragment4(packet: &Packet, network: usize, ip: &Ipv4<'_>) -> Result<(Target, Shape), Refusal> {
+    let mut shape = part(packet, network, false);
+    let target = match fragment::part4(packet, network)? {
+        Part::Later(target) => target,
         Part::First(protocol, transport, offset) => {
             let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, protocol);
             let target = flow::target_of_few::<V4>(packet, &key, (protocol, offset), transport.flags)
                 .map_err(unanswered)?;
             fragment::remember4(packet, network, target);
-            let shape = Shape {
-                transport: offset,
-                protocol,
-                ..part(packet, network, false)
-            };
-            deliver(packet, target, &shape)
+            (shape.transport, shape.protocol) = (offset, protocol);
+            target
         }
-    }
+    };
+    Ok((target, shape))
 }
 
 #[inline(always)]
-fn fragment6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdict, Refusal> {
-    let network = ethernet.end;
-    match fragment::part6(packet, network)? {
-        Part::Later(target) => deliver(packet, target, &part(packet, network, true)),
+fn fragment6(packet: &Packet, network: usize, ip: &Ipv6<'_>) -> Result<(Target, Shape), Refusal> {
+    let mut shape = part(packet, network, true);
+    let target = match fragment::part6(packet, network)? {
+        Part::Later(target) => target,
         Part::First(protocol, transport, offset) => {
             let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, protocol);
             let target = flow::target_of_few::<V6>(packet, &key, (protocol, offset), transport.flags)
                 .map_err(unanswered)?;
             fragment::remember6(packet, network, target);
-            let shape = Shape {
-                transport: offset,
-                protocol,
-                ..part(packet, network, true)
-            };
-            deliver(packet, target, &shape)
+            (shape.transport, shape.protocol) = (offset, protocol);
+            target
         }
-    }
+    };
+    Ok((target, shape))
 }
 
 /// No fragment is answered with a reset: the length of its segment is not known.

@@ -16,7 +16,7 @@ use lb_common::{
     packet::{FlowKey4, FlowKey6},
 };
 
-use crate::{pace::Pace, translate::Bid};
+use crate::{flow::Parcel, pace::Pace, translate::Bid};
 
 /// The daemon reads and writes these without system calls.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -57,6 +57,12 @@ pub(crate) static TRANSLATIONS_V6: Array<Bucket<Translation6>, 2, MMAPABLE> = Ar
 pub(crate) static SERVER_IDS: Array<ServerIdLine, { SERVER_ID_LINES as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static POOLS: Array<Pool, 1, MMAPABLE> = Array::new();
+/// The packet whose flow is looked for or made.
+#[btf_map]
+pub(crate) static PARCEL_V4: PerCpuArray<Parcel<FlowKey4>, 1> = PerCpuArray::new();
+/// The packet whose flow is looked for or made.
+#[btf_map]
+pub(crate) static PARCEL_V6: PerCpuArray<Parcel<FlowKey6>, 1> = PerCpuArray::new();
 /// The translation that is being made: the stack has no room for it.
 #[btf_map]
 pub(crate) static BID_V4: PerCpuArray<Bid<FlowKey4>, 1> = PerCpuArray::new();

@@ -17,6 +17,9 @@ pub(crate) fn pass4(packet: &Packet, network: usize, ip: &Ipv4<'_>) -> Result<Ve
     }
     if ip.protocol() != protocol::ICMP {
         if strangers.translations() && strangers.translated.may_hold4(ip.source()) {
+            if ip.is_fragment() {
+                translate::remember_reply4(packet, network);
+            }
             return translate::reply4(packet, network);
         }
         return Err(Reason::NotVip.into());
@@ -42,6 +45,9 @@ pub(crate) fn pass6(packet: &Packet, network: usize, ip: &Ipv6<'_>) -> Result<Ve
     }
     if ip.next_header() != protocol::ICMPV6 {
         if strangers.translations() && strangers.translated.may_hold6(ip.source()) {
+            if ip.next_header() == protocol::FRAGMENT {
+                translate::remember_reply6(packet, network);
+            }
             return translate::reply6(packet, network);
         }
         return Err(Reason::NotVip.into());

@@ -4,7 +4,7 @@
 //! [`Fragment::key4`] or [`Fragment::key6`], by which the others find it.
 
 use super::{FlowKey4, FlowKey6, Frame, Ipv4, Ipv6, MAX_EXTENSIONS, Transport, protocol};
-use crate::reason::Reason;
+use crate::{reason::Reason, verifier::forget};
 
 const FRAGMENT_HEADER: usize = 8;
 /// More fragments follow, in IPv4's field of flags and offset.
@@ -70,11 +70,14 @@ impl Fragment {
             next = extension.byte::<0>();
             offset = (offset + (usize::from(extension.byte::<1>()) + 1) * 8) & 0x7FFF;
         }
+        // However many headers there were.
+        let noise = header.raw32::<20>();
+        let offset = forget::<0x7FFF>(offset, noise);
         let header = frame.window::<FRAGMENT_HEADER>(offset).ok_or(Reason::Truncated)?;
         if next != protocol::FRAGMENT {
             return Err(Reason::Fragment);
         }
-        offset += FRAGMENT_HEADER;
+        let offset = offset + FRAGMENT_HEADER;
         let field = header.be16::<2>();
         let fragment = Self {
             protocol: header.byte::<0>(),

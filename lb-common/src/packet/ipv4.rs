@@ -54,6 +54,13 @@ impl<'a> Ipv4<'a> {
         self.fixed.byte::<8>()
     }
 
+    /// Whether it is a part of a packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.fixed.be16::<6>() & FRAGMENT_BITS != 0
+    }
+
     /// The checked header: offset of the payload in the frame and its length, both in bytes.
     ///
     /// # Errors

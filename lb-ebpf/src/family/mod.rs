@@ -34,6 +34,8 @@ pub(crate) trait Family {
     fn masked(key: &Self::Key, fields: HashFields) -> Self::Key;
     /// Key of the template for the client of a flow.
     fn template(key: &Self::Key, persistence: Persistence) -> Self::Key;
+    /// Where the parcel of this CPU's packet lies.
+    fn parcel() -> Option<&'static mut Parcel<Self::Key>>;
     /// The way of a packet that changes its flow's state, or has none yet: see [`flow`](crate::flow).
     fn settle(parcel: *mut Parcel<Self::Key>) -> u64;
     /// The first step of it.

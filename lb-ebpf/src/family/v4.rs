@@ -13,7 +13,7 @@ use crate::{
         Parcel, tandem_enter4, tandem_flood4, tandem_place4, tandem_recall4, tandem_remember4, tandem_settle4,
     },
     flow_tables::Flows4,
-    maps::FRONTENDS_V4,
+    maps::{FRONTENDS_V4, PARCEL_V4},
 };
 
 impl Family for V4 {
@@ -61,6 +61,12 @@ impl Family for V4 {
     #[inline(always)]
     fn remember(parcel: *const Parcel<FlowKey4>, backend: u32) -> u32 {
         tandem_remember4(parcel, backend)
+    }
+
+    #[inline(always)]
+    fn parcel() -> Option<&'static mut Parcel<FlowKey4>> {
+        // SAFETY: this CPU's own; packets are handled one after the other.
+        PARCEL_V4.get_ptr_mut(0).map(|parcel| unsafe { &mut *parcel })
     }
 
     #[inline(always)]

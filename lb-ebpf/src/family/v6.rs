@@ -13,7 +13,7 @@ use crate::{
         Parcel, tandem_enter6, tandem_flood6, tandem_place6, tandem_recall6, tandem_remember6, tandem_settle6,
     },
     flow_tables::Flows6,
-    maps::FRONTENDS_V6,
+    maps::{FRONTENDS_V6, PARCEL_V6},
 };
 
 impl Family for V6 {
@@ -61,6 +61,12 @@ impl Family for V6 {
     #[inline(always)]
     fn remember(parcel: *const Parcel<FlowKey6>, backend: u32) -> u32 {
         tandem_remember6(parcel, backend)
+    }
+
+    #[inline(always)]
+    fn parcel() -> Option<&'static mut Parcel<FlowKey6>> {
+        // SAFETY: this CPU's own; packets are handled one after the other.
+        PARCEL_V6.get_ptr_mut(0).map(|parcel| unsafe { &mut *parcel })
     }
 
     #[inline(always)]

@@ -34,7 +34,8 @@ use crate::{
     translate::{self, NatFamily},
 };
 
-/// A packet of a flow, and what its way through the functions below adds.
+/// A packet of a flow, and what its way through the functions below adds. It lies in a map of one for each CPU, since the stack
+/// that the functions share has no room for it.
 #[repr(C)]
 pub(crate) struct Parcel<K> {
     pub(crate) key: K,
@@ -106,7 +107,8 @@ fn seldom<F: NatFamily>(
     } else {
         ConnectionId::default()
     };
-    let mut parcel = Parcel {
+    let parcel = F::parcel().ok_or(Reason::MapMissing)?;
+    *parcel = Parcel {
         key: *key,
         hash,
         origin: origin_of(packet).unwrap_or_default(),
@@ -117,7 +119,7 @@ fn seldom<F: NatFamily>(
         service: 0,
         policy: 0,
     };
-    decode_target(F::settle(&raw mut parcel))
+    decode_target(F::settle(parcel))
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]

@@ -20,4 +20,5 @@ pub(crate) use self::{
     family::NatFamily,
     forward::forward,
     reply::{reply4, reply6},
+    reply_part::{remember_reply4, remember_reply6},
 };
