@@ -165,6 +165,40 @@ fn insert_evicting<T: Table + ?Sized, const DEAREST: u32>(
     Insertion::Contended
 }
 
+/// Puts an entry into the flow's first bucket, where nobody minds if one is lost or stands twice: into a free place, or that of
+/// whoever was silent longest. `now` is in jiffies.
+#[inline(always)]
+pub fn put<T: Table + ?Sized>(table: &T, flow: &NewFlow<<T::Entry as Entry>::Key>, now: u64) {
+    let Some(bucket) = table.bucket(places(flow.hash, table.mask()).0) else {
+        return;
+    };
+    // How long it was silent, and which of the four it is, in one number.
+    let mut best = 0;
+    for (way, entry) in (0_u64..).zip(&bucket.entries) {
+        let idle = if entry.state().is_free() {
+            u32::MAX
+        } else {
+            (now as u32).wrapping_sub(entry.last_seen().load())
+        };
+        let offer = u64::from(idle) << 2 | way;
+        best = blur(if offer > best { offer } else { best }, flow.hash);
+    }
+    let entry = &bucket.entries[forget::<{ WAYS as u64 - 1 }>(best as usize & (WAYS - 1), flow.hash as u32) % WAYS];
+    let seen = entry.state();
+    let claimed = seen.next_life(Phase::Claimed);
+    if !(seen.is_free() || seen.is_live())
+        || !entry.control().compare_exchange(seen.bits(), claimed.bits())
+    {
+        return;
+    }
+    entry.set_key(&flow.key);
+    entry.last_seen().store(now as u32);
+    entry.created().store((now >> 8) as u32);
+    entry
+        .control()
+        .exchange(claimed.with_phase(Phase::Live).with_flow(flow).bits());
+}
+
 /// The entry in this place of both buckets. Iterator chains would be nicer, but end in pointer comparisons that the
 /// verifier cannot follow.
 #[inline(always)]

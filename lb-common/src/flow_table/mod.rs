@@ -26,7 +26,7 @@ mod word;
 
 pub use control::{Control, Phase, Target};
 pub use entry::{Bucket, Entry, Entry4, Entry6, Snapshot, WAYS};
-pub use insert::{Clock, Insertion, NewFlow, insert, insert_sparing};
+pub use insert::{Clock, Insertion, NewFlow, insert, insert_sparing, put};
 pub use lookup::{Hit, lookup};
 pub use translation::{
     Origin, Translation, Translation4, Translation6, TranslationEntry, key_at, translation_at,

@@ -8,7 +8,7 @@ mod part;
 
 use lb_common::{
     flow_state::FlowState,
-    flow_table::{self, Clock, Entry, NewFlow, Table, Target},
+    flow_table::{self, Entry, NewFlow, Table, Target},
     packet::{FlowKey4, FlowKey6, Fragment, Ipv4, Ipv6},
 };
 
@@ -18,7 +18,6 @@ pub(crate) use self::part::Part;
 use crate::{
     clock::jiffies,
     flow_tables::{Fragments4, Fragments6},
-    maps::TIMEOUTS,
     outcome::{Refusal, decode_target, encode_target},
     settings::settings,
 };
@@ -162,10 +161,6 @@ fn remember<T: Table>(table: &T, key: <T::Entry as Entry>::Key, hash: u64, targe
         // Of an earlier packet that was called the same.
         hit.entry.remove(hit.control);
     }
-    let clock = Clock {
-        now: jiffies(),
-        timeouts: TIMEOUTS.get(0)?,
-    };
     let follow = NewFlow {
         key,
         hash,
@@ -173,6 +168,6 @@ fn remember<T: Table>(table: &T, key: <T::Entry as Entry>::Key, hash: u64, targe
         state: FlowState::Template,
         class: 0,
     };
-    flow_table::insert(table, &follow, &clock);
+    flow_table::put(table, &follow, jiffies());
     Some(())
 }
