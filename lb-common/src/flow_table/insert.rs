@@ -183,12 +183,11 @@ pub fn put<T: Table + ?Sized>(table: &T, flow: &NewFlow<<T::Entry as Entry>::Key
         let offer = u64::from(idle) << 2 | way;
         best = blur(if offer > best { offer } else { best }, flow.hash);
     }
-    let entry = &bucket.entries[forget::<{ WAYS as u64 - 1 }>(best as usize & (WAYS - 1), flow.hash as u32) % WAYS];
+    let entry =
+        &bucket.entries[forget::<{ WAYS as u64 - 1 }>(best as usize & (WAYS - 1), flow.hash as u32) % WAYS];
     let seen = entry.state();
     let claimed = seen.next_life(Phase::Claimed);
-    if !(seen.is_free() || seen.is_live())
-        || !entry.control().compare_exchange(seen.bits(), claimed.bits())
-    {
+    if !(seen.is_free() || seen.is_live()) || !entry.control().compare_exchange(seen.bits(), claimed.bits()) {
         return;
     }
     entry.set_key(&flow.key);

@@ -160,6 +160,30 @@ fn a_full_table_evicts_by_worth_and_then_by_silence() {
     }
 }
 
+/// Where nobody minds, whoever was silent longest goes.
+#[test]
+fn what_is_put_takes_the_place_of_the_oldest() {
+    let table = table(2);
+    let template = |n| NewFlow {
+        hash: 0,
+        ..flow(n, n, FlowState::Template)
+    };
+    for n in 0..7 {
+        put(&*table, &template(n), 1000 + u64::from(n));
+    }
+    let mut left: Vec<_> = live(&table)
+        .iter()
+        .filter_map(|flow| flow.control.backend())
+        .collect();
+    left.sort_unstable();
+    assert_eq!(left, [3, 4, 5, 6]);
+    let hit = lookup(&*table, &key(5), 0).expect("it is there");
+    assert!(hit.entry.remove(hit.control));
+    put(&*table, &template(9), 2000);
+    assert!(lookup(&*table, &key(3), 0).is_some(), "there was a free place");
+    assert!(lookup(&*table, &key(9), 0).is_some());
+}
+
 #[test]
 fn a_stamp_from_the_future_is_no_age() {
     assert_eq!(at(1000).idle(1001), 0);
