@@ -14,7 +14,7 @@ use super::{
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     types::{
         BackendView, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StateName, StatsView, StatusView,
-        SyncView,
+        SyncView, VerifyView,
     },
 };
 use crate::{
@@ -48,9 +48,14 @@ pub enum Query {
     Ha(oneshot::Sender<HaView>),
     /// How the synchronisation of connections stands.
     Sync(oneshot::Sender<SyncView>),
+    /// How the tables compare with those of the other directors.
+    Verify(oneshot::Sender<VerifyView>),
     /// An order about the pair, and who gives it.
-    HaOrder(HaOrder, String, oneshot::Sender<Result<HaAnswer, Refusal>>),
+    HaOrder(HaOrder, String, HaReply),
 }
+
+/// Where the answer to an order about the pair goes.
+pub type HaReply = oneshot::Sender<Result<HaAnswer, Refusal>>;
 
 /// Where the answer to an order goes.
 pub type OrderReply = oneshot::Sender<Result<OrderAnswer, Refusal>>;
