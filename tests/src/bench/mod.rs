@@ -13,6 +13,7 @@ pub mod measure;
 pub mod memory;
 pub mod report;
 pub mod stats;
+pub mod sync;
 pub mod template;
 pub mod world;
 

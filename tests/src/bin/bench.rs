@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures the XDP program, the pair, and what health checks cost.
+//! `cargo xtask bench`: measures the XDP program, the pair, sync, and what health checks cost.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use lb_tests::bench::{fastpath, ha, health};
+use lb_tests::bench::{fastpath, ha, health, sync};
 
 /// Measures the XDP program, beside the targets.
 #[derive(Parser)]
@@ -29,8 +29,23 @@ enum Command {
     Fastpath(Fastpath),
     /// Milliseconds until the other director takes over, by fault, and packets lost in planned handovers.
     Ha(Ha),
+    /// What it costs to keep connections the same on two directors, how fast that is, and how late.
+    Sync(Sync),
     /// From verdicts to the packet path, and what probes cost.
     Health(Health),
+}
+
+#[derive(Args)]
+struct Sync {
+    /// Connections that are told of in each measurement.
+    #[arg(long, default_value_t = 1_000_000)]
+    flows: u32,
+    /// Connections a second at which lateness is measured.
+    #[arg(long, default_value_t = 50_000)]
+    pace: u32,
+    /// Write the result to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -97,6 +112,7 @@ fn main() -> ExitCode {
     let measured = match cli.command.unwrap_or(Command::Fastpath(cli.fastpath)) {
         Command::Fastpath(arguments) => measure_fastpath(&arguments),
         Command::Ha(arguments) => measure_ha(&arguments),
+        Command::Sync(arguments) => measure_sync(&arguments),
         Command::Health(arguments) => measure_health(&arguments),
     };
     match measured {
@@ -128,6 +144,20 @@ fn measure_ha(arguments: &Ha) -> Result<()> {
     print!("{report}");
     if let Some(file) = &mut json {
         serde_json::to_writer_pretty(&mut *file, &ha::to_json(&report)).context("writing the JSON file")?;
+        writeln!(file).context("writing the JSON file")?;
+    }
+    Ok(())
+}
+
+fn measure_sync(arguments: &Sync) -> Result<()> {
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let report = sync::run(&sync::Options {
+        flows: arguments.flows,
+        pace: arguments.pace,
+    })?;
+    print!("{report}");
+    if let Some(file) = &mut json {
+        serde_json::to_writer_pretty(&mut *file, &report).context("writing the JSON file")?;
         writeln!(file).context("writing the JSON file")?;
     }
     Ok(())
