@@ -21,6 +21,7 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     config::{ConfigView, ReloadAnswer},
+    flows::{EndAnswer, EndRequest},
     lines::Lines,
     orders::{OrderAnswer, OrderRequest, OrderView},
     peer,
@@ -180,6 +181,18 @@ impl Client {
     /// [`ClientError`].
     pub async fn count_flows(&self, filter: &FlowFilter) -> Result<FlowCount, ClientError> {
         self.get(&with_parameters(path::FLOW_COUNT, filter)).await
+    }
+
+    /// Ends flows; `behalf` is for whom, if the user acts for another.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn end_flows(
+        &self,
+        request: &EndRequest,
+        behalf: Option<&str>,
+    ) -> Result<EndAnswer, ClientError> {
+        self.post(path::FLOW_END, request, behalf).await
     }
 
     /// The orders that stand.

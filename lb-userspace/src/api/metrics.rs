@@ -146,6 +146,8 @@ impl Daemon {
             backends: self.answer(Query::Backends).await?,
             stats: self.answer(Query::Stats).await?,
             ha: self.answer(Query::Ha).await?,
+            // A thread that has no time for the question must not cost all the rest.
+            sync: self.answer(Query::Sync).await.unwrap_or_default(),
             orders: self.answer(Query::Orders).await?.len(),
             events: self.events.counts(),
             receivers: self.events.receivers(),

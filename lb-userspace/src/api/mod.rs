@@ -12,6 +12,7 @@
 //! | `/v1/ha` | [`types::HaView`] |
 //! | `/v1/flows` | [`types::FlowView`]s, one a line; parameters as in [`query::FlowFilter`] |
 //! | `/v1/flows/count` | [`types::FlowCount`]; the same parameters |
+//! | `/v1/flows/end` | only `POST`: ends flows: [`flows::EndRequest`] in, [`flows::EndAnswer`] out |
 //! | `/v1/orders` | array of [`orders::OrderView`]; `POST` gives an order: [`orders::OrderRequest`] in, [`orders::OrderAnswer`] out |
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
 //! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
@@ -23,6 +24,8 @@
 mod client;
 pub mod config;
 mod dump;
+mod filter;
+pub mod flows;
 mod follow;
 pub mod health;
 mod lines;

@@ -4,17 +4,18 @@
 //! beside the loop, from the shared memory of the flow tables: a dump of a million of them takes a thread of its own
 //! and disturbs nobody.
 
-use std::{net::IpAddr, ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+pub use super::filter::{Clients, FlowFilter, FlowSource, NotAFilter, Vip};
 use super::{
     config::{ConfigView, ReloadAnswer},
+    flows::{EndAnswer, EndRequest},
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     types::{
-        BackendView, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StateName, StatsView, StatusView,
-        SyncView, VerifyView,
+        BackendView, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView, SyncView, VerifyView,
     },
 };
 use crate::{
@@ -40,6 +41,8 @@ pub enum Query {
     Orders(oneshot::Sender<Vec<OrderView>>),
     /// An order, and who gives it.
     Order(Box<OrderRequest>, String, OrderReply),
+    /// To end flows, and who wants it.
+    EndFlows(EndRequest, String, oneshot::Sender<Result<EndAnswer, Refusal>>),
     /// The configuration in force.
     Config(oneshot::Sender<ConfigView>),
     /// To read the file again.
@@ -244,112 +247,5 @@ impl EventFilter {
             service: self.service.clone(),
             backend: self.backend.clone(),
         })
-    }
-}
-
-/// Where living flows can be read.
-pub trait FlowSource: Send + Sync {
-    /// Calls `each` for the living flows that [match](FlowFilter::matches) until it breaks.
-    ///
-    /// Called on a thread that may block, several at a time. Flows that come or go meanwhile may be seen or not.
-    fn visit(&self, filter: &FlowFilter, each: &mut dyn FnMut(FlowView) -> ControlFlow<()>);
-}
-
-/// Which flows are asked for: those for which everything that is given holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FlowFilter {
-    /// Name of the service.
-    pub service: Option<String>,
-    /// Name or address of the backend.
-    pub backend: Option<String>,
-    /// Address of the client.
-    pub client: Option<IpAddr>,
-    /// The virtual IP.
-    pub vip: Option<IpAddr>,
-    /// State.
-    pub state: Option<StateName>,
-    /// Most flows that are shown or counted. The server sees to it, not the source.
-    pub limit: Option<u64>,
-}
-
-impl FlowFilter {
-    /// Whether the flow is one of those asked for.
-    #[must_use]
-    pub fn matches(&self, flow: &FlowView) -> bool {
-        let backend = |wanted: &String| {
-            flow.backend.as_ref() == Some(wanted)
-                || flow.backend_address.is_some() && flow.backend_address == wanted.parse().ok()
-        };
-        self.service
-            .as_ref()
-            .is_none_or(|wanted| flow.service.as_ref() == Some(wanted))
-            && self.backend.as_ref().is_none_or(backend)
-            && self.client.is_none_or(|wanted| flow.client.ip() == wanted)
-            && self.vip.is_none_or(|wanted| flow.vip.ip() == wanted)
-            && self.state.is_none_or(|wanted| flow.state == wanted)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lb_common::flow_state::FlowState;
-
-    use super::*;
-    use crate::core::model::Protocol;
-
-    fn flow() -> FlowView {
-        FlowView {
-            protocol: Protocol::Tcp,
-            client: "198.51.100.7:40000".parse().unwrap(),
-            vip: "192.0.2.10:80".parse().unwrap(),
-            service: Some("web".into()),
-            backend: Some("web1".into()),
-            backend_address: Some("10.0.0.11".parse().unwrap()),
-            state: StateName(FlowState::Established),
-            age_seconds: 9,
-            idle_seconds: 1,
-            timeout_seconds: 899,
-        }
-    }
-
-    fn filter(json: &str) -> FlowFilter {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn everything_that_is_given_must_hold() {
-        for (json, expected) in [
-            (r#"{}"#, true),
-            (r#"{"service": "web"}"#, true),
-            (r#"{"service": "we"}"#, false),
-            (r#"{"backend": "web1"}"#, true),
-            (r#"{"backend": "10.0.0.11"}"#, true),
-            (r#"{"backend": "10.0.0.1"}"#, false),
-            (r#"{"backend": "web2"}"#, false),
-            (r#"{"client": "198.51.100.7"}"#, true),
-            (r#"{"client": "192.0.2.10"}"#, false),
-            (r#"{"vip": "192.0.2.10"}"#, true),
-            (r#"{"vip": "198.51.100.7"}"#, false),
-            (r#"{"state": "established"}"#, true),
-            (r#"{"state": "close"}"#, false),
-            (r#"{"service": "web", "state": "close"}"#, false),
-            (r#"{"limit": 0}"#, true),
-        ] {
-            assert_eq!(filter(json).matches(&flow()), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn a_flow_without_a_backend_belongs_to_none() {
-        let flow = FlowView {
-            service: None,
-            backend: None,
-            backend_address: None,
-            ..flow()
-        };
-        assert!(filter("{}").matches(&flow));
-        assert!(!filter(r#"{"backend": "web1"}"#).matches(&flow));
-        assert!(!filter(r#"{"service": "web"}"#).matches(&flow));
     }
 }

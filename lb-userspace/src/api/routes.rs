@@ -8,7 +8,7 @@ use axum::{
     extract::{Query as Parameters, State, rejection::QueryRejection},
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use hyper::body::Body as _;
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,7 +19,9 @@ use tokio::{
 
 use super::{
     config::{ConfigView, ReloadAnswer},
-    dump, follow, metrics,
+    dump,
+    flows::{EndAnswer, EndRequest},
+    follow, metrics,
     orders::{OrderAnswer, OrderRequest, OrderView},
     peer::{self, Peer},
     query::{EventFilter, FlowFilter, FlowSource, Query, Refusal, RefusalKind, Sources},
@@ -42,6 +44,7 @@ pub(super) mod path {
     pub(in crate::api) const VERIFY: &str = "/v1/sync/verify";
     pub(in crate::api) const FLOWS: &str = "/v1/flows";
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
+    pub(in crate::api) const FLOW_END: &str = "/v1/flows/end";
     pub(in crate::api) const ORDERS: &str = "/v1/orders";
     pub(in crate::api) const EVENTS: &str = "/v1/events";
     pub(in crate::api) const CONFIG: &str = "/v1/config";
@@ -74,6 +77,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::VERIFY, get(verify))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
+        .route(path::FLOW_END, post(flows_end))
         .route(path::ORDERS, get(orders).post(order))
         .route(path::EVENTS, get(events))
         .route(path::EVENT_RECEIVERS, get(event_receivers))
@@ -130,18 +134,20 @@ impl ApiError {
         match self {
             Self::NotFound(_) => {
                 "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/sync, /v1/flows, \
-                 /v1/flows/count, /v1/orders, /v1/events, /v1/events/receivers, /v1/config or /v1/metrics"
+                 /v1/flows/count, /v1/flows/end, /v1/orders, /v1/events, /v1/events/receivers, /v1/config or /v1/metrics"
             }
             Self::WrongMethod { .. } => {
-                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair, and a reload by POST to /v1/config"
+                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair, a reload by POST to /v1/config, and flows \
+                 are ended by POST to /v1/flows/end"
             }
             Self::BadOrder(_) => {
-                "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"} (docs/draining.md has all of it), or about \
-                 the pair {\"order\": \"handover\"} (docs/ha.md)"
+                "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"} (docs/draining.md has all of it), about \
+                 the pair {\"order\": \"handover\"} (docs/ha.md), or about flows {\"filter\": {\"client\": \"198.51.100.7\"}}"
             }
             Self::Refused(refusal) => &refusal.hint,
             Self::BadParameters(_) => {
-                "flows are chosen by service=NAME, backend=NAME|ADDRESS, client=IP, vip=IP, state=STATE and limit=N"
+                "flows are chosen by service=NAME, backend=NAME|ADDRESS, client=IP[/BITS], vip=IP[:PORT], protocol=PROTOCOL, state=STATE, \
+                 older=SECONDS, younger=SECONDS, idle=SECONDS and limit=N"
             }
             Self::Stopping => "ask again when it has been started",
             Self::Busy(_) => "ask again; if it stays like this, look into its log",
@@ -285,6 +291,20 @@ async fn flows_count(State(daemon): State<Daemon>, parameters: Filter) -> Result
     flows
         .map(|flows| Json(FlowCount { flows }))
         .ok_or(ApiError::Stopping)
+}
+
+async fn flows_end(
+    State(daemon): State<Daemon>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<EndAnswer>, ApiError> {
+    let request: EndRequest = daemon.read(body).await?;
+    let who = peer.describe(behalf(&headers)).await;
+    // A walk through a large table takes its time, of which it has as much as any dump.
+    let _permit = daemon.may_dump().await?;
+    let answer = daemon.answer(|to| Query::EndFlows(request, who, to)).await?;
+    answer.map(Json).map_err(ApiError::Refused)
 }
 
 async fn orders(State(daemon): State<Daemon>) -> Result<Json<Vec<OrderView>>, ApiError> {

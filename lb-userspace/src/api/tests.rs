@@ -24,6 +24,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use super::{
     ApiSocket, Bounds, Client, ClientError, Sources,
     config::ConfigView,
+    flows::{EndAnswer, EndRequest, FlowEnding},
     health::{CheckView, HealthView},
     orders::*,
     query::{self, EventFilter, FlowFilter, FlowSource, Query, Refusal},
@@ -98,6 +99,7 @@ fn backend() -> BackendView {
         service: "web".into(),
         name: "web1".into(),
         address: "10.0.0.11".parse().unwrap(),
+        port: None,
         weight: 100,
         effective_weight: 0,
         state: BackendState::Unresolved {
@@ -251,6 +253,10 @@ impl Server {
                         (_, Query::Orders(sender)) => sender.send(vec![order_view()]).unwrap(),
                         (_, Query::Order(request, who, sender)) => {
                             sender.send(answer(&request, who)).unwrap();
+                        }
+                        (_, Query::EndFlows(request, _, sender)) => {
+                            let ended = request.filter.limit.unwrap_or(7);
+                            sender.send(Ok(EndAnswer { ended })).unwrap();
                         }
                         (_, Query::Config(sender)) => sender.send(config_view()).unwrap(),
                         (_, Query::Reload(sender)) => {
@@ -501,7 +507,7 @@ async fn what_is_asked_wrongly_is_answered_with_advice() {
         (
             "GET /v1/flows?client=here",
             "400 Bad Request",
-            "invalid IP address",
+            "expected an address such as 198.51.100.7",
         ),
         (
             "GET /v1/flows?state=tired",
@@ -622,4 +628,20 @@ async fn who_does_not_speak_the_api_is_strange() {
         stranger.await.unwrap();
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+#[tokio::test]
+async fn flows_are_ended() {
+    let server = Server::start(Loop::Answers, plenty(3), Bounds::default());
+    let request = EndRequest {
+        filter: FlowFilter {
+            client: Some("198.51.100.0/24".parse().unwrap()),
+            limit: Some(5),
+            ..FlowFilter::default()
+        },
+        how: FlowEnding::Forget,
+        all: false,
+    };
+    let answer = server.client().end_flows(&request, None).await.unwrap();
+    assert_eq!(answer, EndAnswer { ended: 5 });
 }

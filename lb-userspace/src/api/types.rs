@@ -186,6 +186,9 @@ pub struct BackendView {
     pub name: String,
     /// Its address.
     pub address: IpAddr,
+    /// Port that its server listens at; `None`: that of the VIP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Weight in the configuration; 0 for a removed backend.
     pub weight: u32,
     /// Weight that is in force.

@@ -87,6 +87,12 @@ enum Verb {
     },
 }
 
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::List { .. }))
+    }
+}
+
 pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     client: &Client,

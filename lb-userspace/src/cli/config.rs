@@ -45,6 +45,12 @@ struct Difference {
     lines: Vec<String>,
 }
 
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::Show | Verb::Diff { .. }))
+    }
+}
+
 pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     client: &Client,

@@ -28,6 +28,12 @@ enum Verb {
     Ready(order::Ramp),
 }
 
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::List))
+    }
+}
+
 pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     client: &Client,

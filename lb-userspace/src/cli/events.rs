@@ -76,6 +76,12 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        !self.follow
+    }
+}
+
 pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     client: &Client,

@@ -1,23 +1,29 @@
 //! `tandem flow`
 
 use std::{
+    env,
     io::{self, Write},
-    net::IpAddr,
     ops::ControlFlow,
 };
 
-use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser as _};
+use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser, builder::TypedValueParser as _};
 use lb_common::flow_state::FlowState;
 
 use super::{
     CliError, Exit, Show, backend,
+    order::seconds,
     table::{Table, numbers, words},
-    units,
+    units::{self, plural},
 };
-use crate::api::{
-    Client,
-    query::FlowFilter,
-    types::{FlowView, StateName},
+use crate::{
+    api::{
+        Client,
+        flows::{EndRequest, FlowEnding},
+        query::{Clients, FlowFilter, Vip},
+        types::{FlowView, StateName},
+    },
+    config::Time,
+    core::model::Protocol,
 };
 
 /// Rows of text that are aligned together; the table may have any number of them.
@@ -33,15 +39,27 @@ pub(super) struct Arguments {
     /// Only those of this backend.
     #[arg(short, long, global = true, value_name = "NAME|ADDRESS")]
     backend: Option<String>,
-    /// Only those of this client.
-    #[arg(short, long, global = true, value_name = "IP")]
-    client: Option<IpAddr>,
-    /// Only those to this virtual IP.
-    #[arg(long, global = true, value_name = "IP")]
-    vip: Option<IpAddr>,
+    /// Only those of this client, or of clients in this network.
+    #[arg(short, long, global = true, value_name = "IP[/BITS]")]
+    client: Option<Clients>,
+    /// Only those to this virtual IP, or to this port of it.
+    #[arg(long, global = true, value_name = "IP[:PORT]")]
+    vip: Option<Vip>,
+    /// Only those of this protocol.
+    #[arg(short, long, global = true, value_parser = protocol)]
+    protocol: Option<Protocol>,
     /// Only those in this state.
     #[arg(long, global = true, value_parser = states())]
     state: Option<StateName>,
+    /// Only those whose first packet is at least so long ago, such as 10m.
+    #[arg(long, global = true, value_name = "TIME")]
+    older: Option<Time>,
+    /// Only those whose first packet is less than so long ago.
+    #[arg(long, global = true, value_name = "TIME")]
+    younger: Option<Time>,
+    /// Only those whose latest packet is at least so long ago.
+    #[arg(long, global = true, value_name = "TIME")]
+    idle: Option<Time>,
     /// Only so many, whichever come first.
     #[arg(short = 'n', long, global = true, value_name = "N")]
     limit: Option<u64>,
@@ -57,6 +75,46 @@ enum Verb {
     /// Shows the flows.
     #[command(visible_alias = "show")]
     List,
+    /// Says how many there are.
+    Count,
+    /// Ends the flows that are chosen.
+    Delete {
+        /// What becomes of them.
+        #[arg(long, value_enum, default_value_t = How::Reset)]
+        how: How,
+        /// All flows: needed where nothing chooses some.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// [`FlowEnding`] as an argument.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum How {
+    /// TCP clients get a reset with their next packet; others are forgotten.
+    Reset,
+    /// Their next packets are scheduled like first ones.
+    Forget,
+}
+
+impl From<How> for FlowEnding {
+    fn from(how: How) -> Self {
+        match how {
+            How::Reset => Self::Reset,
+            How::Forget => Self::Forget,
+        }
+    }
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    let known = [Protocol::Tcp, Protocol::Udp];
+    let found = known.into_iter().find(|protocol| protocol.to_string() == text);
+    found.ok_or_else(|| {
+        format!(
+            "expected {}",
+            known.map(|protocol| protocol.to_string()).join(" or ")
+        )
+    })
 }
 
 fn states() -> impl clap::builder::TypedValueParser<Value = StateName> {
@@ -70,9 +128,19 @@ impl Arguments {
             backend: self.backend.clone(),
             client: self.client,
             vip: self.vip,
+            protocol: self.protocol,
             state: self.state,
+            older: self.older.map(seconds),
+            younger: self.younger.map(seconds),
+            idle: self.idle.map(seconds),
             limit: self.limit,
         }
+    }
+}
+
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::List | Verb::Count))
     }
 }
 
@@ -83,7 +151,11 @@ pub(super) async fn run<W: Write>(
 ) -> Result<Exit, CliError> {
     ensure_known(arguments, client).await?;
     let filter = arguments.filter();
-    if arguments.count {
+    if let Some(Verb::Delete { how, all }) = &arguments.verb {
+        let (how, all) = ((*how).into(), *all);
+        return delete(EndRequest { filter, how, all }, client, show).await;
+    }
+    if arguments.count || matches!(arguments.verb, Some(Verb::Count)) {
         let count = client.count_flows(&filter).await?;
         if show.json {
             show.json(&count)?;
@@ -108,6 +180,21 @@ pub(super) async fn run<W: Write>(
     visited.await?;
     written?;
     listing.end()?;
+    Ok(Exit::Success)
+}
+
+async fn delete<W: Write>(
+    request: EndRequest,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    let behalf = env::var("SUDO_USER").ok();
+    let answer = client.end_flows(&request, behalf.as_deref()).await?;
+    if show.json {
+        show.json(&answer)?;
+    } else {
+        writeln!(show.out, "ended {}", plural(answer.ended as usize, "flow"))?;
+    }
     Ok(Exit::Success)
 }
 

@@ -64,6 +64,12 @@ enum Switch {
     Off,
 }
 
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::List { .. } | Verb::Explain))
+    }
+}
+
 pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     client: &Client,

@@ -14,6 +14,7 @@ mod flow;
 mod generate;
 mod ha;
 mod import;
+mod ipvsadm;
 mod key;
 mod order;
 mod prefix;
@@ -26,6 +27,7 @@ mod table;
 mod testdata;
 mod top;
 mod units;
+mod watch;
 
 use std::{
     ffi::OsString,
@@ -35,7 +37,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use serde::Serialize;
 
 pub use self::exit::{CliError, Exit};
@@ -64,6 +66,10 @@ struct Cli {
     /// JSON instead of text.
     #[arg(short, long, global = true, display_order = 100)]
     json: bool,
+    /// Show it again and again [seconds: 2].
+    #[arg(short, long, global = true, display_order = 100, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "2", value_parser = patience)]
+    watch: Option<Duration>,
     #[command(subcommand)]
     object: Object,
 }
@@ -107,6 +113,24 @@ enum Object {
     Generate(generate::Arguments),
 }
 
+impl Object {
+    /// Whether it shows something, changes nothing, and comes to an end.
+    fn only_shows(&self) -> bool {
+        match self {
+            Self::Status | Self::Order | Self::Sync | Self::Stats(_) => true,
+            Self::Service(arguments) => arguments.only_shows(),
+            Self::Backend(arguments) => arguments.only_shows(),
+            Self::Director(arguments) => arguments.only_shows(),
+            Self::Flow(arguments) => arguments.only_shows(),
+            Self::Ha(arguments) => arguments.only_shows(),
+            Self::Events(arguments) => arguments.only_shows(),
+            Self::Config(arguments) => arguments.only_shows(),
+            Self::Check(_) | Self::Doctor(_) => true,
+            Self::Top(_) | Self::Key(_) | Self::Import(_) | Self::Generate(_) => false,
+        }
+    }
+}
+
 /// Where an answer goes, and in what form.
 struct Show<'a, W> {
     json: bool,
@@ -128,6 +152,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return prefix::explain(error).into(),
     };
+    if cli.watch.is_some() && !cli.object.only_shows() {
+        let wrong = "--watch is for what shows something and changes nothing, such as `tandem backend`";
+        return prefix::explain(Cli::command().error(ErrorKind::ArgumentConflict, wrong)).into();
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let outcome = start(&cli, &mut out).and_then(|exit| {
         out.flush()?;
@@ -150,7 +178,10 @@ fn start(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    runtime.block_on(run(cli, out))
+    match cli.watch {
+        Some(interval) => runtime.block_on(watch::run(cli, interval, out)),
+        None => runtime.block_on(run(cli, out)),
+    }
 }
 
 async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
@@ -187,8 +218,6 @@ fn patience(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

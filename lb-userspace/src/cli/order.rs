@@ -129,7 +129,7 @@ fn request(verb: Verb, about: &About<'_>, manner: Option<&Manner>) -> OrderReque
 }
 
 /// Whole seconds, not less than the time.
-fn seconds(Time(time): Time) -> u64 {
+pub(super) fn seconds(Time(time): Time) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 
 use super::{
-    CliError, Exit, Show, order,
+    CliError, Exit, Show, ipvsadm, order,
     table::{Table, numbers, words},
     units,
 };
@@ -15,8 +15,17 @@ use crate::api::{Client, orders::Verb as Order, types::ServiceView};
 #[command(infer_subcommands = true, disable_help_subcommand = true)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 pub(super) struct Arguments {
+    /// As `ipvsadm -Ln` shows it, for scripts that read that.
+    #[arg(long, conflicts_with = "json")]
+    ipvsadm: bool,
     #[command(subcommand)]
     verb: Option<Verb>,
+}
+
+impl Arguments {
+    pub(super) fn only_shows(&self) -> bool {
+        matches!(self.verb, None | Some(Verb::List { .. }))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,6 +69,11 @@ pub(super) async fn run<W: Write>(
         service: Some(service),
     };
     match &arguments.verb {
+        None if arguments.ipvsadm => {
+            let (services, backends) = (client.services().await?, client.backends().await?);
+            ipvsadm::render(&services, &backends, show.out)?;
+            Ok(Exit::Success)
+        }
         None => list(None, client, show).await,
         Some(Verb::List { name }) => list(name.as_ref(), client, show).await,
         Some(Verb::Drain { name, drain }) => {

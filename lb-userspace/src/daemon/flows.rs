@@ -11,9 +11,9 @@ use std::{
 };
 
 use lb_common::{
-    abi::TimeoutTable,
+    abi::{BackendLoad, TimeoutTable},
     flow_table::{
-        Bucket, Clock, Entry, Entry4, Entry6, Snapshot, Translation4, Translation6, TranslationEntry,
+        Bucket, Clock, Control, Entry, Entry4, Entry6, Snapshot, Translation4, Translation6, TranslationEntry,
     },
     packet::{FlowKey, protocol},
 };
@@ -24,7 +24,7 @@ use crate::{
         types::{FlowView, StateName},
     },
     core::model::Protocol,
-    datapath::{Kernel, Region, backend_of},
+    datapath::{Ending, Kernel, Region, backend_of, end_flow},
 };
 
 /// Who a backend's number stands for.
@@ -106,43 +106,84 @@ impl Flows {
         })
     }
 
+    fn clock(&self) -> Clock<'_> {
+        Clock {
+            now: self.now.load(Ordering::Relaxed),
+            timeouts: &self.timeouts[0],
+        }
+    }
+
+    fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn visit_table<E: Entry, T: TranslationEntry<Flow = E::Key>>(
         &self,
         table: &[Bucket<E>],
         translations: &[Bucket<T>],
         filter: &FlowFilter,
-        names: &Names,
-        each: &mut dyn FnMut(FlowView) -> ControlFlow<()>,
+        each: &mut dyn FnMut(&E, Control, FlowView) -> ControlFlow<()>,
     ) -> ControlFlow<()>
     where
         FlowKey: From<E::Key>,
     {
-        let clock = Clock {
-            now: self.now.load(Ordering::Relaxed),
-            timeouts: &self.timeouts[0],
-        };
-        let living = table
-            .iter()
-            .flat_map(|bucket| &bucket.entries)
-            .filter_map(Entry::snapshot);
-        living
-            .filter_map(|flow| {
-                let backend = backend_of(translations, &flow.key, flow.control);
-                self.view(FlowKey::from(flow.key), &flow, backend, &clock, names)
-            })
-            .filter(|view| filter.matches(view))
-            .try_for_each(each)
+        let (clock, names) = (self.clock(), self.names());
+        for entry in table.iter().flat_map(|bucket| &bucket.entries) {
+            let Some(flow) = entry.snapshot() else { continue };
+            let backend = backend_of(translations, &flow.key, flow.control);
+            let view = self.view(FlowKey::from(flow.key), &flow, backend, &clock, &names);
+            if let Some(view) = view.filter(|view| filter.matches(view)) {
+                each(entry, flow.control, view)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Ends the flows that match, as many as the filter's limit allows, and says how many those were.
+    ///
+    /// Runs beside the packet path. A flow that a packet changes at the same moment goes on.
+    pub(super) fn end(&self, filter: &FlowFilter, how: Ending, loads: &[BackendLoad]) -> u64 {
+        let most = filter.limit.unwrap_or(u64::MAX);
+        let ended = self.end_in(&self.v4, &self.translations_v4, filter, how, loads, most);
+        ended + self.end_in(&self.v6, &self.translations_v6, filter, how, loads, most - ended)
+    }
+
+    fn end_in<E: Entry, T: TranslationEntry<Flow = E::Key>>(
+        &self,
+        table: &[Bucket<E>],
+        translations: &[Bucket<T>],
+        filter: &FlowFilter,
+        how: Ending,
+        loads: &[BackendLoad],
+        most: u64,
+    ) -> u64
+    where
+        FlowKey: From<E::Key>,
+    {
+        let mut ended = 0;
+        if most == 0 {
+            return 0;
+        }
+        let _ = self.visit_table(table, translations, filter, &mut |entry, control, _| {
+            ended += u64::from(end_flow(entry, control, translations, loads, |_| Some(how)));
+            if ended == most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        ended
     }
 }
 
 impl FlowSource for Flows {
     fn visit(&self, filter: &FlowFilter, each: &mut dyn FnMut(FlowView) -> ControlFlow<()>) {
-        let names = Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner));
-        if self
-            .visit_table(&self.v4, &self.translations_v4, filter, &names, each)
-            .is_continue()
-        {
-            let _ = self.visit_table(&self.v6, &self.translations_v6, filter, &names, each);
+        let four = self.visit_table(&self.v4, &self.translations_v4, filter, &mut |_, _, view| {
+            each(view)
+        });
+        if four.is_continue() {
+            let each = &mut |_: &Entry6, _, view| each(view);
+            let _ = self.visit_table(&self.v6, &self.translations_v6, filter, each);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod check_path;
 mod courses;
+mod cut;
 mod decap;
 mod director;
 mod failure;

@@ -69,6 +69,10 @@ impl Director {
                 self.order(&request, who, to);
                 Ok(())
             }
+            Query::EndFlows(request, who, to) => {
+                self.cut(request, who, to);
+                Ok(())
+            }
             // The daemon answers them itself.
             Query::Config(_) | Query::Reload(_) => Ok(()),
             Query::Ha(to) => {
@@ -188,6 +192,7 @@ impl Director {
         view.drain = self.drain_view(service, backend);
         view.health = self.health_view(service, backend);
         view.backup = backend.backup;
+        view.port = backend.port;
         let slots = self.slots(service, backend);
         // A backup that stands by has no share of what the others get, nor none.
         if service.scheduling.scheduler.has_shares() && (slots > 0 || !backend.backup) {
@@ -271,6 +276,7 @@ impl Director {
             service: String::new(),
             name: address.to_string(),
             address,
+            port: None,
             weight: 0,
             effective_weight: 0,
             backup: false,

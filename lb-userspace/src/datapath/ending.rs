@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lb_common::{
     abi::BackendLoad,
     flow_state::FlowState,
-    flow_table::{Bucket, Entry, TranslationEntry},
+    flow_table::{Bucket, Control, Entry, TranslationEntry},
 };
 
 use super::translations::translation_of;
@@ -35,39 +35,53 @@ pub fn end<E: Entry, T: TranslationEntry<Flow = E::Key>>(
         if !control.is_live() {
             continue;
         }
-        let translation = translation_of(translations, entry, control);
-        let number = match &translation {
-            Some(translation) => translation.control.backend(),
-            None => control.backend(),
-        };
-        let Some(number) = number else { continue };
-        let Some(ending) = backends.get(&number) else {
-            continue;
-        };
-        let (state, load) = (control.state(), loads.get(number as usize));
-        let changed = match (ending, state) {
-            (Ending::Reset, FlowState::Ended) => continue,
-            (Ending::Reset, state) if is_tcp(state) => {
-                let changed = entry.change(control, control.with_state(FlowState::Ended));
-                if let Some(load) = load.filter(|_| changed) {
-                    load.moved(control.state_index() as u32, FlowState::Ended as u32);
-                }
-                changed
-            }
-            (Ending::Forget | Ending::Reset, _) => {
-                let changed = entry.remove(control);
-                if let Some(translation) = translation.filter(|_| changed) {
-                    translation.entry.remove(translation.control);
-                }
-                if let Some(load) = load.filter(|_| changed) {
-                    load.left(control.state_index() as u32);
-                }
-                changed
-            }
-        };
-        ended += u64::from(changed && state != FlowState::Template);
+        let ended_now = end_flow(entry, control, translations, loads, |number| {
+            backends.get(&number).copied()
+        });
+        ended += u64::from(ended_now && control.state() != FlowState::Template);
     }
     ended
+}
+
+/// Ends the flow that the entry held when it had this control word, as `ending` says of its backend's number; whether that
+/// was done.
+pub fn end_flow<E: Entry, T: TranslationEntry<Flow = E::Key>>(
+    entry: &E,
+    control: Control,
+    translations: &[Bucket<T>],
+    loads: &[BackendLoad],
+    ending: impl FnOnce(u32) -> Option<Ending>,
+) -> bool {
+    let translation = translation_of(translations, entry, control);
+    let number = match &translation {
+        Some(translation) => translation.control.backend(),
+        None => control.backend(),
+    };
+    let Some(number) = number else { return false };
+    let Some(ending) = ending(number) else {
+        return false;
+    };
+    let load = loads.get(number as usize);
+    match (ending, control.state()) {
+        (Ending::Reset, FlowState::Ended) => false,
+        (Ending::Reset, state) if is_tcp(state) => {
+            let changed = entry.change(control, control.with_state(FlowState::Ended));
+            if let Some(load) = load.filter(|_| changed) {
+                load.moved(control.state_index() as u32, FlowState::Ended as u32);
+            }
+            changed
+        }
+        (Ending::Forget | Ending::Reset, _) => {
+            let changed = entry.remove(control);
+            if let Some(translation) = translation.filter(|_| changed) {
+                translation.entry.remove(translation.control);
+            }
+            if let Some(load) = load.filter(|_| changed) {
+                load.left(control.state_index() as u32);
+            }
+            changed
+        }
+    }
 }
 
 fn is_tcp(state: FlowState) -> bool {

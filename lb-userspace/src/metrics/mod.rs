@@ -11,7 +11,7 @@ mod tests;
 
 pub use self::exposition::{Format, Samples, write};
 use crate::{
-    api::types::{BackendView, HaView, ServiceView, StatsView, StatusView},
+    api::types::{BackendView, HaView, ServiceView, StatsView, StatusView, SyncView},
     notify::ReceiverView,
 };
 
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub stats: StatsView,
     /// The pair.
     pub ha: HaView,
+    /// Connections of the other directors.
+    pub sync: SyncView,
     /// How many orders stand.
     pub orders: usize,
     /// How often each kind of event happened; those that never did need not be there.
@@ -87,7 +89,10 @@ pub const SECTIONS: &[Section] = &[
     table::traffic::SECTION,
     table::service::SECTION,
     table::backend::SECTION,
+    table::health::SECTION,
     table::ha::SECTION,
+    table::heartbeat::SECTION,
+    table::sync::SECTION,
     table::events::SECTION,
 ];
 

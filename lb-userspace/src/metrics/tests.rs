@@ -21,6 +21,7 @@ fn snapshot() -> Snapshot {
         backends: view("backends"),
         stats: view("stats"),
         ha: view("ha"),
+        sync: view("sync"),
         orders: 2,
         events: vec![("director.started", 1), ("address.unreachable", 3)],
         receivers: vec![ReceiverView {
@@ -90,6 +91,11 @@ fn values_are_those_of_the_views() {
         "tandem_events_total{kind=\"address.unreachable\"} 3",
         "tandem_event_receiver_failed_total{receiver=\"a \\\"b\\\"\\\\\\n\",kind=\"hook\"} 1",
         "tandem_orders 2",
+        "tandem_backend_check_up{service=\"web\",backend=\"web1\",address=\"10.0.0.11\",check=\"http\"} 1",
+        "tandem_backend_drain_connections{service=\"web\",backend=\"web2\",address=\"10.0.0.12\"} 3418",
+        "tandem_heartbeat_heard{peer=\"b\",path=\"eth4\"} 0",
+        "tandem_sync_peer_lag_seconds{peer=\"a\"} 0.00124",
+        "tandem_sync_peer_diverging{peer=\"a\"} 3",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line} in {text}");
     }

@@ -1,6 +1,9 @@
 //! What is answered, as text and as JSON.
 
-use std::{io::Read as _, process::Stdio};
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::Stdio,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::wait_for_some;
@@ -106,6 +109,12 @@ fn flows_are_chosen_limited_and_counted() -> Result<()> {
         (&["--state", "syn_recv"], 1),
         (&["--vip", "192.0.2.10", "--state", "close"], 0),
         (&["--limit", "3"], 3),
+        (&["--client", "2001:db8:c::/48"], 1),
+        (&["--vip", "192.0.2.10:80"], 2),
+        (&["--vip", "192.0.2.10:81"], 0),
+        (&["--protocol", "udp"], 1),
+        (&["--older", "1h", "--idle", "1s"], 1),
+        (&["--younger", "1s"], 1),
     ] {
         let ask = |more: &[&str]| server.ask(&[&["flow"][..], filter, more].concat());
         let text = ask(&[])?.expect()?;
@@ -122,6 +131,55 @@ fn flows_are_chosen_limited_and_counted() -> Result<()> {
             format!("{{\"flows\":{expected}}}\n")
         );
     }
+    Ok(())
+}
+
+#[test]
+fn flows_are_ended() -> Result<()> {
+    let server = Server::start()?;
+    let said = server.ask(&["flow", "delete", "--client", "198.51.100.0/24", "-n", "2"])?;
+    assert_eq!(said.expect()?, "ended 2 flows\n");
+    let said = server.ask(&["flow", "delete", "--all", "--how", "forget", "-j"])?;
+    assert_eq!(said.json()?["ended"], 3);
+    Ok(())
+}
+
+#[test]
+fn what_is_watched_is_shown_until_the_reader_has_gone() -> Result<()> {
+    let server = Server::start()?;
+    let mut command = server.tandem(&["service", "--watch=0.05", "-j"])?;
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("it is piped")?).lines();
+    let first = lines.next().context("a line")??;
+    assert_eq!(lines.next().context("another line")??, first);
+    assert_eq!(
+        serde_json::from_str::<Value>(&first)?,
+        serde_json::from_str::<Value>(&example("services.json")?)?
+    );
+    drop(lines);
+    let status = wait_for_some(PATIENCE, "the end", || child.try_wait().ok().flatten())?;
+    assert_eq!(status.code(), Some(0));
+    for wrong in [
+        &["flow", "delete", "--all", "--watch"][..],
+        &["top", "-w"],
+        &["events", "-f", "-w"],
+    ] {
+        assert_eq!(server.ask(wrong)?.code, Some(2), "{wrong:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn scripts_that_read_ipvsadm_find_what_they_look_for() -> Result<()> {
+    let server = Server::start()?;
+    let text = server.ask(&["service", "--ipvsadm"])?.expect()?;
+    ensure!(text.starts_with("IP Virtual Server version "), "{text}");
+    // As they take it apart.
+    let backends = text.lines().skip(3).filter(|line| line.starts_with("  -> "));
+    let active: u64 = backends
+        .filter_map(|line| line.split_whitespace().nth(4)?.parse::<u64>().ok())
+        .sum();
+    ensure!(active > 0, "{text}");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use lb_tests::tandem::binary;
 use lb_userspace::api::{
     self, ApiSocket, Bounds, Sources,
     config::ConfigView,
+    flows::EndAnswer,
     query::{FlowFilter, FlowSource, Query, Refusal, channel},
     types::FlowView,
 };
@@ -152,6 +153,9 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Stats(to) => drop(to.send(view("stats")?)),
                 Query::Orders(to) => drop(to.send(view("orders")?)),
                 Query::Order(_, _, to) => drop(to.send(Ok(view("order_drain")?))),
+                Query::EndFlows(request, _, to) => drop(to.send(Ok(EndAnswer {
+                    ended: request.filter.limit.unwrap_or(3),
+                }))),
                 Query::Config(to) => drop(to.send(ConfigView {
                     path: None,
                     toml: "[director]\n".to_owned(),

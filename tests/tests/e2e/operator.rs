@@ -12,6 +12,8 @@ use lb_tests::{
 
 use crate::config;
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[test]
 fn the_command_line_tells_what_happens() -> Result<()> {
     let lab = OneDirector::build("e2e-cli", 1, 3)?;
@@ -91,6 +93,50 @@ fn the_command_line_tells_what_happens() -> Result<()> {
     for object in ["service", "backend", "flow", "stats", "status"] {
         assert!(!tandem.show(&[object])?.is_empty(), "{object}");
     }
+    Ok(())
+}
+
+#[test]
+fn an_operator_ends_the_connections_that_are_chosen_and_no_others() -> Result<()> {
+    let lab = OneDirector::build("e2e-cut", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100]))?;
+    let open = |vip: std::net::IpAddr| {
+        let dial = Dial::new((vip, 80).into(), Greeting::Http);
+        Crowd::open(&lab.clients[0], &dial, 50)
+    };
+    let (mut four, mut six) = (open(VIP4.into())?, open(VIP6.into())?);
+    let client = lab.clients[0].ipv4().expect("hosts of the lab have one");
+    let delete = |filter: &[&str]| -> Result<serde_json::Value> {
+        Ok(tandem.ask(&[&["flow", "delete"][..], filter].concat())?["ended"].clone())
+    };
+    assert_eq!(delete(&["--older", "1h"])?, 0);
+    assert_eq!(
+        delete(&[
+            "--client",
+            &format!("{client}/32"),
+            "--vip",
+            &format!("{VIP4}:80")
+        ])?,
+        50
+    );
+    assert_eq!(
+        (four.ask().kept, six.ask().kept),
+        (0, 50),
+        "reset, and left alone"
+    );
+    wait_for(PATIENCE, "the ended flows to be gone", || {
+        tandem
+            .ask(&["flow", "count", "--vip", &VIP4.to_string()])
+            .is_ok_and(|count| count["flows"] == 0)
+    })?;
+    // Those that were forgotten are scheduled again: Maglev chooses the same backend, which knows them.
+    assert_eq!(delete(&["--all", "--how", "forget"])?, 50);
+    assert_eq!(six.ask().kept, 50);
+    let said = tandem.tandem(&["flow", "delete"])?.output()?;
+    assert_eq!(said.status.code(), Some(1));
+    let events = tandem.ask(&["events", "--kind", "order.flows_cut"])?;
+    assert_eq!(events.as_array().map(Vec::len), Some(3), "{events}");
     Ok(())
 }
 

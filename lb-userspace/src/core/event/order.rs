@@ -61,6 +61,15 @@ pub enum Order {
         /// How many.
         flows: u64,
     },
+    /// An operator ended flows.
+    Cut {
+        /// Which, as they were chosen.
+        which: String,
+        /// How many.
+        flows: u64,
+        /// Who did.
+        who: String,
+    },
     /// The orders cannot be kept over a restart.
     Unsaved {
         /// Why.
@@ -83,6 +92,7 @@ kinds! {
     DRAINED = "order.drained", Notice, "A backend that was drained has no flows left.";
     DEADLINE = "order.deadline", Warning, "The deadline of a drain has come while flows were left.";
     ENDED = "order.flows_ended", Notice, "The flows that were left at the deadline have been ended.";
+    CUT = "order.flows_cut", Notice, "An operator ended flows.";
     UNSAVED = "order.unsaved", Warning, "Orders are in force, but a restart of the daemon would forget them; it goes on trying to save them.";
     SAVED = "order.saved", Notice, "Orders can be saved again.";
     UNREADABLE = "order.unreadable", Critical, "The orders that an earlier daemon had saved cannot be read: nothing is drained any more.";
@@ -98,6 +108,7 @@ impl Describe for Order {
             Self::Drained { .. } => &DRAINED,
             Self::Deadline { .. } => &DEADLINE,
             Self::Ended { .. } => &ENDED,
+            Self::Cut { .. } => &CUT,
             Self::Unsaved { .. } => &UNSAVED,
             Self::Saved => &SAVED,
             Self::Unreadable { .. } => &UNREADABLE,
@@ -126,7 +137,9 @@ impl Describe for Order {
             Self::Drained { service, backend, .. } | Self::Ended { service, backend, .. } => {
                 Subject::backend(service, backend)
             }
-            Self::Unsaved { .. } | Self::Saved | Self::Unreadable { .. } => Subject::default(),
+            Self::Cut { .. } | Self::Unsaved { .. } | Self::Saved | Self::Unreadable { .. } => {
+                Subject::default()
+            }
         }
     }
 
@@ -138,6 +151,7 @@ impl Describe for Order {
             | Self::Dropped { order }
             | Self::Deadline { order, .. } => order.because(),
             Self::Unsaved { reason } | Self::Unreadable { reason } => reason.clone(),
+            Self::Cut { who, .. } => format!("ended by {who}"),
             Self::Drained { .. } | Self::Ended { .. } | Self::Saved => String::new(),
         }
     }
@@ -177,6 +191,7 @@ impl Describe for Order {
                 format!("the deadline has come; {what}: {}", order.because())
             }
             Self::Ended { flows, .. } => format!("{flows} flows that were left have been ended"),
+            Self::Cut { which, flows, who } => format!("{who} ended {flows} flows: {which}"),
             Self::Unsaved { reason } => {
                 format!("orders are in force, but a restart would forget them; trying again: {reason}")
             }

@@ -4,7 +4,10 @@ pub(super) mod backend;
 pub(super) mod director;
 pub(super) mod events;
 pub(super) mod ha;
+pub(super) mod health;
+pub(super) mod heartbeat;
 pub(super) mod service;
+pub(super) mod sync;
 pub(super) mod traffic;
 
 use super::{Kind, Metric, Samples, Section, Snapshot};
