@@ -117,7 +117,7 @@ impl Object {
     /// Whether it shows something, changes nothing, and comes to an end.
     fn only_shows(&self) -> bool {
         match self {
-            Self::Status | Self::Order | Self::Sync | Self::Stats(_) => true,
+            Self::Status | Self::Order | Self::Sync(_) | Self::Stats(_) => true,
             Self::Service(arguments) => arguments.only_shows(),
             Self::Backend(arguments) => arguments.only_shows(),
             Self::Director(arguments) => arguments.only_shows(),
