@@ -62,6 +62,22 @@ pub(crate) fn turn_off_transmit(namespace: &Namespace, interface: &str) -> Resul
     said.map_err(refused("turn off the offloads", interface))
 }
 
+/// Packets that came to `interface` so far.
+pub(crate) fn packets_received(namespace: &Namespace, interface: &str) -> Result<u64, LabError> {
+    let counted = namespace.enter(|| {
+        // The view of the thread that looks.
+        let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+        let line = table.lines().find_map(|line| {
+            let (name, numbers) = line.split_once(':')?;
+            (name.trim() == interface).then_some(numbers)
+        });
+        // The first number is bytes.
+        let packets = line.and_then(|numbers| numbers.split_whitespace().nth(1)?.parse().ok());
+        packets.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    })?;
+    counted.map_err(refused("count the packets", interface))
+}
+
 fn refused(doing: &'static str, interface: &str) -> impl FnOnce(io::Error) -> LabError {
     let interface = interface.to_owned();
     move |source| LabError::Interface {

@@ -14,6 +14,7 @@
 
 pub mod bench;
 mod big_file;
+pub mod cable;
 pub mod capture;
 pub mod certificate;
 mod cleanup;

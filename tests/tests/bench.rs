@@ -1,19 +1,29 @@
 //! The benchmark's own arithmetic, and that it refuses what it does not measure.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use lb_common::{flow_state::FlowState, reason::Reason};
 use lb_tests::{
     bench::{
-        fastpath,
-        front::{Floor, Front, Target, Wrapping},
+        connections, fastpath,
+        front::{Floor, Front, Target, Wire, Wrapping},
+        line::{Cpus, VIP as THROUGH},
         measure::{Case, Effort, Expected, Scene, Subject, measure},
+        subject::{self, Task},
         template::{Order, Payload, Template},
+        throughput::{self, Frames, generator::Pace, stage::Stage},
         world::{World, frontends},
     },
     prog_run::SIZES,
 };
 use lb_userspace::core::model::Forward;
+
+/// Paths have CPUs of their own, which two of them would take from each other.
+static PATHS: Mutex<()> = Mutex::new(());
 
 const VIP: [u8; 4] = [192, 0, 2, 10];
 
@@ -178,5 +188,94 @@ fn every_case_of_the_fast_path_is_what_it_claims() {
     assert!(
         memory.bytes >= 131_072 * 32 && memory.bytes < 131_072 * 40,
         "{memory:?}"
+    );
+}
+
+/// At a rate that everybody can follow: as many packets come as were sent, if the machine gives its CPUs at all.
+#[test]
+fn what_a_generator_sends_comes_to_the_sink() {
+    let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+    let cpus = Cpus::choose().unwrap();
+    let mut stage = Stage::build(cpus).unwrap();
+    let task = Task {
+        protocol: "udp",
+        port: 53,
+        flows: 100,
+    };
+    let _at_work = subject::Subject::Redirect
+        .put_to_work(&stage.line, task, cpus)
+        .unwrap();
+    stage.poll_apart().unwrap();
+    for length in [64, 1514] {
+        let mix = [(
+            Template::datagrams([198, 18], THROUGH.octets(), 53, length).unwrap(),
+            1,
+        )];
+        let mut generator = stage.generator(&mix, 100, Wire::Plain).unwrap();
+        let mut trial = || {
+            let pace = Pace::Rate(20_000.0);
+            stage
+                .trial(&mut generator, pace, Duration::from_millis(200))
+                .unwrap()
+        };
+        let trials: Vec<_> = (0..5).map(|_| trial()).collect();
+        assert!(
+            trials
+                .iter()
+                .all(|trial| trial.sent >= 4000 && trial.received <= trial.sent),
+            "{trials:?}"
+        );
+        assert!(
+            trials.iter().any(|trial| trial.received == trial.sent),
+            "{trials:?}"
+        );
+    }
+    let mix = [(
+        Template::datagrams([198, 18], THROUGH.octets(), 53, 64).unwrap(),
+        1,
+    )];
+    let mut stamping = stage.generator(&mix, 100, Wire::Stamped).unwrap();
+    stage.sink().note_delays(true).unwrap();
+    stage
+        .trial(&mut stamping, Pace::Rate(10_000.0), Duration::from_millis(200))
+        .unwrap();
+    let delays = stage.sink().delays().unwrap();
+    let (least, most) = (delays.at(0.0).unwrap(), delays.at(1.0).unwrap());
+    assert!(Duration::ZERO < least && least <= most, "{least:?} {most:?}");
+}
+
+#[test]
+fn packets_and_connections_go_through_a_director() {
+    let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+    let report = throughput::run(
+        &throughput::Options {
+            flows: 1000,
+            frames: Frames::Mix,
+            rounds: 1,
+            turn: Duration::from_millis(100),
+            tolerated: 0.5,
+            delays: true,
+            filter: Some("Tandem".to_owned()),
+        },
+        |_| (),
+    )
+    .unwrap();
+    assert!(report.rows.len() >= 4, "{report}");
+    assert!(report.rows.iter().all(|row| row.mpps.median > 0.0), "{report}");
+    let report = connections::run(
+        &connections::Options {
+            clients: 8,
+            rounds: 1,
+            turn: Duration::from_millis(100),
+            filter: Some("Tandem".to_owned()),
+        },
+        |_| (),
+    )
+    .unwrap();
+    assert_eq!(report.rows.len(), 2, "{report}");
+    // A question and its answer, and sometimes an acknowledgement by itself.
+    assert!(
+        report.rows.iter().all(|row| row.packets_per_request >= 1.9),
+        "{report}"
     );
 }

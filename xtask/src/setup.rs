@@ -29,6 +29,7 @@ impl Purpose {
 
 /// A program that the lab runs.
 struct Tool {
+    /// Its name, or the path of another file that the package brings.
     program: &'static str,
     /// Debian's and Ubuntu's name.
     package: &'static str,
@@ -55,17 +56,43 @@ const fn tool(
 }
 
 const TOOLS: &[Tool] = {
-    use Purpose::{Demo, Test, Trial};
+    use Purpose::{Bench, Demo, Test, Trial};
     &[
-        tool("ip", "iproute2", "network namespaces and links", &[Test, Demo]),
-        tool("ethtool", "ethtool", "offloads of the lab's links", &[Test, Demo]),
+        tool(
+            "ip",
+            "iproute2",
+            "network namespaces and links",
+            &[Test, Demo, Bench],
+        ),
+        tool(
+            "ethtool",
+            "ethtool",
+            "offloads of the lab's links",
+            &[Test, Demo, Bench],
+        ),
+        tool(
+            "nft",
+            "nftables",
+            "the kernel's own NAT, to compare with",
+            &[Bench],
+        ),
+        tool(
+            "/usr/lib/nginx/modules/ngx_stream_module.so",
+            "libnginx-mod-stream",
+            "nginx as a proxy to compare with",
+            &[Bench],
+        ),
+        Tool {
+            unit: Some("haproxy.service"),
+            ..tool("haproxy", "haproxy", "a proxy to compare with", &[Bench])
+        },
         Tool {
             unit: Some("nginx.service"),
             ..tool(
                 "nginx",
                 "nginx-light",
                 "real servers behind the director",
-                &[Test, Demo],
+                &[Test, Demo, Bench],
             )
         },
         tool("debootstrap", "debootstrap", "a clean Debian", &[Trial]),

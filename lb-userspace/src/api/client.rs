@@ -29,7 +29,7 @@ use super::{
     routes::path,
     types::{
         BackendView, ErrorView, FlowCount, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StatsView,
-        StatusView, SyncView,
+        StatusView, SyncView, VerifyView,
     },
 };
 use crate::{core::event::Record, notify::ReceiverView};
@@ -165,6 +165,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn sync(&self) -> Result<SyncView, ClientError> {
         self.get(path::SYNC).await
+    }
+
+    /// How the tables compare with those of the other directors.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn verify(&self) -> Result<VerifyView, ClientError> {
+        self.get(path::VERIFY).await
     }
 
     /// How many flows match.

@@ -14,7 +14,9 @@ use super::{
     config::{ConfigView, ReloadAnswer},
     flows::{EndAnswer, EndRequest},
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
-    types::{BackendView, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView, SyncView},
+    types::{
+        BackendView, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView, SyncView, VerifyView,
+    },
 };
 use crate::{
     core::event::{Filter, Pattern, PatternError, Severity},
@@ -49,9 +51,14 @@ pub enum Query {
     Ha(oneshot::Sender<HaView>),
     /// How the synchronisation of connections stands.
     Sync(oneshot::Sender<SyncView>),
+    /// How the tables compare with those of the other directors.
+    Verify(oneshot::Sender<VerifyView>),
     /// An order about the pair, and who gives it.
-    HaOrder(HaOrder, String, oneshot::Sender<Result<HaAnswer, Refusal>>),
+    HaOrder(HaOrder, String, HaReply),
 }
+
+/// Where the answer to an order about the pair goes.
+pub type HaReply = oneshot::Sender<Result<HaAnswer, Refusal>>;
 
 /// Where the answer to an order goes.
 pub type OrderReply = oneshot::Sender<Result<OrderAnswer, Refusal>>;

@@ -28,7 +28,7 @@ use super::{
     server::Bounds,
     types::{
         BackendView, ErrorView, FlowCount, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView,
-        SyncView,
+        SyncView, VerifyView,
     },
 };
 use crate::notify::{Journal, ReceiverView};
@@ -41,6 +41,7 @@ pub(super) mod path {
     pub(in crate::api) const STATS: &str = "/v1/stats";
     pub(in crate::api) const HA: &str = "/v1/ha";
     pub(in crate::api) const SYNC: &str = "/v1/sync";
+    pub(in crate::api) const VERIFY: &str = "/v1/sync/verify";
     pub(in crate::api) const FLOWS: &str = "/v1/flows";
     pub(in crate::api) const FLOW_COUNT: &str = "/v1/flows/count";
     pub(in crate::api) const FLOW_END: &str = "/v1/flows/end";
@@ -73,6 +74,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::STATS, get(stats))
         .route(path::HA, get(ha).post(ha_order))
         .route(path::SYNC, get(sync))
+        .route(path::VERIFY, get(verify))
         .route(path::FLOWS, get(flows_dump))
         .route(path::FLOW_COUNT, get(flows_count))
         .route(path::FLOW_END, post(flows_end))
@@ -244,6 +246,10 @@ async fn ha(State(daemon): State<Daemon>) -> Result<Json<HaView>, ApiError> {
 
 async fn sync(State(daemon): State<Daemon>) -> Result<Json<SyncView>, ApiError> {
     daemon.ask(Query::Sync).await
+}
+
+async fn verify(State(daemon): State<Daemon>) -> Result<Json<VerifyView>, ApiError> {
+    daemon.ask(Query::Verify).await
 }
 
 async fn ha_order(

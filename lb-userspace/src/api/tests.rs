@@ -264,6 +264,7 @@ impl Server {
                         }
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                         (_, Query::Sync(sender)) => sender.send(SyncView::default()).unwrap(),
+                        (_, Query::Verify(sender)) => sender.send(VerifyView::default()).unwrap(),
                         (_, Query::HaOrder(order, _, sender)) => {
                             sender.send(orders::pair_answer(&order)).unwrap();
                         }

@@ -25,10 +25,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub use self::{
     ha::{CountView, HaView, HeardView, InstanceView, PortView, ReachView, Role, RouterView},
     peers::{
-        CandidateView, ClusterPart, HaAnswer, HaOrder, HandedOver, OutlookView, PathView, PeerGroupView,
-        PeerPathView, PeerView,
+        CandidateView, ClusterPart, HaAnswer, HaOrder, HandedConnectionsView, HandedOver, HandoverView,
+        OutlookView, PathView, PeerGroupView, PeerPathView, PeerView,
     },
-    sync::{AppliedView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView},
+    sync::{
+        AppliedView, ComparisonView, DivergenceView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView,
+        VerifyView,
+    },
 };
 use super::{
     health::HealthView,

@@ -15,8 +15,8 @@ use super::{
 use crate::api::{
     Client,
     types::{
-        CandidateView, CountView, HaAnswer, HaOrder, HaView, InstanceView, OutlookView, PathView,
-        PeerPathView, PeerView,
+        CandidateView, CountView, HaAnswer, HaOrder, HaView, HandoverView, InstanceView, OutlookView,
+        PathView, PeerPathView, PeerView,
     },
 };
 
@@ -109,15 +109,62 @@ async fn order<W: Write>(order: &HaOrder, client: &Client, show: &mut Show<'_, W
     Ok(Exit::Success)
 }
 
+fn render_handover(how: &HandoverView, out: &mut impl Write) -> io::Result<()> {
+    match how.blackout_milliseconds {
+        Some(time) => writeln!(
+            out,
+            "nobody was Active for {time} ms; what came meanwhile was forwarded"
+        )?,
+        None => writeln!(
+            out,
+            "the next Active was not heard of yet: `tandem ha` says who holds the VIPs"
+        )?,
+    }
+    let Some(connections) = &how.connections else {
+        return writeln!(
+            out,
+            "connections are not synchronised: no [sync] is configured, or its thread does not answer"
+        );
+    };
+    match connections.kept.zip(connections.unknown) {
+        Some((kept, unknown)) => write!(
+            out,
+            "connections: {} kept, {} unknown to the next Active",
+            units::count(kept),
+            units::count(unknown)
+        )?,
+        None => write!(out, "connections: the tables could not be compared in time")?,
+    }
+    if connections.behind.is_empty() {
+        writeln!(
+            out,
+            "; everything had arrived after {} ms",
+            connections.barrier_milliseconds
+        )
+    } else {
+        let behind = connections.behind.join(", ");
+        writeln!(
+            out,
+            "; not waited for any longer after {} ms: {behind}",
+            connections.barrier_milliseconds
+        )
+    }
+}
+
 fn render_answer(order: &HaOrder, answer: &HaAnswer, out: &mut impl Write) -> io::Result<()> {
     match order {
         HaOrder::Handover { .. } if answer.handed_over.is_empty() => {
             writeln!(out, "nothing to hand over: this director holds the VIPs already")
         }
-        HaOrder::Handover { .. } => answer
-            .handed_over
-            .iter()
-            .try_for_each(|handed| writeln!(out, "{}: handed over to {}", handed.group, handed.to)),
+        HaOrder::Handover { .. } => {
+            for handed in &answer.handed_over {
+                writeln!(out, "{}: handed over to {}", handed.group, handed.to)?;
+            }
+            answer
+                .handover
+                .as_ref()
+                .map_or(Ok(()), |how| render_handover(how, out))
+        }
         HaOrder::Maintenance { on: true, .. } => {
             writeln!(
                 out,

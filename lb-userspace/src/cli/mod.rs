@@ -91,7 +91,7 @@ enum Object {
     /// The pair: who holds the VIPs, why, and since when.
     Ha(ha::Arguments),
     /// Connections of the other directors: how far they are known, and how late.
-    Sync,
+    Sync(sync::Arguments),
     /// Packets that were not forwarded and why, other events, how full the tables are.
     Stats(stats::Arguments),
     /// What goes on, live: traffic, flows, backends, the pair.
@@ -117,7 +117,7 @@ impl Object {
     /// Whether it shows something, changes nothing, and comes to an end.
     fn only_shows(&self) -> bool {
         match self {
-            Self::Status | Self::Order | Self::Sync | Self::Stats(_) => true,
+            Self::Status | Self::Order | Self::Sync(_) | Self::Stats(_) => true,
             Self::Service(arguments) => arguments.only_shows(),
             Self::Backend(arguments) => arguments.only_shows(),
             Self::Director(arguments) => arguments.only_shows(),
@@ -195,7 +195,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Director(arguments) => director::run(arguments, &client, show).await,
         Object::Flow(arguments) => flow::run(arguments, &client, show).await,
         Object::Ha(arguments) => ha::run(arguments, &client, show).await,
-        Object::Sync => sync::run(&client, show).await,
+        Object::Sync(arguments) => sync::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Top(arguments) => top::run(arguments, &client, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,

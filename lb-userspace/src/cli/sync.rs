@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use clap::{Args, Subcommand};
+
 use super::{
     CliError, Exit, Show,
     table::{Table, numbers, words},
@@ -9,10 +11,77 @@ use super::{
 };
 use crate::api::{
     Client,
-    types::{SyncPeerView, SyncPhase, SyncState, SyncView},
+    types::{ComparisonView, SyncPeerView, SyncPhase, SyncState, SyncView, VerifyView},
 };
 
-pub(super) async fn run<W: Write>(client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+#[derive(Debug, Args)]
+#[command(infer_subcommands = true, disable_help_subcommand = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Shows how far connections are synchronised, and with whom.
+    #[command(visible_alias = "show")]
+    List,
+    /// Compares the tables of all directors now; exit code 1 if they differ, or somebody does not answer.
+    Verify,
+}
+
+pub(super) async fn run<W: Write>(
+    arguments: &Arguments,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    match &arguments.verb {
+        None | Some(Verb::List) => list(client, show).await,
+        Some(Verb::Verify) => verify(client, show).await,
+    }
+}
+
+async fn verify<W: Write>(client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    let view = client.verify().await?;
+    if show.json {
+        show.json(&view)?;
+    } else {
+        render_verified(&view, show.out)?;
+    }
+    let is_equal = |peer: &ComparisonView| peer.divergence.is_some_and(|found| found.total() == 0);
+    let is_good = !view.peers.is_empty() && view.peers.iter().all(is_equal);
+    Ok(if is_good { Exit::Success } else { Exit::Negative })
+}
+
+fn render_verified(view: &VerifyView, out: &mut impl Write) -> io::Result<()> {
+    if view.peers.is_empty() {
+        return writeln!(out, "director {}: there is nobody to compare with", view.director);
+    }
+    for ComparisonView { name, divergence } in &view.peers {
+        match divergence {
+            None => writeln!(out, "{name}: no answer in time")?,
+            Some(found) if found.total() == 0 => writeln!(
+                out,
+                "{name}: the same, all {} connections",
+                units::count(found.compared)
+            )?,
+            Some(found) => writeln!(
+                out,
+                "{name}: {:.2} % the same; of {} connections {} are only here, {} only there, and {} otherwise there; \
+                 they are being mended",
+                found.equal_percent(),
+                units::count(found.compared),
+                units::count(found.only_here),
+                units::count(found.only_there),
+                units::count(found.otherwise),
+            )?,
+        }
+    }
+    Ok(())
+}
+
+async fn list<W: Write>(client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
     let view = client.sync().await?;
     if show.json {
         show.json(&view)?;
@@ -101,6 +170,7 @@ fn peers(peers: &[SyncPeerView], out: &mut impl Write) -> io::Result<()> {
         numbers("REPAIRED"),
         numbers("LOST"),
         numbers("DIFFERED"),
+        numbers("EQUAL"),
     ]);
     for peer in peers {
         let state = match (peer.with_us, peer.version) {
@@ -119,6 +189,11 @@ fn peers(peers: &[SyncPeerView], out: &mut impl Write) -> io::Result<()> {
             units::count(peer.repaired),
             units::count(peer.lost),
             units::count(peer.differed),
+            if peer.with_us {
+                format!("{:.2}%", peer.divergence.equal_percent())
+            } else {
+                "-".to_owned()
+            },
         ]);
     }
     table.flush(out)
@@ -135,6 +210,11 @@ fn sentences(sync: &SyncState) -> Vec<String> {
         }
         if peer.with_us && !peer.same_configuration {
             sentences.push(format!("{name}: its services are configured differently"));
+        }
+        if peer.with_us && !peer.same_orders {
+            sentences.push(format!(
+                "{name}: other orders stand there; they are being passed on"
+            ));
         }
     }
     let unknown = sync.updates.unknown_service + sync.repairs.unknown_service;
@@ -156,10 +236,11 @@ fn sentences(sync: &SyncState) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testdata::golden, render};
+    use super::{super::testdata::golden, render, render_verified};
 
     #[test]
     fn looks_as_documented() {
         golden("sync", render);
+        golden("sync_verify", render_verified);
     }
 }

@@ -515,8 +515,10 @@ impl Director {
                 let jiffies = self.kernel.jiffies()?;
                 let now = (jiffies, self.planner.directory());
                 let events = self.events.clone();
-                let sync = Sync::start(&self.config, path, identity, &self.kernel, now, events)?;
+                let store = self.orders.words.clone();
+                let sync = Sync::start(&self.config, path, identity, &self.kernel, now, store, events)?;
                 self.sync = Some(sync);
+                self.say_what_stands();
             }
         }
         Ok(())
@@ -537,6 +539,7 @@ impl Director {
                 if sync.is_behind() {
                     sync.set_directory(self.planner.directory());
                 }
+                self.say_again();
             }
             None if self.adopted => {
                 if let Err(error) = self.synchronise().await {

@@ -11,6 +11,7 @@ mod flows;
 mod fragments;
 mod gone;
 mod ha;
+mod handover;
 mod health;
 mod holder;
 mod identity;
@@ -21,6 +22,7 @@ mod orders;
 mod pair;
 mod passive;
 mod service_manager;
+mod shared;
 mod standing;
 mod state;
 mod survey;
@@ -276,10 +278,13 @@ impl Daemon {
             tokio::select! {
                 change = self.monitor.next() => self.note(change?)?,
                 error = ha::ended(&mut self.director.ha) => return Err(error.into()),
-                wanted = sync::wanted(&mut self.director.sync) => {
-                    self.director.host(&wanted);
-                    self.follow();
-                }
+                news = sync::news(&mut self.director.sync) => match news {
+                    sync::News::Wanted(wanted) => {
+                        self.director.host(&wanted);
+                        self.follow();
+                    }
+                    sync::News::Said(said) => self.director.hear(said),
+                },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 () = self.service_manager.next_sign_of_life() => self.service_manager.alive(),

@@ -22,6 +22,7 @@ use crate::{
         event::{self, Timestamp},
         model::{Backend, MAX_WEIGHT, Service},
         order::{AtDeadline, Book, Command, Deadline, Due, Order, Scope},
+        sync::Store,
     },
     datapath::{Ages, Ending, end},
     notify::Sink,
@@ -38,6 +39,8 @@ const LONGEST_TEXT: usize = 500;
 /// The orders that stand, and how they are carried out.
 pub(super) struct Orders {
     pub(super) book: Book,
+    /// What was said of orders in the cluster.
+    pub(super) words: Store,
     pub(super) keeper: Keeper,
     pub(super) maintenance: Maintenance,
     drains: BTreeMap<(String, IpAddr), Drain>,
@@ -79,19 +82,20 @@ impl Orders {
         let maintenance = Maintenance::open(state.clone());
         let keeper = Keeper::new(state);
         let read = match keeper.read() {
-            Ok(None) => Ok(Book::default()),
+            Ok(None) => Ok((Book::default(), Store::default())),
             Ok(Some(json)) => Book::from_json(&json).map_err(|error| match keeper.put_aside(&json) {
                 Ok(name) => format!("{error}; it is kept as {name}"),
                 Err(_) => error,
             }),
             Err(error) => Err(error.to_string()),
         };
-        let book = read.unwrap_or_else(|reason| {
+        let (book, words) = read.unwrap_or_else(|reason| {
             events.tell(event::Order::Unreadable { reason });
-            Book::default()
+            (Book::default(), Store::default())
         });
         Self {
             book,
+            words,
             keeper,
             maintenance,
             drains: BTreeMap::new(),
@@ -111,8 +115,8 @@ impl Orders {
         self.drains.get(&(service.to_owned(), address))
     }
 
-    fn keep(&mut self) -> oneshot::Receiver<Result<(), String>> {
-        match self.book.to_json() {
+    pub(super) fn keep(&mut self) -> oneshot::Receiver<Result<(), String>> {
+        match self.book.to_json(&self.words) {
             Ok(json) => self.keeper.keep(json),
             Err(error) => {
                 error!(%error, "orders have no JSON form");
@@ -123,7 +127,7 @@ impl Orders {
 }
 
 /// The service, the backend.
-type Member<'a> = (&'a Service, &'a Backend);
+pub(super) type Member<'a> = (&'a Service, &'a Backend);
 
 impl Director {
     /// Carries out an order, and has the answer sent once it is kept.
@@ -168,8 +172,11 @@ impl Director {
             .iter()
             .map(|(service, backend)| (service.name.clone(), backend.address))
             .collect();
+        let who = self.known_to_all(&scope, who);
+        let mut said = Vec::new();
         let told: Vec<event::Order> = if request.verb == Verb::Ready {
             let lifted = book.lift(&scope);
+            said.extend(lifted.iter().map(|order| (order.scope.clone(), None)));
             answer.lifted = lifted.iter().map(OrderView::from).collect();
             let still = book.iter().filter(|order| scope.is_within(&order.scope));
             answer.remarks.extend(still.map(|order| {
@@ -186,9 +193,9 @@ impl Director {
             lifted.into_iter().map(told).collect()
         } else {
             let order = self.compose(request, &scope, &members, who)?;
-            answer
-                .lifted
-                .extend(book.place(order.clone()).as_ref().map(OrderView::from));
+            let instead_of = book.place(order.clone());
+            answer.lifted.extend(instead_of.as_ref().map(OrderView::from));
+            said.push((scope.clone(), Some(order.clone())));
             if !request.force {
                 self.ensure_served(&book, &members)?;
                 if request.verb == Verb::Remove {
@@ -197,9 +204,14 @@ impl Director {
             }
             answer.order = Some(OrderView::from(&order));
             let covers = answer.covers.iter().map(ToString::to_string).collect();
-            vec![event::Order::Placed { order, covers }]
+            vec![event::Order::Placed {
+                order,
+                covers,
+                instead_of: instead_of.map(Box::new),
+            }]
         };
         self.orders.book = book;
+        self.say(said);
         self.set_next_starts(&whom, next);
         told.into_iter().for_each(|event| self.events.tell(event));
         self.watch_drains();
@@ -250,7 +262,7 @@ impl Director {
         }
     }
 
-    fn members(&self, scope: &Scope) -> Vec<Member<'_>> {
+    pub(super) fn members(&self, scope: &Scope) -> Vec<Member<'_>> {
         let all = self
             .config
             .services
@@ -387,7 +399,10 @@ impl Director {
         for due in self.orders.book.advance(now) {
             changed = true;
             match due {
-                Due::Expired(order) => self.events.tell(event::Order::Expired { order }),
+                Due::Expired(order) => {
+                    self.say([(order.scope.clone(), None)]);
+                    self.events.tell(event::Order::Expired { order });
+                }
                 Due::Deadline(order, then) => self.meet_deadline(order, then),
             }
         }
@@ -594,7 +609,7 @@ impl Director {
     }
 }
 
-fn covered(&(service, backend): &Member<'_>) -> Covered {
+pub(super) fn covered(&(service, backend): &Member<'_>) -> Covered {
     Covered {
         service: service.name.clone(),
         backend: backend.name.clone(),

@@ -7,11 +7,11 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{director::Director, ha::Reaches};
+use super::{director::Director, ha::Reaches, handover::Handover, sync::Sync};
 use crate::{
     api::{
-        query::{Refusal, RefusalKind},
-        types::{HaAnswer, HaOrder, HaView, HandedOver},
+        query::{HaReply, Refusal, RefusalKind},
+        types::{HaAnswer, HaOrder, HaView},
     },
     core::ha::{Reach, Unable},
 };
@@ -25,7 +25,7 @@ impl Director {
                 ..HaView::default()
             });
         };
-        match ha.view().await {
+        match ha.line().view().await {
             Ok(view) => Some(view),
             Err(error) => {
                 warn!(%error, "cannot answer a query");
@@ -62,49 +62,54 @@ impl Director {
         vips.into_iter().map(of_group).collect()
     }
 
-    /// Carries out what is ordered of the pair; `None` where the HA thread has no time.
-    pub(super) async fn order_pair(
-        &mut self,
-        order: &HaOrder,
-        who: &str,
-    ) -> Option<Result<HaAnswer, Refusal>> {
+    /// Carries out what is ordered of the pair, and has the answer sent. Where a thread has no time there is none, and who
+    /// ordered is told to ask again.
+    pub(super) async fn order_pair(&mut self, order: HaOrder, who: String, reply: HaReply) {
         let Some(ha) = &self.ha else {
-            return Some(Err(Refusal {
+            return drop(reply.send(Err(Refusal {
                 kind: RefusalKind::Wrong,
                 error: "no [[instance]] is configured: this director is the only one".to_owned(),
                 hint: "docs/ha.md says how two directors stand in for each other".to_owned(),
-            }));
+            })));
         };
-        let done = match order {
-            HaOrder::Handover { instance, to } => ha.hand_over(instance.clone(), to.clone()).await,
-            HaOrder::Maintenance { on, force } => {
-                let done = ha.set_maintenance(*on, *force).await;
-                done.map(|done| done.map(|()| Vec::new()))
-            }
-        };
-        let answer = match done {
-            Ok(Ok(handed)) => {
-                if let HaOrder::Maintenance { on, .. } = order {
-                    self.orders.maintenance.set(*on);
-                }
-                info!(who, ?order, "ordered of the pair");
-                let handed = handed.into_iter().map(|(group, to)| HandedOver { group, to });
-                Ok(HaAnswer {
-                    handed_over: handed.collect(),
+        let (on, force) = match order {
+            HaOrder::Handover { instance, to } => {
+                info!(who, instance, to, "a handover was ordered");
+                let handover = Handover {
+                    ha: ha.line(),
+                    sync: self.sync.as_ref().map(Sync::line),
+                    own: self.config.director.name.clone(),
                     maintenance: self.orders.maintenance.is_on(),
+                };
+                // It takes longer than the loop may stand still.
+                tokio::spawn(async move {
+                    match handover.run(instance, to).await {
+                        Ok(answer) => drop(reply.send(answer)),
+                        Err(error) => warn!(%error, "cannot carry out an order"),
+                    }
+                });
+                return;
+            }
+            HaOrder::Maintenance { on, force } => (on, force),
+        };
+        let answer = match ha.line().set_maintenance(on, force).await {
+            Ok(Ok(())) => {
+                self.orders.maintenance.set(on);
+                info!(who, on, "maintenance was ordered");
+                Ok(HaAnswer {
+                    handed_over: Vec::new(),
+                    maintenance: on,
+                    handover: None,
                 })
             }
             Ok(Err(unable)) => Err(refusal(&unable)),
-            Err(error) => {
-                warn!(%error, "cannot carry out an order");
-                return None;
-            }
+            Err(error) => return warn!(%error, "cannot carry out an order"),
         };
-        Some(answer)
+        drop(reply.send(answer));
     }
 }
 
-fn refusal(unable: &Unable) -> Refusal {
+pub(super) fn refusal(unable: &Unable) -> Refusal {
     let (kind, hint) = match unable {
         Unable::Alone => (
             RefusalKind::Wrong,

@@ -7,24 +7,28 @@ use lb_common::{
     flow_state::FlowState,
     reason::Reason,
 };
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{
     director::Director,
     flows::{BackendName, Names},
+    sync::{Sync, divergence},
 };
 use crate::{
     api::orders::{AgeCount, DrainView, OrderView},
     api::query::Query,
     api::types::{
-        BackendState, BackendView, ClusterView, EventView, Family, InterfaceView, KeyView, LiveView,
-        ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, SyncView, TableView, XdpMode,
+        BackendState, BackendView, ClusterView, ComparisonView, EventView, Family, InterfaceView, KeyView,
+        LiveView, ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, SyncView, TableView,
+        VerifyView, XdpMode,
     },
     core::{
         backend::State,
         model::{Backend, Forward, Service},
         neighbour::Mac,
         seal::Keyring,
+        sync::Comparison,
         way::{link_of, method_of},
     },
     datapath::{AGES, BackendTotals, DatapathError, TableCensus},
@@ -84,11 +88,12 @@ impl Director {
                 }
                 Ok(())
             }
+            Query::Verify(to) => {
+                self.verify(to);
+                Ok(())
+            }
             Query::HaOrder(order, who, to) => {
-                // Who gets no answer is told to ask again.
-                if let Some(answer) = self.order_pair(&order, &who).await {
-                    let _ = to.send(answer);
-                }
+                self.order_pair(order, who, to).await;
                 Ok(())
             }
         };
@@ -353,6 +358,29 @@ impl Director {
                 None
             }
         }
+    }
+
+    /// Has the tables compared, and the answer sent.
+    fn verify(&self, to: oneshot::Sender<VerifyView>) {
+        let director = self.config.director.name.clone();
+        let line = self.sync.as_ref().map(Sync::line);
+        tokio::spawn(async move {
+            let found = match line {
+                Some(line) => line.compare().await,
+                None => Ok(Vec::new()),
+            };
+            let peer = |one: Comparison| ComparisonView {
+                name: one.director,
+                divergence: one.found.as_ref().map(divergence),
+            };
+            match found {
+                Ok(found) => drop(to.send(VerifyView {
+                    director,
+                    peers: found.into_iter().map(peer).collect(),
+                })),
+                Err(error) => warn!(%error, "cannot answer a query"),
+            }
+        });
     }
 
     /// The director as a whole.

@@ -56,7 +56,7 @@ mod tests {
             let ids: BTreeMap<_, _> = all.zip(0..).collect();
             assert_eq!(set_server_ids(&table, &ids), Ok(()), "{services} services");
             assert!(ids.iter().all(|(&id, &backend)| find(id) == Some(backend)));
-            assert_eq!(find(id(services, 0)), None);
+            assert_eq!(find(id(0, each)), None);
         }
         assert_eq!(set_server_ids(&table, &BTreeMap::new()), Ok(()));
         assert_eq!(find(ServerId { service: 0, id: 0 }), None);

@@ -6,16 +6,19 @@ use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     maps::{Array, MapData, ProgramArray},
-    programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp},
+    programs::{ProgramFd, TestRun as _, TestRunAttrs, TestRunOptions, Xdp},
 };
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::{
     machine::{cpu_time, fdinfo},
     packet_source::PacketSource,
+    path::{FRACTION, Pace},
     template::{Family, Order, Template},
 };
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
 
 /// What a program puts in front of a packet, and its front takes off again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ impl Wrapping {
 
 // SAFETY: 64-bit words only.
 unsafe impl Pod for PacketSource {}
+// SAFETY: as above.
+unsafe impl Pod for Pace {}
 
 /// A program that does next to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +60,22 @@ pub enum Floor {
     KnownCost(u64),
 }
 
+/// What a generator does with its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Sends them as they are.
+    Plain,
+    /// Writes the time into their last 8 bytes first.
+    Stamped,
+}
+
 /// What is measured behind a front.
 #[derive(Debug)]
 pub enum Target<'a> {
     /// A floor.
     Floor(Floor),
+    /// An interface: the front is a generator.
+    Wire(Wire),
     /// A program that is loaded already. Like the fronts, it must be one for frames in several buffers (`xdp.frags`).
     Program(&'a ProgramFd),
 }
@@ -69,6 +85,7 @@ pub struct Front {
     ebpf: Ebpf,
     entry: &'static str,
     source: Array<MapData, PacketSource>,
+    pace: Array<MapData, Pace>,
     /// Keeps the program behind the front: the kernel empties the map when its last handle goes.
     _target: ProgramArray<MapData>,
     packet: Vec<u8>,
@@ -115,9 +132,12 @@ impl Front {
         let program = match target {
             Target::Program(program) => program.try_clone()?,
             Target::Floor(floor) => load_floor(&mut ebpf, *floor)?,
+            Target::Wire(Wire::Plain) => load_fd(&mut ebpf, "send")?,
+            Target::Wire(Wire::Stamped) => load_fd(&mut ebpf, "send_stamped")?,
         };
         let mut source: Array<_, PacketSource> = take_map(&mut ebpf, "SOURCE")?.try_into()?;
         source.set(0, template.source(flows, order), 0)?;
+        let pace = take_map(&mut ebpf, "PACE")?.try_into()?;
         let mut target: ProgramArray<_> = take_map(&mut ebpf, "TARGET")?.try_into()?;
         load(&mut ebpf, entry)?;
         target
@@ -127,6 +147,7 @@ impl Front {
             ebpf,
             entry,
             source,
+            pace,
             _target: target,
             packet,
         })
@@ -158,6 +179,32 @@ impl Front {
         })
     }
 
+    /// Sends the next `packets` packets out of this interface of the calling thread's network, which must have an XDP program:
+    /// so many at once, 256 at most, at a rate of so many a second, or else as fast as it goes. What no longer fits into the
+    /// receiver's queue is lost without a word.
+    ///
+    /// The kernel takes milliseconds to begin, if the machine is busy: rather few calls than many.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn send(&mut self, packets: u32, at_once: u32, rate: Option<f64>, interface: u32) -> Result<()> {
+        let interval = rate.map_or(0.0, |rate| 1e9 / rate * f64::from(1 << FRACTION)) as u64;
+        // The first packet of many is never due before it is made; those of the start are made up for.
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("reading the clock")?;
+        let due = ((now.tv_sec() * 1_000_000_000 + now.tv_nsec()) as u64) << FRACTION;
+        self.pace.set(0, Pace { due, interval }, 0)?;
+        // `xdp_md` (linux/bpf.h): data, data_end, data_meta, and which interface and queue the packet is said to come from.
+        let context = [0, self.packet.len() as u32, 0, interface, 0, 0].map(u32::to_ne_bytes);
+        let program = xdp(&mut self.ebpf, self.entry)?;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&self.packet);
+        options.ctx_in = Some(context.as_flattened());
+        options.repeat = packets;
+        options.attrs = TestRunAttrs::new().xdp_live_frames(at_once);
+        program.test_run(options).context("sending frames")?;
+        Ok(())
+    }
+
     /// How many packets a front of [`Order::Rising`] has made.
     ///
     /// # Errors
@@ -179,23 +226,27 @@ fn load_floor(ebpf: &mut Ebpf, floor: Floor) -> Result<ProgramFd> {
             "known_cost"
         }
     };
+    load_fd(ebpf, name)
+}
+
+fn load_fd(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramFd> {
     load(ebpf, name)?;
     Ok(xdp(ebpf, name)?.fd()?.try_clone()?)
 }
 
-fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<()> {
+pub(super) fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<()> {
     xdp(ebpf, name)?
         .load()
         .with_context(|| format!("the kernel refused the program {name}"))
 }
 
-fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp> {
+pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp> {
     let program = ebpf.program_mut(name);
     let program = program.with_context(|| format!("the benchmark's object has no program {name}"))?;
     Ok(program.try_into()?)
 }
 
-fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map> {
+pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the benchmark's object has no map {name}"))
 }

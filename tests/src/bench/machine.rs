@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::utsname::uname,
@@ -84,6 +84,23 @@ pub fn pin(wanted: Option<usize>) -> Result<usize> {
     sched_setaffinity(this_thread, &only)
         .with_context(|| format!("cannot run on CPU {cpu}: choose another with --cpu"))?;
     Ok(cpu)
+}
+
+/// Has a thread, or with 0 the calling one, come before all ordinary work on its CPU (`SCHED_FIFO`), so that what else the machine
+/// does costs no packets.
+///
+/// # Errors
+/// When the system does not allow it.
+pub fn come_first(thread: i32) -> Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameters are valid for the call.
+    let failed = unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) };
+    ensure!(
+        failed == 0,
+        "cannot give a thread real-time priority: {}",
+        std::io::Error::last_os_error()
+    );
+    Ok(())
 }
 
 /// Nanoseconds that this thread has spent on a CPU: what others did meanwhile does not count.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder};
 use lb_common::packet::{FlowKey, parse};
 
@@ -12,7 +12,11 @@ use crate::prog_run::DIRECTOR_MAC;
 /// Source port of flow 0. The front flips the lower 15 bits as they lie in memory, so in either byte order one bit of it
 /// must be out of reach, or some flow had port 0.
 const SOURCE_PORT: u16 = 0x8080;
-const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xCC, 1];
+pub(super) const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xCC, 1];
+
+/// Bytes of the shortest and of the longest frame, without the check sequence.
+const SHORTEST: usize = 64;
+const LONGEST: usize = 1514;
 
 /// 22 bytes of payload: none of the packets is below 64 bytes, nor below what the front writes.
 const DATA: [u8; 22] = [0; 22];
@@ -136,6 +140,30 @@ impl Template {
         })
     }
 
+    /// IPv4 datagrams in frames of `length` bytes, at least 64, without a checksum: so whoever changes an address or the payload
+    /// has none to mend, and whoever checks has none to refuse.
+    ///
+    /// # Errors
+    /// When they do not fit into a frame.
+    pub fn datagrams(network: [u8; 2], vip: [u8; 4], port: u16, length: usize) -> Result<Self> {
+        ensure!(
+            (SHORTEST..=LONGEST).contains(&length),
+            "frames have {SHORTEST} to {LONGEST} bytes, not {length}"
+        );
+        let mut template = Self::v4(network, vip, Payload::Udp(port))?;
+        let more = length - template.packet.len();
+        template.packet.resize(length, 0);
+        let ip = &mut template.packet[14..];
+        let longer = |field: &[u8]| (u16::from_be_bytes([field[0], field[1]]) + more as u16).to_be_bytes();
+        let (total, datagram) = (longer(&ip[2..4]), longer(&ip[24..26]));
+        ip[2..4].copy_from_slice(&total);
+        ip[24..26].copy_from_slice(&datagram);
+        ip[26..28].fill(0);
+        let header = Ipv4Header::from_slice(&ip[..20])?.0;
+        ip[10..12].copy_from_slice(&header.calc_header_checksum().to_be_bytes());
+        Ok(template)
+    }
+
     /// Spreads the flows over this many ports, a power of two.
     #[must_use]
     pub fn with_services(mut self, services: u16) -> Self {
@@ -243,6 +271,25 @@ mod tests {
             assert_eq!(keys.len(), flows.len());
             assert_eq!(template.packet(0), template.first_packet());
         }
+    }
+
+    #[test]
+    fn datagrams_have_the_length_that_was_asked_for() {
+        for length in [64, 65, 512, 1514] {
+            let template = Template::datagrams([198, 18], [192, 0, 2, 10], 53, length).unwrap();
+            for flow in [0, 1, 99_999] {
+                let packet = template.packet(flow);
+                assert_eq!(packet.len(), length);
+                template.key(flow).unwrap();
+                let parsed = etherparse::PacketHeaders::from_ethernet_slice(&packet).unwrap();
+                let Some(etherparse::TransportHeader::Udp(udp)) = parsed.transport else {
+                    panic!("no datagram: {parsed:?}");
+                };
+                assert_eq!((usize::from(udp.length), udp.checksum), (length - 34, 0));
+            }
+        }
+        assert!(Template::datagrams([198, 18], [192, 0, 2, 10], 53, 63).is_err());
+        assert!(Template::datagrams([198, 18], [192, 0, 2, 10], 53, 1515).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures the XDP program, the pair, and what health checks cost.
+//! `cargo xtask bench`: measures the XDP program, whole paths, the pair, sync, and what health checks cost.
 
 use std::{
     fs::File,
@@ -10,7 +10,14 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use lb_tests::bench::{fastpath, ha, health};
+use lb_tests::bench::{
+    compare::Comparison,
+    connections, fastpath, ha, health, picture,
+    stats::Summary,
+    sync,
+    throughput::{self, Frames},
+};
+use serde::Serialize;
 
 /// Measures the XDP program, beside the targets.
 #[derive(Parser)]
@@ -27,10 +34,99 @@ struct Cli {
 enum Command {
     /// Nanoseconds a packet, by case (the default).
     Fastpath(Fastpath),
+    /// Packets a second through a director, beside what one would take in its place.
+    Throughput(Throughput),
+    /// Requests and connections a second through a director, beside proxies.
+    Connections(Connections),
     /// Milliseconds until the other director takes over, by fault, and packets lost in planned handovers.
     Ha(Ha),
+    /// What it costs to keep connections the same on two directors, how fast that is, and how late.
+    Sync(Sync),
     /// From verdicts to the packet path, and what probes cost.
     Health(Health),
+    /// What has changed between two results, and how sure that is.
+    Compare(Compare),
+}
+
+#[derive(Args)]
+struct Throughput {
+    /// Flows that packets are drawn from.
+    #[arg(long, default_value_t = 10_000)]
+    flows: u32,
+    /// Bytes of a frame, from 64 to 1514, or `imix`.
+    #[arg(long, value_parser = frames, default_value = "64")]
+    frames: Frames,
+    /// Samples of each subject [default: 20, or 5 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Fewer rounds; neither no-drop rates nor delays.
+    #[arg(long)]
+    quick: bool,
+    /// Share of packets that may be lost at the no-drop rate, in percent.
+    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
+    loss: f64,
+    /// Only subjects whose name contains this text, and the bare redirect.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Write the result to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw a picture of it, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn frames(text: &str) -> Result<Frames, String> {
+    match text {
+        "imix" => Ok(Frames::Mix),
+        length => length
+            .parse()
+            .map(Frames::Of)
+            .map_err(|_| "expected a number of bytes, or `imix`".to_owned()),
+    }
+}
+
+#[derive(Args)]
+struct Connections {
+    /// Connections at a time.
+    #[arg(long, default_value_t = 64)]
+    clients: u32,
+    /// Samples of each subject [default: 20, or 5 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Fewer rounds.
+    #[arg(long)]
+    quick: bool,
+    /// Only subjects whose name contains this text, and plain routing.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Write the result to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw a picture of it, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Compare {
+    /// Result before the change, as `--json` wrote it.
+    before: PathBuf,
+    /// Result after it.
+    after: PathBuf,
+}
+
+#[derive(Args)]
+struct Sync {
+    /// Connections that are told of in each measurement.
+    #[arg(long, default_value_t = 1_000_000)]
+    flows: u32,
+    /// Connections a second at which lateness is measured.
+    #[arg(long, default_value_t = 50_000)]
+    pace: u32,
+    /// Write the result to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -89,6 +185,8 @@ struct Fastpath {
 
 const ROUNDS: usize = 40;
 const QUICK_ROUNDS: usize = 8;
+const TURNS: usize = 20;
+const QUICK_TURNS: usize = 5;
 const FAULTS: usize = 100;
 const QUICK_FAULTS: usize = 5;
 
@@ -96,8 +194,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let measured = match cli.command.unwrap_or(Command::Fastpath(cli.fastpath)) {
         Command::Fastpath(arguments) => measure_fastpath(&arguments),
+        Command::Throughput(arguments) => measure_throughput(&arguments),
+        Command::Connections(arguments) => measure_connections(&arguments),
         Command::Ha(arguments) => measure_ha(&arguments),
+        Command::Sync(arguments) => measure_sync(&arguments),
         Command::Health(arguments) => measure_health(&arguments),
+        Command::Compare(arguments) => compare(&arguments),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,15 +210,68 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure_ha(arguments: &Ha) -> Result<()> {
-    let rounds = if arguments.quick { QUICK_FAULTS } else { FAULTS };
-    let options = ha::Options {
-        rounds: arguments.rounds.unwrap_or(rounds),
-        handovers: if arguments.quick { 2 } else { 10 },
-    };
+fn measure_throughput(arguments: &Throughput) -> Result<()> {
     let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let mut svg = arguments.svg.as_deref().map(create).transpose()?;
+    let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
+    let options = throughput::Options {
+        flows: arguments.flows,
+        frames: arguments.frames,
+        rounds: arguments.rounds.unwrap_or(rounds),
+        turn: Duration::from_millis(300),
+        tolerated: arguments.loss / 100.0,
+        delays: !arguments.quick,
+        filter: arguments.filter.clone(),
+    };
+    let report = watched(|tell| throughput::run(&options, tell))?;
+    print!("{report}");
+    if let Some(file) = &mut svg {
+        let unit = "million packets a second and core";
+        draw(file, "Packets through one core", unit, &report.bars())?;
+    }
+    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
+}
+
+fn measure_connections(arguments: &Connections) -> Result<()> {
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let mut svg = arguments.svg.as_deref().map(create).transpose()?;
+    let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
+    let options = connections::Options {
+        clients: arguments.clients,
+        rounds: arguments.rounds.unwrap_or(rounds),
+        turn: Duration::from_millis(500),
+        filter: arguments.filter.clone(),
+    };
+    let report = watched(|tell| connections::run(&options, tell))?;
+    print!("{report}");
+    if let Some(file) = &mut svg {
+        let unit = "thousand requests for a second of CPU time";
+        draw(file, "Requests through one core", unit, &report.bars())?;
+    }
+    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
+}
+
+fn draw(file: &mut File, title: &str, unit: &str, bars: &[(&str, Summary)]) -> Result<()> {
+    file.write_all(picture::bars(title, unit, "Tandem", bars).as_bytes())
+        .context("writing the picture")
+}
+
+fn compare(arguments: &Compare) -> Result<()> {
+    let read = |path: &Path| -> Result<serde_json::Value> {
+        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))
+    };
+    print!(
+        "{}",
+        Comparison::of(&read(&arguments.before)?, &read(&arguments.after)?)?
+    );
+    Ok(())
+}
+
+/// Does something that says what it is doing, which is shown where somebody watches.
+fn watched<T>(work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<T>) -> Result<T> {
     let is_watched = std::io::stderr().is_terminal();
-    let report = ha::run(&options, |doing| {
+    let done = work(&mut |doing| {
         if is_watched {
             eprint!("\r\x1b[K{doing} ");
         }
@@ -124,13 +279,38 @@ fn measure_ha(arguments: &Ha) -> Result<()> {
     if is_watched {
         eprint!("\r\x1b[K");
     }
-    let report = report?;
+    done
+}
+
+fn write_json(file: &mut File, result: &impl Serialize) -> Result<()> {
+    let mut file = BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut file, result).context("writing the JSON file")?;
+    writeln!(file)
+        .and_then(|()| file.flush())
+        .context("writing the JSON file")
+}
+
+fn measure_ha(arguments: &Ha) -> Result<()> {
+    let rounds = if arguments.quick { QUICK_FAULTS } else { FAULTS };
+    let options = ha::Options {
+        rounds: arguments.rounds.unwrap_or(rounds),
+        handovers: if arguments.quick { 2 } else { 10 },
+    };
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let report = watched(|tell| ha::run(&options, tell))?;
     print!("{report}");
-    if let Some(file) = &mut json {
-        serde_json::to_writer_pretty(&mut *file, &ha::to_json(&report)).context("writing the JSON file")?;
-        writeln!(file).context("writing the JSON file")?;
-    }
-    Ok(())
+    json.as_mut()
+        .map_or(Ok(()), |file| write_json(file, &ha::to_json(&report)))
+}
+
+fn measure_sync(arguments: &Sync) -> Result<()> {
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let report = sync::run(&sync::Options {
+        flows: arguments.flows,
+        pace: arguments.pace,
+    })?;
+    print!("{report}");
+    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
 }
 
 fn measure_health(arguments: &Health) -> Result<()> {
@@ -143,11 +323,7 @@ fn measure_health(arguments: &Health) -> Result<()> {
         watch: Duration::from_secs(10),
     })?;
     print!("{report}");
-    if let Some(file) = &mut json {
-        serde_json::to_writer_pretty(&mut *file, &report).context("writing the JSON file")?;
-        writeln!(file).context("writing the JSON file")?;
-    }
-    Ok(())
+    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
 }
 
 /// Before the work of a minute, not after it.
@@ -156,7 +332,7 @@ fn create(path: &Path) -> Result<File> {
 }
 
 fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
-    let json = arguments.json.as_deref().map(create).transpose()?;
+    let mut json = arguments.json.as_deref().map(create).transpose()?;
     let rounds = arguments
         .rounds
         .unwrap_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS });
@@ -167,23 +343,11 @@ fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
         filter: arguments.filter.clone(),
         cpu: arguments.cpu,
     };
-    let is_watched = std::io::stderr().is_terminal();
-    let report = fastpath::run(&options, |round| {
-        if is_watched {
-            eprint!("\rround {} of {rounds} ", round + 1);
-        }
-    });
-    if is_watched {
-        eprint!("\r\x1b[K");
-    }
-    let report = report?;
+    let report = watched(|tell| {
+        fastpath::run(&options, |round| {
+            tell(&format!("round {} of {rounds}", round + 1));
+        })
+    })?;
     print!("{report}");
-    if let Some(file) = json {
-        let mut file = BufWriter::new(file);
-        serde_json::to_writer_pretty(&mut file, &report).context("writing the JSON file")?;
-        writeln!(file)
-            .and_then(|()| file.flush())
-            .context("writing the JSON file")?;
-    }
-    Ok(())
+    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
 }

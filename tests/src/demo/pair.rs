@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time between advertisements, and between heartbeats.
 const INTERVAL_MS: u64 = 10;
 /// Connections that are there when it happens.
-const HELD: usize = 200;
+const HELD: usize = 1000;
 /// Datagrams a second while VIPs are handed over, and while the Active dies.
 const RATE: u32 = 20_000;
 const STEADY: u32 = 2000;
@@ -29,10 +29,14 @@ const STEADY: u32 = 2000;
 pub struct Failover {
     /// The longest time in which a client that sent without a pause got no answer.
     pub gap_ms: f64,
-    /// Connections that went on with the same backend.
-    pub connections_kept: u64,
-    /// Connections that did not.
-    pub connections_broken: u64,
+    /// Connections that were open when it died.
+    pub held: u64,
+    /// Those that the other director knew of at that moment.
+    pub known: u64,
+    /// Those that went on with the same backend.
+    pub kept: u64,
+    /// Those that were reset, were not answered any more, or were answered by another backend.
+    pub reset: u64,
 }
 
 /// What clients saw of a planned handover, there and back.
@@ -63,7 +67,8 @@ pub fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
     wait_for(PATIENCE, "the directors to hear each other", || {
         [&a, &b].iter().all(|director| {
             let view = director.ask(&["ha"]).unwrap_or_default();
-            view["peers"][0]["proven"] == true
+            let sync = director.ask(&["sync"]).unwrap_or_default();
+            view["peers"][0]["proven"] == true && sync["sync"]["peers"][0]["phase"] == "in_sync"
         })
     })?;
 
@@ -80,10 +85,23 @@ pub fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
         lost_packets: sent.saturating_sub(forwarded(&a)? + forwarded(&b)? - before),
     };
 
-    screen.act("the Active dies under traffic: all its cables are cut, and it is killed (-9)");
+    screen.act("1000 connections are held; one of their backends is drained, on the Active alone");
     let dial = Dial::new((VIP4, 80).into(), Greeting::Http);
     let mut crowd = Crowd::open(&pair.clients[0], &dial, HELD)?;
     let failed = crowd.failures().values().sum::<u64>();
+    a.ask(&["backend", "drain", "backend1"])?;
+    wait_for(
+        PATIENCE,
+        "the other director to know of the drain and the connections",
+        || {
+            let drained = b.ask(&["backend", "list", "backend1"]);
+            drained.is_ok_and(|view| view[0]["state"] == "draining")
+                && established(&b).is_ok_and(|known| known >= crowd.len() as u64)
+        },
+    )?;
+
+    screen.act("the Active dies under traffic: all its cables are cut, and it is killed (-9)");
+    let known = established(&b)?;
     let stream = Stream::start(&pair.clients[0], (VIP4, 53).into(), STEADY)?;
     std::thread::sleep(Duration::from_millis(500));
     // The cables first: without its daemon a director still forwards.
@@ -97,15 +115,17 @@ pub fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
     let answers = crowd.ask();
     let failover = Failover {
         gap_ms: passage.longest_silence.as_secs_f64() * 1000.0,
-        connections_kept: answers.kept as u64,
-        connections_broken: failed + answers.moved as u64 + answers.broken(),
+        held: HELD as u64,
+        known,
+        kept: answers.kept as u64,
+        reset: failed + answers.moved as u64 + answers.broken(),
     };
     Ok((failover, handover))
 }
 
 fn start(pair: &Pair, director: usize, priority: u8, key: &Path) -> Result<Tandem> {
     let interval = format!("advert_interval = \"{INTERVAL_MS}ms\"\nfailback = \"never\"");
-    let more = Pair::cluster(key, "") + &Pair::front(priority, &interval);
+    let more = Pair::cluster(key, "[sync]\ninterface = \"eth1\"\n") + &Pair::front(priority, &interval);
     Tandem::start(&pair.directors[director], &pair.config(director, &more))
 }
 
@@ -115,6 +135,12 @@ fn expect_role(director: &Tandem, role: &str) -> Result<()> {
         view["instances"][0]["role"] == role
     })?;
     Ok(())
+}
+
+/// Connections that the director knows of.
+fn established(director: &Tandem) -> Result<u64> {
+    let flows = director.ask(&["flow", "--state", "established", "--count"])?;
+    flows["flows"].as_u64().context("no count of flows")
 }
 
 /// Packets of all services so far.

@@ -60,7 +60,8 @@ impl Summary {
             && broken == 0
             && self.drain.client_errors == 0
             && self.backend_failure.others == 0
-            && self.failover.connections_broken == 0
+            && self.failover.reset == 0
+            && self.failover.kept == self.failover.held
             && self.handover.lost_packets == 0
             && self.share.values().all(|s| (s.weight - s.got).abs() <= tolerance)
     }
@@ -99,12 +100,14 @@ impl Summary {
         )?;
         let Failover {
             gap_ms,
-            connections_kept,
-            connections_broken,
+            held,
+            known,
+            kept,
+            reset,
         } = self.failover;
         writeln!(
             out,
-            "  death of the Active: no answer for {gap_ms:.0} ms; connections kept {connections_kept}, broken {connections_broken}"
+            "  death of the Active: no answer for {gap_ms:.0} ms; of {held} connections the other director knew {known}, kept {kept}, reset {reset}"
         )?;
         match self.ns_per_packet {
             Some(cost) => writeln!(
@@ -173,6 +176,9 @@ mod tests {
             ["drain", "seconds"],
             ["backend_failure", "detect_ms"],
             ["backend_failure", "client_errors"],
+            ["failover", "held"],
+            ["failover", "kept"],
+            ["failover", "reset"],
         ] {
             assert!(json[keys[0]].get(keys[1]).is_some(), "{keys:?}");
         }

@@ -19,22 +19,31 @@ const HELD: usize = 400;
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Two directors of a cluster.
-struct Cluster {
-    pair: Pair,
+pub(crate) struct Cluster {
+    pub(crate) pair: Pair,
     cluster: String,
+    /// Connections of each family that are held.
+    pub(crate) held: usize,
+    pub(crate) failback: &'static str,
 }
 
 impl Cluster {
-    fn build(name: &str, clients: usize, backends: usize) -> Result<Self> {
+    pub(crate) fn build(name: &str, clients: usize, backends: usize) -> Result<Self> {
         let pair = Pair::build(name, clients, backends)?;
         let cluster = Pair::cluster(&pair.make_key()?, "");
-        Ok(Self { pair, cluster })
+        Ok(Self {
+            pair,
+            cluster,
+            held: HELD,
+            failback: "never",
+        })
     }
 
     /// A director's configuration; the first backend has this weight.
-    fn config(&self, director: usize, sync: &str, weight: u32) -> String {
+    pub(crate) fn config(&self, director: usize, sync: &str, weight: u32) -> String {
         let priority = if director == 0 { 150 } else { 100 };
-        let front = Pair::front(priority, "advert_interval = \"50ms\"\nfailback = \"never\"");
+        let more = format!("advert_interval = \"50ms\"\nfailback = {:?}", self.failback);
+        let front = Pair::front(priority, &more);
         let config = self
             .pair
             .config(director, &format!("{front}\n{}\n{sync}\n", self.cluster));
@@ -42,7 +51,7 @@ impl Cluster {
         config.replace(&first, &format!("{first}weight = {weight}\n"))
     }
 
-    fn start(&self, director: usize, sync: &str, weight: u32) -> Result<Tandem> {
+    pub(crate) fn start(&self, director: usize, sync: &str, weight: u32) -> Result<Tandem> {
         Tandem::start(
             &self.pair.directors[director],
             &self.config(director, sync, weight),
@@ -50,19 +59,28 @@ impl Cluster {
     }
 
     /// The director is dead to the network, and its daemon is dead.
-    fn cut_power(&self, director: usize, tandem: &Tandem) -> Result<()> {
+    pub(crate) fn cut_power(&self, director: usize, tandem: &Tandem) -> Result<()> {
         self.pair.cut_off(director)?;
         tandem.process().kill()?;
         Ok(())
     }
 
+    /// The director's machine starts anew: nothing is left in its tables.
+    pub(crate) fn forget(&self, director: usize) -> Result<()> {
+        let mut command = Tandem::command(&self.pair.directors[director])?;
+        command.arg("--detach");
+        let detached = Tandem::end_of(&self.pair.directors[director], command)?;
+        ensure!(detached.code == Some(0), "{}", detached.said);
+        Ok(())
+    }
+
     /// Connections of both families through the VIPs.
-    fn crowds(&self) -> Result<[Crowd; 2]> {
+    pub(crate) fn crowds(&self) -> Result<[Crowd; 2]> {
         let open = |to| -> Result<Crowd> {
             let mut dial = Dial::new(to, Greeting::Http);
             dial.timeout = ANSWER;
-            let crowd = Crowd::open(&self.pair.clients[0], &dial, HELD)?;
-            ensure!(crowd.len() == HELD, "{:?}", crowd.failures());
+            let crowd = Crowd::open(&self.pair.clients[0], &dial, self.held)?;
+            ensure!(crowd.len() == self.held, "{:?}", crowd.failures());
             Ok(crowd)
         };
         Ok([open((VIP4, 80).into())?, open((VIP6, 80).into())?])
@@ -70,14 +88,14 @@ impl Cluster {
 }
 
 /// Multicast by the second network.
-const SYNC: &str = "[sync]\ninterface = \"eth1\"";
+pub(crate) const SYNC: &str = "[sync]\ninterface = \"eth1\"";
 
 fn state(tandem: &Tandem) -> Option<Value> {
     Some(tandem.ask(&["sync"]).ok()?["sync"].clone())
 }
 
 /// Waits until the director has all that the other one has.
-fn expect_in_sync(tandem: &Tandem) -> Result<()> {
+pub(crate) fn expect_in_sync(tandem: &Tandem) -> Result<()> {
     let mut last = None;
     wait_for(PATIENCE, "the director to be in sync", || {
         last = state(tandem);
@@ -91,7 +109,7 @@ fn expect_in_sync(tandem: &Tandem) -> Result<()> {
 }
 
 /// Waits until the director knows this many established connections.
-fn expect_flows(tandem: &Tandem, count: usize) -> Result<()> {
+pub(crate) fn expect_flows(tandem: &Tandem, count: usize) -> Result<()> {
     let mut last = 0;
     wait_for(PATIENCE, format!("{count} connections to be known"), || {
         let flows = tandem.ask(&["flow", "--state", "established", "--count"]);
@@ -102,7 +120,7 @@ fn expect_flows(tandem: &Tandem, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn ask(crowds: &mut [Crowd; 2]) -> Answers {
+pub(crate) fn ask(crowds: &mut [Crowd; 2]) -> Answers {
     let mut sum = Answers::default();
     for crowd in crowds {
         let answers = crowd.ask();
@@ -145,13 +163,7 @@ fn every_connection_outlives_each_director_in_turn() -> Result<()> {
     let answers = ask(&mut crowds);
     assert_eq!(answers.kept, 2 * HELD, "{answers:?}\n{}", b.show(&["sync"])?);
 
-    // Its machine starts anew: nothing is left in its tables.
-    let detached = Tandem::end_of(&cluster.pair.directors[0], {
-        let mut command = Tandem::command(&cluster.pair.directors[0])?;
-        command.arg("--detach");
-        command
-    })?;
-    assert_eq!(detached.code, Some(0), "{}", detached.said);
+    cluster.forget(0)?;
     cluster.pair.reconnect(0)?;
     let a = cluster.start(0, SYNC, 0)?;
     expect_in_sync(&a)?;

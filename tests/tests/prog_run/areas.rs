@@ -29,7 +29,8 @@ fn services(areas: &[Area]) -> Desired {
         protocol: Protocol::Tcp,
     };
     let mut desired = one_service(&[frontend], number, INGRESS);
-    let template = desired.services.remove(0);
+    let mut template = desired.services.remove(0);
+    template.scheduling.table_size = 13;
     let of = |n: u8| vec![DesiredBackend::new(IpAddr::from([10, 0, 0, n]), 100)];
     for (n, &area) in (1..).zip(areas) {
         desired.services.push(lb_userspace::core::plan::DesiredService {

@@ -2,7 +2,7 @@
 //!
 //! A repeated test run sees its own output, so a *front* runs first: it writes the headers of the next packet and
 //! tail-calls the program to be measured. *Floors* are programs that do next to nothing; what a program costs is the
-//! difference to one of them behind the same front.
+//! difference to one of them behind the same front. For whole paths the front is a generator, and there is a sink.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(
     not(target_arch = "bpf"),
@@ -11,14 +11,17 @@
 
 mod floor;
 mod front;
+mod histogram;
 mod maps;
 mod packet_source;
+mod path;
+mod wire;
 
 #[cfg(target_arch = "bpf")]
 mod entry {
     use aya_ebpf::{macros::xdp, programs::XdpContext};
 
-    use crate::{floor, front};
+    use crate::{floor, front, wire};
 
     // Every program has `frags`, as the daemon's has: a tail call does not cross from one kind to the other.
 
@@ -62,6 +65,30 @@ mod entry {
     #[xdp(frags)]
     fn floor_ipip(context: XdpContext) -> u32 {
         floor::ipip(&context)
+    }
+
+    /// The end of a generator behind a front.
+    #[xdp(frags)]
+    fn send(_context: XdpContext) -> u32 {
+        wire::send()
+    }
+
+    /// The same, with the time in the packet's last bytes.
+    #[xdp(frags)]
+    fn send_stamped(context: XdpContext) -> u32 {
+        wire::send_stamped(&context)
+    }
+
+    /// The least that balances.
+    #[xdp(frags)]
+    fn choose(context: XdpContext) -> u32 {
+        wire::choose(&context)
+    }
+
+    /// Where a generator's packets end.
+    #[xdp(frags)]
+    fn sink(context: XdpContext) -> u32 {
+        wire::sink(&context)
     }
 
     /// A program whose cost is known, relative to itself.

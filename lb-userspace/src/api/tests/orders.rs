@@ -86,6 +86,7 @@ pub(super) fn pair_answer(order: &HaOrder) -> Result<HaAnswer, Refusal> {
     Ok(HaAnswer {
         handed_over,
         maintenance: matches!(order, HaOrder::Maintenance { on: true, .. }),
+        handover: None,
     })
 }
 

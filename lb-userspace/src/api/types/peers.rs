@@ -143,6 +143,32 @@ pub struct HaAnswer {
     pub handed_over: Vec<HandedOver>,
     /// Whether the director is in maintenance now.
     pub maintenance: bool,
+    /// How a handover went; `None` if nothing was handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverView>,
+}
+
+/// How a handover went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoverView {
+    /// Milliseconds in which no director was Active, as seen from here: from the order to the first word of the next Active.
+    /// Whatever reached the last one meanwhile was forwarded. `None` if nobody was heard to be Active in time.
+    pub blackout_milliseconds: Option<u64>,
+    /// Its connections; `None` where they are not synchronised.
+    pub connections: Option<HandedConnectionsView>,
+}
+
+/// What became of the connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedConnectionsView {
+    /// Milliseconds that the others were waited for before the VIPs moved, to have everything.
+    pub barrier_milliseconds: u64,
+    /// Directors that did not have everything by then.
+    pub behind: Vec<String>,
+    /// Connections that both directors know; `None` if the tables could not be compared in time.
+    pub kept: Option<u64>,
+    /// Connections that the next Active does not know; likewise.
+    pub unknown: Option<u64>,
 }
 
 /// VIPs that go to another director.

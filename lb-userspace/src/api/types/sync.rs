@@ -95,6 +95,8 @@ pub struct SyncPeerView {
     pub version: Option<u8>,
     /// Whether its configuration is the same.
     pub same_configuration: bool,
+    /// Whether the same is ordered there.
+    pub same_orders: bool,
     /// Connections in its tables, as it says.
     pub flows: u64,
     /// How late its updates come, in microseconds beyond the fastest.
@@ -115,6 +117,58 @@ pub struct SyncPeerView {
     pub differed: u64,
     /// Connections that were sent to it because it asked for them.
     pub served: u64,
+    /// How the tables differed at the last comparison, before they were mended.
+    pub divergence: DivergenceView,
+}
+
+/// How the tables of two directors differ. Connections that changed in the last second are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DivergenceView {
+    /// Connections of this director that were compared.
+    pub compared: u64,
+    /// Connections that only this director had.
+    pub only_here: u64,
+    /// Connections that only the other one had.
+    pub only_there: u64,
+    /// Connections that both had, and not with the same state or backend; at least.
+    pub otherwise: u64,
+}
+
+impl DivergenceView {
+    /// How many differed.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.only_here + self.only_there + self.otherwise
+    }
+
+    /// Of all connections, how many are the same, in percent; 100 only if all are.
+    #[must_use]
+    pub fn equal_percent(&self) -> f64 {
+        let all = self.compared + self.only_there;
+        let equal = all.saturating_sub(self.total());
+        if all == equal {
+            return 100.0;
+        }
+        (equal as f64 / all as f64 * 100.0).min(99.99)
+    }
+}
+
+/// How the tables of this director compare with those of the others at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VerifyView {
+    /// Name of this director.
+    pub director: String,
+    /// The others; none where no `[sync]` is configured, or nobody is heard.
+    pub peers: Vec<ComparisonView>,
+}
+
+/// How the tables compare with those of one other director.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparisonView {
+    /// Its name.
+    pub name: String,
+    /// What was found; `None` if it did not answer in time.
+    pub divergence: Option<DivergenceView>,
 }
 
 /// What was sent.

@@ -14,6 +14,8 @@ pub enum Order {
         order: order::Order,
         /// Backends that it covers, as `service/name`.
         covers: Vec<String>,
+        /// The order for the same scope that stood until then.
+        instead_of: Option<Box<order::Order>>,
     },
     /// An order was lifted by an operator.
     Lifted {
@@ -156,13 +158,20 @@ impl Describe for Order {
 
     fn text(&self) -> String {
         match self {
-            Self::Placed { order, covers } => {
+            Self::Placed {
+                order,
+                covers,
+                instead_of,
+            } => {
                 let covers = if covers.is_empty() {
                     "no backend".to_owned()
                 } else {
                     covers.join(", ")
                 };
-                format!("{}; it covers {covers}", order.because())
+                let instead_of = instead_of.as_ref().map_or_else(String::new, |before| {
+                    format!("; it takes the place of: {}, at {}", before.because(), before.at)
+                });
+                format!("{}; it covers {covers}{instead_of}", order.because())
             }
             Self::Lifted { order, who } => format!("{who} lifted the order: {}", order.because()),
             Self::Expired { order } => format!("the time of the order is over: {}", order.because()),

@@ -12,7 +12,6 @@ kinds! {
     COMPLETE = "sync.complete", Notice, "This director has all connections that the others have.";
     INCOMPLETE = "sync.incomplete", Warning, "This director fetches connections that it may lack: it has just started, or was cut off.";
     LOST = "sync.updates_lost", Warning, "Updates of another director came too late to be repeated; the tables are compared.";
-    SAID = "sync.said", Notice, "Another director told of an order that holds here, too.";
     CLOCK = "sync.clock", Warning, "The clock of another director is far ahead of this one's: look at their time servers.";
     NO_PATH = "sync.no_path", Critical, "Nothing can be sent to or heard of the other directors: connections are not synchronised.";
     PATH = "sync.path", Notice, "The other directors can be spoken to again.";
@@ -33,7 +32,6 @@ impl Describe for Event {
                 ..
             } => &INCOMPLETE,
             Self::UpdatesLost { .. } => &LOST,
-            Self::Said { .. } => &SAID,
             Self::ClockLeapt { .. } => &CLOCK,
             Self::PathLost { .. } => &NO_PATH,
             Self::PathFound { .. } => &PATH,
@@ -49,7 +47,6 @@ impl Describe for Event {
             | Self::ConfigurationDiffers { peer, .. }
             | Self::UpdatesLost { peer, .. }
             | Self::ClockLeapt { peer } => Subject::object(peer),
-            Self::Said { key, .. } => Subject::object(key),
             Self::PathLost { interface, .. } | Self::PathFound { interface } => Subject::object(interface),
             Self::Phase { .. } => Subject::default(),
         }
@@ -64,7 +61,6 @@ impl Describe for Event {
             | Self::PeerIncompatible { .. }
             | Self::ConfigurationDiffers { .. }
             | Self::UpdatesLost { .. }
-            | Self::Said { .. }
             | Self::ClockLeapt { .. }
             | Self::PathLost { .. }
             | Self::PathFound { .. } => None,
@@ -81,7 +77,6 @@ impl Describe for Event {
             | Self::PeerIncompatible { .. }
             | Self::ConfigurationDiffers { .. }
             | Self::Phase { .. }
-            | Self::Said { .. }
             | Self::ClockLeapt { .. }
             | Self::PathFound { .. } => String::new(),
         }

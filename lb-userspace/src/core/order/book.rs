@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{AtDeadline, Deadline, Order, Scope};
-use crate::core::event::Timestamp;
+use crate::core::{event::Timestamp, sync::Store};
 
 /// The orders that stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +19,9 @@ struct Kept {
     /// Of this form.
     version: u32,
     orders: Vec<Order>,
+    /// What the directors of a cluster said to each other of orders, those that were lifted among them.
+    #[serde(default, skip_serializing_if = "Store::is_empty")]
+    words: Store,
 }
 
 const VERSION: u32 = 1;
@@ -42,11 +45,11 @@ impl Book {
         book
     }
 
-    /// What [`Book::to_json`] wrote.
+    /// What [`Book::to_json`] wrote: the orders, and what was said of them in the cluster.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+    pub fn from_json(json: &[u8]) -> Result<(Self, Store), String> {
         let kept: Kept = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if kept.version != VERSION {
             return Err(format!(
@@ -54,17 +57,18 @@ impl Book {
                 kept.version
             ));
         }
-        Ok(Self::new(kept.orders))
+        Ok((Self::new(kept.orders), kept.words))
     }
 
-    /// The book, to be kept in a file.
+    /// The book, to be kept in a file, with what was said of orders in the cluster.
     ///
     /// # Errors
     /// Never with memory enough.
-    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub fn to_json(&self, words: &Store) -> Result<Vec<u8>, serde_json::Error> {
         let kept = Kept {
             version: VERSION,
             orders: self.orders.values().cloned().collect(),
+            words: words.clone(),
         };
         let mut json = serde_json::to_vec_pretty(&kept)?;
         json.push(b'\n');
@@ -74,6 +78,11 @@ impl Book {
     /// Enters an order, and returns the one that it replaces.
     pub fn place(&mut self, order: Order) -> Option<Order> {
         self.orders.insert(order.scope.clone(), order)
+    }
+
+    /// Takes out the order for this very scope.
+    pub fn take(&mut self, scope: &Scope) -> Option<Order> {
+        self.orders.remove(scope)
     }
 
     /// Takes out every order whose scope lies within this one, and returns them.

@@ -5,6 +5,7 @@
 //! backend; the strictest order counts, and of equally strict ones that with the narrowest scope.
 
 mod book;
+mod shared;
 #[cfg(test)]
 mod tests;
 

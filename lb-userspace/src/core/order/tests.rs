@@ -1,6 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::core::sync::Store;
 
 fn ip(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
@@ -100,7 +101,9 @@ fn time_ends_flows_and_then_orders() {
     assert_eq!(book.advance(Timestamp(3001)), [], "once");
     assert_eq!(book.next_deadline(), Some(Timestamp(5000)));
     // What is kept over a restart is that it was done.
-    let mut book = Book::from_json(&book.to_json().unwrap()).unwrap();
+    let mut book = Book::from_json(&book.to_json(&Store::default()).unwrap())
+        .unwrap()
+        .0;
     assert_eq!(book.advance(Timestamp(4999)), []);
     assert!(matches!(&book.advance(Timestamp(9999))[..], [Due::Expired(order)] if order.scope == web(1)));
     assert_eq!(book.next_deadline(), None);
@@ -169,7 +172,7 @@ proptest! {
     #[test]
     fn what_is_kept_is_read_again(orders in vec(orders(), 0..12)) {
         let book = Book::new(orders);
-        prop_assert_eq!(Book::from_json(&book.to_json().unwrap()), Ok(book));
+        prop_assert_eq!(Book::from_json(&book.to_json(&Store::default()).unwrap()), Ok((book, Store::default())));
     }
 
     #[test]
@@ -197,4 +200,63 @@ proptest! {
         prop_assert_eq!(whole, pieces);
         prop_assert_eq!(all.len(), found.len());
     }
+}
+
+#[test]
+fn scopes_have_keys_and_keys_scopes() {
+    for (scope, key) in [
+        (service("web"), "order/service/web"),
+        (
+            Scope::Host("2001:db8::1".parse().unwrap()),
+            "order/host/2001:db8::1",
+        ),
+        (web(1), "order/backend/web/10.0.0.1"),
+    ] {
+        assert_eq!(scope.key().as_deref(), Some(key));
+        assert_eq!(Scope::from_key(key), Some(scope));
+    }
+    for key in [
+        "",
+        "order/",
+        "order/director/",
+        "health/x",
+        "order/host/web",
+        "order/backend/web",
+        "order/host/10.0.0.01",
+    ] {
+        assert_eq!(Scope::from_key(key), None, "{key:?}");
+    }
+}
+
+#[test]
+fn another_director_reckons_an_orders_times_by_its_own_clock() {
+    let said = Order {
+        until: Some(Timestamp(61_000)),
+        deadline: Some(Deadline {
+            at: Timestamp(31_000),
+            then: AtDeadline::Reset,
+            done: false,
+        }),
+        ..order(web(1), Command::Drain)
+    };
+    let key = said.scope.key().unwrap();
+    let heard =
+        |key: &str| Order::from_value(key, &said.to_value(), Duration::from_secs(2), Timestamp(902_000));
+    let here = heard(&key).unwrap();
+    assert_eq!(here.at, Timestamp(900_000));
+    assert_eq!(here.until, Some(Timestamp(960_000)));
+    assert_eq!(here.deadline.unwrap().at, Timestamp(930_000));
+    assert_eq!(heard(&web(2).key().unwrap()), None, "it is about another");
+    assert_eq!(
+        Order::from_value(&key, "nonsense", Duration::ZERO, Timestamp(0)),
+        None
+    );
+    let long = Order {
+        why: "\"".repeat(5000),
+        who: "ä".repeat(5000),
+        ..said.clone()
+    };
+    let value = long.to_value();
+    assert!(value.len() <= 896);
+    assert!(Order::from_value(&key, &value, Duration::ZERO, Timestamp(0)).is_some());
 }

@@ -4,8 +4,6 @@ use std::fmt::{self, Display, Formatter};
 
 use lb_common::wire::sync::Phase;
 
-use super::store::Word;
-
 /// Something happened to the sync of connections and orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -51,15 +49,6 @@ pub enum Event {
         peer: String,
         /// How many datagrams.
         count: u64,
-    },
-    /// Another director's word on something is the last one now.
-    Said {
-        /// What it is about.
-        key: String,
-        /// The word.
-        word: Word,
-        /// The one before.
-        before: Option<Word>,
     },
     /// The cluster's time made a leap, because another director's clock is far ahead.
     ClockLeapt {
@@ -107,14 +96,6 @@ impl Display for Event {
                 f,
                 "{count} updates of director {peer} are lost for good; comparing tables"
             ),
-            Self::Said { key, word, before } => {
-                let said = |word: &Word| word.value.clone().unwrap_or_else(|| "(taken back)".into());
-                write!(f, "{key}: {}", said(word))?;
-                match before {
-                    Some(before) => write!(f, ", before that {}", said(before)),
-                    None => Ok(()),
-                }
-            }
             Self::ClockLeapt { peer } => {
                 write!(
                     f,

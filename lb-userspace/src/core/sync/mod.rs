@@ -21,6 +21,7 @@
 //! - Nothing that another director says is done unless its session is proven ([`seal`](super::seal)).
 //! - What is kept of others is bounded: [`MAX_PEERS`] directors, a history, sets of leaves, and queues with a limit.
 
+mod barrier;
 mod bitmap;
 mod clock;
 mod counters;
@@ -41,9 +42,14 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod verify;
 mod view;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use lb_common::wire::{
     seal::{Channel, NodeId},
@@ -53,6 +59,7 @@ use lb_common::wire::{
 pub use lb_common::wire::sync::MAX_PEERS;
 
 use self::{
+    barrier::Barrier,
     clock::ClusterClock,
     outgoing::Outgoing,
     peer::{Peer, SILENT_AFTER},
@@ -61,14 +68,16 @@ use self::{
     survey::Surveys,
 };
 pub use self::{
+    barrier::Crossing,
     counters::Counters,
     event::Event,
     receive::Rejected,
-    repair::Standing,
+    repair::{Divergence, Standing},
     replica::{Applied, Moment, Place, Replica, Source},
     settings::{HISTORY, LEAF_BITS, LEAST_DATAGRAM, Settings},
     store::{MAX_ITEMS, Outcome, Store, Unsayable, Word},
     survey::service_id,
+    verify::Comparison,
     view::{NodeView, PeerView},
 };
 use super::seal::{Keyring, OVERHEAD, Opener, Sealer};
@@ -102,14 +111,17 @@ pub struct Node {
     last_hello: Option<Duration>,
     /// When a hello is to say that the last update was the last.
     tail_at: Option<Duration>,
-    /// Whether hellos ask to be answered: somebody waits for all to have everything.
-    answers_wanted: bool,
+    barrier: Option<Barrier>,
+    /// A comparison that somebody waits for.
+    wanted: Option<verify::Wanted>,
     surveys: Surveys,
     phase: Phase,
     began: Duration,
     /// The first survey that will show whether this director has what the others have.
     join: SurveyId,
     store: Store,
+    /// What others said that nobody has asked for yet.
+    said: BTreeMap<String, Word>,
     config_digest: u64,
     bulk_tokens: u64,
     bulk_filled: Duration,
@@ -143,12 +155,14 @@ impl Node {
             hello_at: now,
             last_hello: None,
             tail_at: None,
-            answers_wanted: false,
+            barrier: None,
+            wanted: None,
             surveys: Surveys::default(),
             phase: Phase::Starting,
             began: now,
             join: SurveyId(0),
             store,
+            said: BTreeMap::new(),
             config_digest: 0,
             bulk_tokens: 0,
             bulk_filled: now,
@@ -192,6 +206,7 @@ impl Node {
         {
             self.begin_survey(survey, replica);
         }
+        self.call_wanted_survey(replica, now);
         self.join_others(replica, now);
     }
 
@@ -372,38 +387,48 @@ impl Node {
     pub fn say(&mut self, key: &str, value: Option<String>, now: Duration) -> Result<(), Unsayable> {
         let now_ms = self.clock.at(now);
         if let Outcome::Taken(_) = self.store.say(key, value, self.own, now_ms)? {
-            let mut payload = Vec::new();
-            write::store(self.store.item(key).into_iter(), now_ms, &mut payload);
-            self.send(To::Group, |to| *to = payload);
-            // Its digest shows who did not get it.
-            self.hello_soon(now);
+            self.tell_all(key, now);
         }
         Ok(())
     }
 
-    /// From now on the others are asked to say at once what they have, until [`Self::everybody_has`] everything.
-    pub fn want_answers(&mut self, wanted: bool, now: Duration) {
-        self.answers_wanted = wanted;
-        if wanted {
-            self.hello_soon(now);
+    /// Passes on what was said on this director, or written down by an earlier life of it; the last word counts. Whether
+    /// there is room for it.
+    pub fn pass_on(&mut self, key: &str, word: Word, now: Duration) -> bool {
+        let outcome = self.store.merge(key, word, self.clock.at(now));
+        if let Some(Outcome::Taken(_)) = outcome {
+            self.tell_all(key, now);
         }
+        outcome.is_some()
+    }
+
+    fn tell_all(&mut self, key: &str, now: Duration) {
+        let mut payload = Vec::new();
+        write::store(self.store.item(key).into_iter(), self.clock.at(now), &mut payload);
+        self.send(To::Group, |to| *to = payload);
+        // Its digest shows who did not get it.
+        self.hello_soon(now);
+    }
+
+    /// What another director said that is the last word now; of several words on a thing, only the last.
+    pub fn poll_said(&mut self) -> Option<(String, Word)> {
+        self.said.pop_first()
+    }
+
+    /// The name of a director, or its number if it was not heard.
+    #[must_use]
+    pub fn name_of(&self, id: NodeId) -> String {
+        if id == self.own {
+            return self.settings.name.clone();
+        }
+        let peer = self.peers.iter().find(|peer| peer.id == id);
+        peer.map_or_else(|| id.to_string(), Peer::name)
     }
 
     /// Number of the next update.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.outgoing.next()
-    }
-
-    /// Whether everybody who is with us has all updates before `position`, and nothing waits to be sent.
-    #[must_use]
-    pub fn everybody_has(&self, position: u64) -> bool {
-        let salt = self.settings.session.salt;
-        self.batch.is_empty()
-            && self.peers.iter().filter(|peer| peer.is_with_us()).all(|peer| {
-                let ack = peer.ack.filter(|ack| ack.salt == salt);
-                ack.is_some_and(|ack| ack.position >= position)
-            })
     }
 }
 

@@ -199,6 +199,7 @@ impl Node {
             .copied();
         let lost = peer.incoming.lost();
         peer.incoming.announced(hello.next, hello.oldest, now);
+        let announced = (peer.id, hello.next);
         let lost = peer.incoming.lost() - lost;
         let differed = peer.hello.config != self.config_digest;
         let differs = hello.config != self.config_digest;
@@ -230,6 +231,7 @@ impl Node {
         if answer_wanted {
             self.hello_soon(now);
         }
+        self.note_announced(announced.0, announced.1);
         self.tell_what_differs(index, replica, now);
         Ok(())
     }
@@ -369,9 +371,8 @@ impl Node {
                 author: item.author.0,
                 value: item.value.map(str::to_owned),
             };
-            if let Some(Outcome::Taken(before)) = self.store.merge(item.key, word.clone(), now_ms) {
-                let key = item.key.to_owned();
-                tell(&mut self.events, Event::Said { key, word, before });
+            if let Some(Outcome::Taken(_)) = self.store.merge(item.key, word.clone(), now_ms) {
+                self.said.insert(item.key.to_owned(), word);
             }
         }
     }

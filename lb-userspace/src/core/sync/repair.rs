@@ -76,6 +76,34 @@ enum Asked {
     TooOften,
 }
 
+/// How two tables differed when they were compared last. Connections are counted by what their digests say: where as many
+/// are in a leaf here as there, and they are not the same, one of them differs at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Divergence {
+    /// Connections here that were compared.
+    pub compared: u64,
+    /// Connections that only this director had.
+    pub only_here: u64,
+    /// Connections that only the other one had.
+    pub only_there: u64,
+    /// Connections that both had, and not with the same state or backend.
+    pub otherwise: u64,
+}
+
+impl Divergence {
+    /// How many differed.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.only_here + self.only_there + self.otherwise
+    }
+
+    fn note(&mut self, ours: Digest, theirs: Digest) {
+        self.only_here += u64::from(ours.count.saturating_sub(theirs.count));
+        self.only_there += u64::from(theirs.count.saturating_sub(ours.count));
+        self.otherwise += u64::from(ours.count == theirs.count && ours.sum != theirs.sum);
+    }
+}
+
 #[derive(Debug)]
 struct Outstanding {
     patience: Patience,
@@ -120,6 +148,7 @@ pub(super) struct Repair {
     /// By leaf: of both digests, when the content was fetched and changed nothing; 0 where it never was. To fetch it again
     /// would be in vain until one of them changes.
     fruitless: Vec<u32>,
+    divergence: Divergence,
     leaves: usize,
     branches: usize,
     fetched: usize,
@@ -140,6 +169,7 @@ impl Repair {
             differing: Bitmap::new(leaves),
             outstanding: BTreeMap::new(),
             fruitless: vec![0; leaves],
+            divergence: Divergence::default(),
             leaves,
             branches,
             fetched: 0,
@@ -159,6 +189,11 @@ impl Repair {
     /// The survey that is compared, or was last.
     pub(super) fn survey(&self) -> Option<SurveyId> {
         self.survey
+    }
+
+    /// How the tables differ, as far as this comparison has come.
+    pub(super) fn divergence(&self) -> Divergence {
+        self.divergence
     }
 
     /// Leaves that were fetched, and all that are to be.
@@ -195,6 +230,10 @@ impl Repair {
     pub(super) fn begin(&mut self, own: &OwnSurvey<'_>, now: Duration) {
         self.forget_questions();
         self.survey = Some(own.survey);
+        self.divergence = Divergence {
+            compared: own.leaves.iter().map(|leaf| u64::from(leaf.count)).sum(),
+            ..Divergence::default()
+        };
         // The other may need a moment longer for its own.
         let mut patience = Patience::new(now);
         patience.due = now + FIRST_RETRY;
@@ -269,6 +308,7 @@ impl Repair {
             let Some(&ours) = own.leaves.get(leaf).filter(|_| self.undigested.remove(leaf)) else {
                 continue;
             };
+            self.divergence.note(ours, theirs);
             // What only this director has, the other will ask for.
             if ours == theirs || theirs.count == 0 {
                 continue;

@@ -36,7 +36,7 @@ impl Word {
 }
 
 /// The last word on each thing. The order of words is total, so all directors that have heard the same agree.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Store {
     words: BTreeMap<String, Word>,
@@ -77,6 +77,18 @@ impl Store {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.words.get(key)?.value.as_deref()
+    }
+
+    /// The last word on `key`; also that it was taken back.
+    #[must_use]
+    pub fn word(&self, key: &str) -> Option<&Word> {
+        self.words.get(key)
+    }
+
+    /// Whether nothing was ever said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
     /// All that is said, by key; also what was taken back.

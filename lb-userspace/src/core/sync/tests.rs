@@ -282,26 +282,66 @@ fn orders_hold_everywhere_and_the_last_one_counts() {
     assert_eq!(link.node(0).store().get("drain/web1"), Some("c"));
 }
 
+/// What a node is told to do beside its work.
+fn tell_node(link: &mut Link, director: usize, tell: impl FnOnce(&mut Node, Duration)) {
+    let now = link.directors[director].local(link.now);
+    let (node, _) = link.directors[director].daemon.as_mut().expect("it runs");
+    tell(node, now);
+}
+
 #[test]
-fn all_have_everything_when_they_say_so() {
+fn behind_a_barrier_everybody_has_everything() {
+    for director in 0..2 {
+        let mut link = pair();
+        link.loses = |number| number.is_multiple_of(3);
+        link.open(0, 0..200);
+        tell_node(&mut link, director, |node, now| {
+            node.begin_barrier(Duration::from_secs(5), now);
+        });
+        let mut crossing = None;
+        while crossing.is_none() {
+            link.run(STEP);
+            tell_node(&mut link, director, |node, now| crossing = node.poll_barrier(now));
+        }
+        let crossing = crossing.expect("it ended");
+        assert_eq!(
+            (crossing.directors.len(), &crossing.behind[..]),
+            (1, &[][..]),
+            "{crossing:?}"
+        );
+        assert!(link.are_equal());
+        assert!(crossing.took < Duration::from_secs(4), "{crossing:?}");
+    }
+}
+
+#[test]
+fn a_barrier_says_who_does_not_come_up_to_it() {
     let mut link = pair();
-    link.loses = |number| number.is_multiple_of(3);
     link.open(0, 0..200);
-    link.run(3 * STEP);
-    let now = link.directors[0].local(link.now);
-    let position = link.node(0).position();
-    assert!(!link.node(0).everybody_has(position));
-    link.directors[0]
-        .daemon
-        .as_mut()
-        .expect("it runs")
-        .0
-        .want_answers(true, now);
-    link.run_until("everybody to have everything", |link| {
-        link.node(0).everybody_has(position)
+    link.loses = |_| true;
+    tell_node(&mut link, 0, |node, now| {
+        node.begin_barrier(Duration::from_millis(500), now);
     });
-    assert!(link.are_equal());
-    assert!(link.now < Duration::from_secs(4), "{:?}", link.now);
+    link.run(Duration::from_millis(600));
+    let mut crossing = None;
+    tell_node(&mut link, 0, |node, now| crossing = node.poll_barrier(now));
+    assert_eq!(crossing.expect("its time is over").behind, ["lb1"]);
+}
+
+#[test]
+fn tables_are_compared_on_demand() {
+    let mut link = pair();
+    link.open(0, 0..200);
+    link.run(Duration::from_secs(2));
+    tell_node(&mut link, 0, |node, now| node.begin_comparison(now));
+    let mut found = None;
+    while found.is_none() {
+        link.run(STEP);
+        tell_node(&mut link, 0, |node, now| found = node.poll_comparison(now));
+    }
+    let found = found.expect("it ended");
+    let divergence = found[0].found.expect("it answered");
+    assert_eq!((divergence.compared, divergence.total()), (200, 0), "{found:?}");
 }
 
 /// Somebody who has the key, and says what it likes.

@@ -75,6 +75,7 @@ impl Node {
                 return to;
             }
         }
+        self.note_silence();
         None
     }
 
@@ -95,7 +96,7 @@ impl Node {
             oldest_version: OLDEST_VERSION,
             newest_version: VERSION,
             phase: self.phase,
-            answer_wanted: self.answers_wanted,
+            answer_wanted: self.barrier.is_some(),
             leaf_bits: self.settings.leaf_bits,
             joined: (done * 1000).checked_div(wanted).unwrap_or(1000) as u16,
             next: self.outgoing.next(),
@@ -111,7 +112,7 @@ impl Node {
         write::hello(&hello, self.clock.at(now), to);
         self.last_hello = Some(now);
         // Those who wait for answers ask again soon.
-        self.hello_at = now + if self.answers_wanted { HELLO / 10 } else { HELLO };
+        self.hello_at = now + if self.barrier.is_some() { HELLO / 25 } else { HELLO };
         self.tail_at = None;
     }
 

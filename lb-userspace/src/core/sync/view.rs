@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use lb_common::wire::{seal::NodeId, sync::Phase};
 
-use super::{Node, repair::Standing};
+use super::{
+    Node,
+    repair::{Divergence, Standing},
+};
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +63,8 @@ pub struct PeerView {
     pub behind: Option<u64>,
     /// How the comparison with it stands.
     pub comparison: Standing,
+    /// What it found, or has found so far.
+    pub divergence: Divergence,
     /// Of the leaves to be fetched from it, how many are, and how many there are.
     pub fetched: (usize, usize),
     /// Connections that the last comparison mended here.
@@ -94,6 +99,7 @@ impl Node {
             records: peer.records,
             behind: peer.behind(next, salt),
             comparison: peer.repair.standing(),
+            divergence: peer.repair.divergence(),
             fetched: peer.repair.progress(),
             mended: peer.mended,
             served: peer.serve.sent(),

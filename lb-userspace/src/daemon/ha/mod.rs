@@ -208,6 +208,39 @@ impl Ha {
         self.order(Order::Health(reaches)).is_ok()
     }
 
+    /// A line to the thread, to ask it by.
+    pub(super) fn line(&self) -> Line {
+        Line(self.orders.clone())
+    }
+
+    /// Gives all VIPs up, and waits until they are gone.
+    pub(super) async fn stop(mut self) {
+        // One that has ended needs no telling.
+        let _ = self.order(Order::Stop);
+        let threads = std::mem::take(&mut self.threads);
+        let ended = spawn_blocking(move || {
+            for thread in threads {
+                // One that panicked has said so.
+                let _ = thread.join();
+            }
+        });
+        if timeout(FAREWELL, ended).await.is_err() {
+            warn!(
+                "the VIPs could not be removed in time: the kernel's network configuration is locked by somebody else"
+            );
+        }
+    }
+
+    fn order(&self, order: Order) -> Result<(), HaError> {
+        self.orders.try_send(order).map_err(|_| HaError::Busy)
+    }
+}
+
+/// A line to the thread.
+#[derive(Debug, Clone)]
+pub(super) struct Line(Post<Order>);
+
+impl Line {
     /// How things are.
     ///
     /// # Errors
@@ -248,33 +281,11 @@ impl Ha {
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, HaError> {
         let (sender, answer) = oneshot::channel();
-        self.order(order(sender))?;
+        self.0.try_send(order(sender)).map_err(|_| HaError::Busy)?;
         match timeout(PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|_| HaError::Died),
             Err(_) => Err(HaError::Busy),
         }
-    }
-
-    /// Gives all VIPs up, and waits until they are gone.
-    pub(super) async fn stop(mut self) {
-        // One that has ended needs no telling.
-        let _ = self.order(Order::Stop);
-        let threads = std::mem::take(&mut self.threads);
-        let ended = spawn_blocking(move || {
-            for thread in threads {
-                // One that panicked has said so.
-                let _ = thread.join();
-            }
-        });
-        if timeout(FAREWELL, ended).await.is_err() {
-            warn!(
-                "the VIPs could not be removed in time: the kernel's network configuration is locked by somebody else"
-            );
-        }
-    }
-
-    fn order(&self, order: Order) -> Result<(), HaError> {
-        self.orders.try_send(order).map_err(|_| HaError::Busy)
     }
 }
 

@@ -29,6 +29,10 @@ use self::{
     ticker::Ticker,
     worker::{Order, Progress, Worker},
 };
+pub(super) use self::{
+    view::divergence,
+    worker::{News, Said},
+};
 use super::{
     ha::post::{self, Post},
     identity::Identity,
@@ -37,7 +41,7 @@ use crate::{
     api::types::SyncView,
     core::{
         model::{Config, SyncPath},
-        sync::flows::{Directory, WantedBackend},
+        sync::{Comparison, Crossing, Store, Word, flows::Directory},
     },
     datapath::Kernel,
     notify::Sink,
@@ -47,6 +51,8 @@ use crate::{
 const NEWS: usize = 16;
 /// The thread answers at once; what takes longer than this is not coming.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// It gives up a comparison earlier than that.
+const COMPARING: Duration = Duration::from_millis(2_800);
 /// For the thread to end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -70,12 +76,14 @@ pub enum SyncError {
 #[derive(Debug)]
 pub(super) struct Sync {
     orders: Post<Order>,
-    news: mpsc::Receiver<Vec<WantedBackend>>,
+    news: mpsc::Receiver<News>,
     thread: Option<JoinHandle<()>>,
     progress: Arc<Progress>,
     path: SyncPath,
     /// Whether the thread has not got the latest directory.
     is_behind: bool,
+    /// Whether the thread has not heard all that was said.
+    is_unheard: bool,
 }
 
 impl Sync {
@@ -89,6 +97,7 @@ impl Sync {
         identity: &Identity,
         kernel: &Kernel,
         (jiffies, directory): (u64, Directory),
+        store: Store,
         events: Sink,
     ) -> Result<Self, SyncError> {
         let (orders, inbox) = post::post()?;
@@ -97,7 +106,7 @@ impl Sync {
         let progress = Arc::new(Progress::default());
         let shown = Arc::clone(&progress);
         let mut worker = Worker::new(
-            config, path, identity, kernel, directory, ticker, inbox, tell, shown, events,
+            config, path, identity, kernel, directory, store, ticker, inbox, tell, shown, events,
         );
         let thread = thread::Builder::new().name("tandem-sync".into()).spawn(move || {
             if let Err(error) = worker.run() {
@@ -111,6 +120,7 @@ impl Sync {
             progress,
             path: path.clone(),
             is_behind: false,
+            is_unheard: false,
         })
     }
 
@@ -122,6 +132,21 @@ impl Sync {
     /// The numbers stand for others from now on.
     pub(super) fn set_directory(&mut self, directory: Directory) {
         self.is_behind = self.orders.try_send(Order::Directory(directory)).is_err();
+    }
+
+    /// The cluster's time on this director when its clock shows `now`, in milliseconds.
+    pub(super) fn cluster_ms(&self, now: Duration) -> u64 {
+        self.progress.ahead.load(Ordering::Relaxed) + now.as_millis() as u64
+    }
+
+    /// This was said here, and is to hold on all directors.
+    pub(super) fn pass_on(&mut self, words: Vec<(String, Word)>) {
+        self.is_unheard |= self.orders.try_send(Order::Words(words)).is_err();
+    }
+
+    /// Whether not all that was said got through; it has to be said again then.
+    pub(super) fn take_unheard(&mut self) -> bool {
+        std::mem::take(&mut self.is_unheard)
     }
 
     /// How far this director's connections are those of the others.
@@ -171,14 +196,12 @@ impl Sync {
     /// # Errors
     /// [`SyncError::Busy`], [`SyncError::Died`].
     pub(super) async fn view(&self) -> Result<SyncView, SyncError> {
-        let (sender, answer) = oneshot::channel();
-        self.orders
-            .try_send(Order::View(sender))
-            .map_err(|_| SyncError::Busy)?;
-        match timeout(PATIENCE, answer).await {
-            Ok(answer) => answer.map_err(|_| SyncError::Died),
-            Err(_) => Err(SyncError::Busy),
-        }
+        self.line().ask(Order::View, PATIENCE).await
+    }
+
+    /// Whom to ask for more than is to be waited for here.
+    pub(super) fn line(&self) -> Line {
+        Line(self.orders.clone())
     }
 
     /// Ends the thread, and waits for it.
@@ -193,17 +216,52 @@ impl Sync {
     }
 }
 
+/// A line to the thread.
+#[derive(Debug, Clone)]
+pub(super) struct Line(Post<Order>);
+
+impl Line {
+    /// Waits until all directors have everything that has happened before, but not for long.
+    ///
+    /// # Errors
+    /// [`SyncError::Busy`], [`SyncError::Died`].
+    pub(super) async fn barrier(&self) -> Result<Crossing, SyncError> {
+        self.ask(Order::Barrier, PATIENCE).await
+    }
+
+    /// Compares the tables of all directors.
+    ///
+    /// # Errors
+    /// [`SyncError::Busy`], [`SyncError::Died`].
+    pub(super) async fn compare(&self) -> Result<Vec<Comparison>, SyncError> {
+        self.ask(Order::Compare, COMPARING).await
+    }
+
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+        patience: Duration,
+    ) -> Result<T, SyncError> {
+        let (sender, answer) = oneshot::channel();
+        self.0.try_send(order(sender)).map_err(|_| SyncError::Busy)?;
+        match timeout(patience, answer).await {
+            Ok(answer) => answer.map_err(|_| SyncError::Died),
+            Err(_) => Err(SyncError::Busy),
+        }
+    }
+}
+
 impl Drop for Sync {
     fn drop(&mut self) {
         let _ = self.orders.try_send(Order::Stop);
     }
 }
 
-/// Backends that need a number, when there are any. Cancelling loses nothing.
-pub(super) async fn wanted(sync: &mut Option<Sync>) -> Vec<WantedBackend> {
+/// What the thread has to tell, when it has. Cancelling loses nothing.
+pub(super) async fn news(sync: &mut Option<Sync>) -> News {
     match sync {
         Some(sync) => match sync.news.recv().await {
-            Some(wanted) => wanted,
+            Some(news) => news,
             // The thread has ended, and said why.
             None => pending().await,
         },

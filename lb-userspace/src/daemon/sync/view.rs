@@ -7,10 +7,12 @@ use ring::digest::{SHA256, digest as hash};
 
 use super::worker::Worker;
 use crate::{
-    api::types::{AppliedView, CountView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView},
+    api::types::{
+        AppliedView, CountView, DivergenceView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView,
+    },
     core::{
         model::{Audience, Config},
-        sync::{Applied, PeerView, Replica as _},
+        sync::{Applied, Divergence, PeerView, Replica as _},
     },
 };
 
@@ -97,6 +99,7 @@ fn peer(peer: &PeerView) -> SyncPeerView {
         with_us: peer.with_us,
         version: peer.version,
         same_configuration: peer.same_configuration,
+        same_orders: peer.same_store,
         flows: peer.flows,
         lag_microseconds: (peer.lag_ms * 1000.0) as u64,
         behind: peer.behind,
@@ -107,6 +110,17 @@ fn peer(peer: &PeerView) -> SyncPeerView {
         lost: peer.lost,
         differed: peer.mended,
         served: peer.served,
+        divergence: divergence(&peer.divergence),
+    }
+}
+
+/// How two tables differ.
+pub(in crate::daemon) fn divergence(divergence: &Divergence) -> DivergenceView {
+    DivergenceView {
+        compared: divergence.compared,
+        only_here: divergence.only_here,
+        only_there: divergence.only_there,
+        otherwise: divergence.otherwise,
     }
 }
 

@@ -14,7 +14,10 @@ use lb_common::{
     abi::{JournalRing, TimeoutTable},
     flow_table::{Bucket, Entry4, Entry6},
     hash::Seed,
-    wire::{seal::Session, sync::Phase},
+    wire::{
+        seal::{NodeId, Session},
+        sync::Phase,
+    },
 };
 use nix::{
     errno::Errno,
@@ -22,6 +25,7 @@ use nix::{
     sys::time::TimeSpec,
 };
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use super::{
     super::{
@@ -38,7 +42,7 @@ use crate::{
         model::{Config, SyncPath},
         seal::Keyring,
         sync::{
-            Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Settings, Store,
+            Comparison, Crossing, Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Settings, Store, Word,
             flows::{Directory, Facts, FlowReplica, Memory, WantedBackend},
         },
     },
@@ -50,6 +54,8 @@ use crate::{
 const JOURNAL: Duration = Duration::from_millis(1);
 /// Between two looks at the interface, and tellings of backends that are wanted.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the others may take to have everything before VIPs are handed over all the same.
+const BARRIER: Duration = Duration::from_millis(800);
 /// What a datagram has where nothing is known of the link: Ethernet's MTU without the headers of IPv6 and UDP.
 const USUAL_DATAGRAM: usize = 1500 - 48;
 
@@ -74,12 +80,38 @@ pub(super) enum Order {
         /// Its digest.
         digest: u64,
     },
+    /// This was said on this director.
+    Words(Vec<(String, Word)>),
     /// What the packet path's clock showed.
     Jiffies(Reading),
     /// Somebody asks.
     View(oneshot::Sender<SyncView>),
+    /// Somebody wants to know when everybody has everything.
+    Barrier(oneshot::Sender<Crossing>),
+    /// Somebody wants to know how the tables compare.
+    Compare(oneshot::Sender<Vec<Comparison>>),
     /// End.
     Stop,
+}
+
+/// What the daemon's loop is told.
+#[derive(Debug)]
+pub(in crate::daemon) enum News {
+    /// Backends that only others have flows to need numbers here.
+    Wanted(Vec<WantedBackend>),
+    /// Others said something that is the last word now.
+    Said(Vec<Said>),
+}
+
+/// What another director said.
+#[derive(Debug)]
+pub(in crate::daemon) struct Said {
+    /// Of what.
+    pub(in crate::daemon) key: String,
+    /// What, and when.
+    pub(in crate::daemon) word: Word,
+    /// The director that said it first.
+    pub(in crate::daemon) director: String,
 }
 
 /// What the daemon's loop can see at any time.
@@ -89,6 +121,8 @@ pub(super) struct Progress {
     pub(super) complete: AtomicU16,
     /// Number of the next update.
     pub(super) position: AtomicU64,
+    /// How far the cluster's time is ahead of this machine's clock, in milliseconds.
+    pub(super) ahead: AtomicU64,
 }
 
 /// All of them, in hundredths of a percent.
@@ -105,7 +139,10 @@ pub(super) struct Worker {
     is_lost: bool,
     look_at: Duration,
     inbox: Inbox<Order>,
-    news: mpsc::Sender<Vec<WantedBackend>>,
+    news: mpsc::Sender<News>,
+    /// Who waits for a barrier, and for a comparison.
+    crossing: Vec<oneshot::Sender<Crossing>>,
+    comparing: Vec<oneshot::Sender<Vec<Comparison>>>,
     progress: Arc<Progress>,
     events: Sink,
 }
@@ -121,9 +158,10 @@ impl Worker {
         identity: &Identity,
         kernel: &Kernel,
         directory: Directory,
+        store: Store,
         ticker: Ticker,
         inbox: Inbox<Order>,
-        news: mpsc::Sender<Vec<WantedBackend>>,
+        news: mpsc::Sender<News>,
         progress: Arc<Progress>,
         events: Sink,
     ) -> Self {
@@ -161,7 +199,7 @@ impl Worker {
         };
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = clock::now();
-        let mut node = Node::new(settings, Store::default(), since_1970.as_millis() as u64, now);
+        let mut node = Node::new(settings, store, since_1970.as_millis() as u64, now);
         node.set_config_digest(view::digest(config), now);
         let mut worker = Self {
             name: config.director.name.clone(),
@@ -173,9 +211,12 @@ impl Worker {
             look_at: now + LOOK,
             inbox,
             news,
+            crossing: Vec::new(),
+            comparing: Vec::new(),
             progress,
             events,
         };
+        worker.say_how_far();
         if let Some(error) = error {
             worker.path_lost(&error.to_string());
         }
@@ -204,6 +245,8 @@ impl Worker {
                 self.events.tell(event);
             }
             self.say_how_far();
+            self.pass_on_what_was_said();
+            self.answer_those_who_wait();
             if clock::now() >= self.look_at {
                 self.look_at = clock::now() + LOOK;
                 self.look_at_path();
@@ -223,6 +266,37 @@ impl Worker {
         self.progress
             .position
             .store(self.node.position(), Ordering::Relaxed);
+        let now = clock::now();
+        let ahead = self.node.cluster_ms(now).saturating_sub(now.as_millis() as u64);
+        self.progress.ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// Has the daemon's loop hear what others said. What it has no time for stays with the node, the last word on each thing.
+    fn pass_on_what_was_said(&mut self) {
+        let Ok(room) = self.news.try_reserve() else { return };
+        let mut said = Vec::new();
+        while let Some((key, word)) = self.node.poll_said() {
+            let director = self.node.name_of(NodeId(word.author));
+            said.push(Said { key, word, director });
+        }
+        if !said.is_empty() {
+            room.send(News::Said(said));
+        }
+    }
+
+    fn answer_those_who_wait(&mut self) {
+        let now = clock::now();
+        if let Some(crossing) = self.node.poll_barrier(now) {
+            for to in self.crossing.drain(..) {
+                // Who asked may have lost patience.
+                drop(to.send(crossing.clone()));
+            }
+        }
+        if let Some(found) = self.node.poll_comparison(now) {
+            for to in self.comparing.drain(..) {
+                drop(to.send(found.clone()));
+            }
+        }
     }
 
     /// Sleeps until something happens or is due.
@@ -263,9 +337,27 @@ impl Worker {
                 self.node.set_keyring(&keyring);
                 self.node.set_config_digest(digest, now);
             }
+            Order::Words(words) => {
+                for (key, word) in words {
+                    if !self.node.pass_on(&key, word, now) {
+                        warn!(
+                            key,
+                            "there is no room for it in the replicated store: it holds on this director alone"
+                        );
+                    }
+                }
+            }
             Order::Jiffies(reading) => self.ticker.set(reading),
             // Who asked may have lost patience.
             Order::View(to) => drop(to.send(view::view(self, now))),
+            Order::Barrier(to) => {
+                self.node.begin_barrier(BARRIER, now);
+                self.crossing.push(to);
+            }
+            Order::Compare(to) => {
+                self.node.begin_comparison(now);
+                self.comparing.push(to);
+            }
             Order::Stop => return false,
         }
         true
@@ -298,7 +390,7 @@ impl Worker {
         let wanted: Vec<_> = self.replica.wanted().collect();
         if !wanted.is_empty() {
             // A loop that has no time is asked again.
-            let _ = self.news.try_send(wanted);
+            let _ = self.news.try_send(News::Wanted(wanted));
         }
     }
 }

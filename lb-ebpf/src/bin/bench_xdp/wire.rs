@@ -1,0 +1,152 @@
+//! Both ends of a path that is measured: the last step of a generator, and where its packets end.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX},
+    helpers::generated::{
+        bpf_ktime_get_ns, bpf_loop, bpf_redirect, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+        bpf_xdp_store_bytes,
+    },
+    programs::XdpContext,
+};
+
+use crate::{
+    histogram::bucket,
+    maps::{ARRIVALS, CHOOSE, DELAYS, PACE},
+    packet_source::ETHERNET,
+    path::{CHOICES, FRACTION},
+};
+
+/// EtherType of IPv4, as it lies in memory.
+const IPV4: u16 = u16::from_be(0x0800);
+/// Bytes of a time stamp, the last ones of a packet.
+const STAMP: u32 = 8;
+
+/// Looks at the clock while a packet waits for its turn: most of them, which is a third of a second.
+const LOOKS: u32 = 1 << 23;
+
+/// Sends the packet as it is, when it is due.
+#[inline(always)]
+pub(crate) fn send() -> u32 {
+    wait_until_due();
+    XDP_TX
+}
+
+/// Waits for the packet's turn.
+#[inline(always)]
+fn wait_until_due() {
+    let Some(pace) = PACE.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: one thread runs the generator, and nobody else touches the element meanwhile.
+    let pace = unsafe { &mut *pace };
+    if pace.interval == 0 {
+        return;
+    }
+    pace.due += pace.interval;
+    let mut due = pace.due >> FRACTION;
+    let function: extern "C" fn(u64, *mut u64) -> u64 = look;
+    // SAFETY: the function takes what it is given, which lives until the loop ends.
+    unsafe { bpf_loop(LOOKS, function as *mut c_void, (&raw mut due).cast(), 0) };
+}
+
+/// Ends the loop when it is time.
+#[inline(never)]
+extern "C" fn look(_round: u64, due: *mut u64) -> u64 {
+    // SAFETY: the caller's number, which lives as long as the loop.
+    u64::from(unsafe { bpf_ktime_get_ns() >= *due })
+}
+
+/// Writes the time into the packet and sends it, when it is due.
+#[inline(always)]
+pub(crate) fn send_stamped(context: &XdpContext) -> u32 {
+    wait_until_due();
+    let context = context.as_ptr().cast();
+    // SAFETY: the context is valid for the run of the program, and the stamp for its length.
+    let failed = unsafe {
+        let mut now = bpf_ktime_get_ns();
+        let place = bpf_xdp_get_buff_len(context) as u32;
+        bpf_xdp_store_bytes(context, place.wrapping_sub(STAMP), (&raw mut now).cast(), STAMP)
+    };
+    if failed == 0 { XDP_TX } else { XDP_ABORTED }
+}
+
+/// The least that balances: a datagram goes where a hash of its source says, and nobody remembers it. What it does waits for
+/// the packet's bytes, as all balancing does.
+#[inline(always)]
+pub(crate) fn choose(context: &XdpContext) -> u32 {
+    /// Up to the ports.
+    const HEADERS: usize = ETHERNET + 20 + 4;
+    let frame = context.data();
+    if frame + HEADERS > context.data_end() {
+        return XDP_PASS;
+    }
+    let frame = frame as *mut u8;
+    // SAFETY: as many bytes are there.
+    let (kind, source, ports) = unsafe {
+        (
+            frame.add(12).cast::<u16>().read(),
+            frame.add(26).cast::<u32>().read(),
+            frame.add(34).cast::<u32>().read(),
+        )
+    };
+    if kind != IPV4 {
+        return XDP_PASS;
+    }
+    let hash = (source ^ ports).wrapping_mul(0x9E37_79B1) >> (32 - CHOICES.ilog2());
+    let Some(choice) = CHOOSE.get(hash) else {
+        return XDP_ABORTED;
+    };
+    // SAFETY: as above, and the helper takes any number.
+    unsafe {
+        for (n, word) in choice.macs.iter().enumerate() {
+            frame.add(4 * n).cast::<u32>().write_unaligned(*word);
+        }
+        bpf_redirect(choice.interface, 0) as u32
+    }
+}
+
+/// Counts IPv4 packets and ends them; all else is the kernel's, which has neighbours to answer.
+#[inline(always)]
+pub(crate) fn sink(context: &XdpContext) -> u32 {
+    let frame = context.data();
+    if frame + ETHERNET > context.data_end() {
+        return XDP_PASS;
+    }
+    // SAFETY: 14 bytes are there.
+    if unsafe { ((frame + 12) as *const u16).read() } != IPV4 {
+        return XDP_PASS;
+    }
+    let Some(arrivals) = ARRIVALS.get_ptr_mut(0) else {
+        return XDP_ABORTED;
+    };
+    // SAFETY: an interface with one queue is polled by one CPU at a time.
+    let arrivals = unsafe { &mut *arrivals };
+    arrivals.packets += 1;
+    if arrivals.are_stamped != 0 {
+        note_delay(context);
+    }
+    XDP_DROP
+}
+
+#[inline(always)]
+fn note_delay(context: &XdpContext) {
+    let context = context.as_ptr().cast();
+    let mut sent = 0_u64;
+    // SAFETY: the context is valid for the run of the program, and the stamp for its length.
+    let (failed, now) = unsafe {
+        let place = bpf_xdp_get_buff_len(context) as u32;
+        let place = place.wrapping_sub(STAMP);
+        let failed = bpf_xdp_load_bytes(context, place, (&raw mut sent).cast(), STAMP);
+        (failed, bpf_ktime_get_ns())
+    };
+    let delay = now.wrapping_sub(sent).min(u32::MAX.into()) as u32;
+    if failed == 0
+        && let Some(count) = DELAYS.get_ptr_mut(bucket(delay))
+    {
+        // SAFETY: as above.
+        unsafe { *count += 1 };
+    }
+}

@@ -1,0 +1,253 @@
+//! A director without packets: its tables lie in plain memory.
+
+use std::{
+    num::NonZeroU8,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Result, bail};
+use lb_common::{
+    abi::{FlowPlace, JournalRing, TimeoutTable, Timeouts},
+    flow_state::FlowState,
+    flow_table::{Bucket, Clock, Entry4, Entry6, NewFlow, Target, insert, lookup},
+    hash::Seed,
+    packet::FlowKey4,
+    wire::{
+        seal::Session,
+        sync::{Body, Message, Phase},
+    },
+};
+use lb_userspace::core::{
+    model::DEFAULT_BULK_RATE,
+    seal::{Authentication, Key, KeyId, Keyring, SECRET, SEED},
+    sync::{
+        HISTORY, LEAF_BITS, Moment, Node, Replica as _, Settings, Source, Store,
+        flows::{Directory, Facts, FlowReplica, Memory, NumberedBackend},
+    },
+};
+
+/// An IP packet on Ethernet, in bytes.
+pub(super) const LINK: usize = 1500;
+/// What a datagram on it can hold, in bytes.
+pub(super) const DATAGRAM: usize = LINK - 28;
+
+const SERVICE: &str = "web";
+const CLASS: u8 = 3;
+const HZ: u32 = 250;
+const BACKENDS: u32 = 64;
+
+type Replica =
+    FlowReplica<Arc<[Bucket<Entry4>]>, Arc<[Bucket<Entry6>]>, Arc<[JournalRing]>, Arc<TimeoutTable>>;
+
+/// One director.
+pub(super) struct Director {
+    pub(super) node: Node,
+    pub(super) replica: Replica,
+    four: Arc<[Bucket<Entry4>]>,
+    journal: Arc<[JournalRing]>,
+    timeouts: Arc<TimeoutTable>,
+    seed: Seed,
+    begun: Instant,
+}
+
+impl Director {
+    /// With room for four times as many flows, so that none has to give way to another.
+    pub(super) fn new(name: &str, flows: u32) -> Self {
+        let buckets = (flows as usize).next_power_of_two();
+        let four: Arc<[_]> = (0..buckets).map(|_| Bucket::default()).collect();
+        let six = (0..2).map(|_| Bucket::default()).collect();
+        let journal: Arc<[_]> = std::iter::once(JournalRing::default()).collect();
+        let timeouts = TimeoutTable::default();
+        let mut row: Timeouts = [0; FlowState::LIMIT];
+        for state in FlowState::ALL {
+            row[state as usize] = state.default_timeout() * HZ;
+        }
+        timeouts.set_class(CLASS, &row);
+        let timeouts = Arc::new(timeouts);
+        let id = KeyId(NonZeroU8::MIN);
+        let keys = vec![Key::new(id, &[7; SECRET], &[9; SEED])];
+        let keyring = Arc::new(Keyring::new("bench", name, keys, Authentication::Enforce).expect("one key"));
+        // Another one on each, as in life.
+        let own = u64::from(name.bytes().next().unwrap_or_default());
+        let seed =
+            Seed::new([1, 2, 3, 4, 5, 6].map(|word: u64| (own * word).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let facts = Facts {
+            seed,
+            leaf_seed: Seed::new(keyring.schedule_seed()),
+            leaf_bits: LEAF_BITS,
+            hz: HZ,
+        };
+        let memory = Memory {
+            four: Arc::clone(&four),
+            six,
+            journal: Arc::clone(&journal),
+            timeouts: Arc::clone(&timeouts),
+        };
+        let backends = (0..BACKENDS).map(|number| NumberedBackend {
+            number,
+            service: SERVICE.to_owned(),
+            address: [10, 0, 0, number as u8].into(),
+            port: 0,
+        });
+        let directory = Directory::new([(SERVICE.to_owned(), CLASS)], backends);
+        let settings = Settings {
+            keyring,
+            name: name.to_owned(),
+            session: Session { epoch: 1, salt: own },
+            secret: [own as u8; 32],
+            leaf_bits: LEAF_BITS,
+            datagram: DATAGRAM,
+            history: HISTORY,
+            bulk_rate: DEFAULT_BULK_RATE,
+            pool_ports: false,
+        };
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            node: Node::new(
+                settings,
+                Store::default(),
+                since_1970.as_millis() as u64,
+                Duration::ZERO,
+            ),
+            replica: FlowReplica::new(memory, facts, directory, Self::jiffies(Duration::ZERO)),
+            four,
+            journal,
+            timeouts,
+            seed,
+            begun: Instant::now(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn jiffies(now: Duration) -> u64 {
+        (1 << 33) + now.as_millis() as u64 * u64::from(HZ) / 1000
+    }
+
+    /// Does what packets do that complete the handshakes of these connections.
+    pub(super) fn begin(&self, flows: Range<u32>) {
+        let clock = Clock {
+            now: Self::jiffies(self.now()),
+            timeouts: &self.timeouts,
+        };
+        for n in flows {
+            let key = FlowKey4::new(0x0A00_0000 + n, 0xC000_020A, (80 << 16) | (n & 0xFFFF), 6);
+            let hash = key.hash(&self.seed);
+            let flow = NewFlow {
+                key,
+                hash,
+                target: Target::Backend(n % BACKENDS),
+                state: FlowState::Established,
+                class: CLASS,
+            };
+            insert(&*self.four, &flow, &clock);
+            if let Some(hit) = lookup(&*self.four, &key, hash) {
+                self.journal[0].note(FlowPlace {
+                    is_v6: false,
+                    place: hit.place,
+                });
+            }
+        }
+    }
+
+    /// Puts into `said` what it has to say now; the bytes of that on the wire.
+    pub(super) fn say(&mut self, said: &mut Vec<Vec<u8>>) -> u64 {
+        let now = self.work();
+        let mut count = 0;
+        let mut bytes = 0;
+        loop {
+            if said.len() == count {
+                said.push(Vec::new());
+            }
+            if self
+                .node
+                .poll_output(&mut self.replica, now, &mut said[count])
+                .is_none()
+            {
+                break;
+            }
+            bytes += (said[count].len() + super::HEADERS) as u64;
+            count += 1;
+        }
+        said.truncate(count);
+        bytes
+    }
+
+    /// Looks at its clock and tables.
+    pub(super) fn work(&mut self) -> Duration {
+        let now = self.now();
+        self.replica.set_jiffies(Self::jiffies(now));
+        self.node.work(&mut self.replica, now);
+        now
+    }
+
+    pub(super) fn hear(&mut self, datagram: &mut [u8]) {
+        let now = self.now();
+        // What is refused is missing in the end.
+        let _ = self.node.receive(datagram, &mut self.replica, now);
+    }
+
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.node.phase() == Phase::InSync && self.has_met()
+    }
+
+    pub(super) fn has_met(&self) -> bool {
+        self.node.is_in_company()
+    }
+
+    /// Whether it has something to do at once.
+    pub(super) fn is_busy(&self) -> bool {
+        self.node.next_deadline(self.now()) <= self.now()
+    }
+
+    /// Connections that it learned of from others.
+    pub(super) fn taken_in(&self) -> u64 {
+        let counters = self.node.counters();
+        counters.updated.new + counters.repaired.new
+    }
+}
+
+/// Nanoseconds that it takes to enter a connection that another director told of, once its datagram is open.
+pub(super) fn applying(flows: u32) -> Result<f64> {
+    let (mut a, mut b) = (Director::new("a", flows), Director::new("b", flows));
+    let mut block = lb_common::wire::sync::BlockBuilder::new(DATAGRAM - 100, false);
+    let mut payload = Vec::new();
+    let (mut time, mut applied) = (Duration::ZERO, 0);
+    for begun in (0..flows).step_by(super::AT_ONCE as usize) {
+        a.begin(begun..(begun + super::AT_ONCE).min(flows));
+        let now = a.work();
+        let now_ms = a.node.cluster_ms(now);
+        loop {
+            let is_full = a.replica.collect(&mut block, now_ms);
+            if block.is_empty() {
+                break;
+            }
+            payload.clear();
+            lb_common::wire::sync::write::updates(1, &block, now_ms, &mut payload);
+            block.clear();
+            let Ok(Message {
+                body: Body::Updates { block, .. },
+                ..
+            }) = Message::parse(&payload)
+            else {
+                bail!("an own message cannot be read");
+            };
+            b.work();
+            let moment = Moment {
+                sent: now_ms,
+                now: now_ms,
+            };
+            let start = Instant::now();
+            applied += b.replica.apply(&block, Source::Update, moment).new;
+            time += start.elapsed();
+            if !is_full {
+                break;
+            }
+        }
+    }
+    Ok(time.as_nanos() as f64 / applied as f64)
+}

@@ -1,0 +1,227 @@
+//! Packets a second through a director, beside what a user would take in its place: `cargo xtask bench throughput`.
+//!
+//! Each [subject](super::subject) forwards on a [`stage`] of its own: three hosts in a row. The [`generator`] sends on one CPU; it
+//! works on another, in a thread of the kernel whose CPU time is known; the [`sink`] counts what comes. Subjects take turns,
+//! round after round.
+
+pub mod generator;
+pub mod report;
+pub mod search;
+pub mod sink;
+pub mod stage;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use self::{
+    generator::{Generator, Pace},
+    report::{Delay, Report, Row, Settings},
+    search::no_drop_rate,
+    stage::{Stage, Trial},
+};
+use super::{
+    front::Wire,
+    line::{Cpus, VIP},
+    machine::Machine,
+    subject::{AtWork, Subject, Task},
+    template::Template,
+};
+
+/// Datagrams go to this port.
+const PORT: u16 = 53;
+/// Where clients are, as in RFC 2544.
+const CLIENTS: [u8; 2] = [198, 18];
+/// Packets of each flow before anything counts: drawn at random, hardly one is left out.
+const WARM_UP: f64 = 12.0;
+/// Packets a second meanwhile, and how often that is tried again at most.
+const WARM_UP_RATE: f64 = 100_000.0;
+const WARM_UPS: usize = 4;
+/// Shares of the no-drop rate at which delays are measured.
+const LOADS: [f64; 3] = [0.1, 0.5, 0.9];
+
+/// Which packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frames {
+    /// All of so many bytes, without the check sequence.
+    Of(usize),
+    /// Seven of 64 bytes, four of 576 and one of 1500: what is called the Internet mix.
+    Mix,
+}
+
+impl Frames {
+    fn templates(self) -> Result<Vec<(Template, u32)>> {
+        let of = |length, parts| -> Result<_> {
+            Ok((Template::datagrams(CLIENTS, VIP.octets(), PORT, length)?, parts))
+        };
+        match self {
+            Self::Of(length) => Ok(vec![of(length, 1)?]),
+            Self::Mix => Ok(vec![of(64, 7)?, of(576, 4)?, of(1500, 1)?]),
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Of(length) => format!("{length} bytes"),
+            Self::Mix => "Internet mix (64, 576 and 1500 bytes, 7:4:1)".to_owned(),
+        }
+    }
+}
+
+/// What to measure, and how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Flows that packets are drawn from.
+    pub flows: u32,
+    /// Which packets.
+    pub frames: Frames,
+    /// Times that each subject has its turn.
+    pub rounds: usize,
+    /// How long a turn is.
+    pub turn: Duration,
+    /// The share of packets that may be lost at the no-drop rate.
+    pub tolerated: f64,
+    /// Whether no-drop rates and delays are measured, which takes longer than all else.
+    pub delays: bool,
+    /// Only subjects whose name contains this, and the floor.
+    pub filter: Option<String>,
+}
+
+/// A subject at work.
+struct Lane {
+    subject: Subject,
+    stage: Stage,
+    generator: Generator,
+    full: Vec<Trial>,
+    at_work: AtWork,
+}
+
+impl Lane {
+    fn new(subject: Subject, cpus: Cpus, options: &Options) -> Result<Self> {
+        let mut stage = Stage::build(cpus)?;
+        let task = Task {
+            protocol: "udp",
+            port: PORT,
+            flows: options.flows,
+        };
+        let at_work = subject.put_to_work(&stage.line, task, cpus)?;
+        stage.poll_apart()?;
+        let mut generator = stage.generator(&options.frames.templates()?, options.flows, Wire::Plain)?;
+        // At a rate that everybody can follow, so that each flow is seen; but a busy machine may not let them.
+        let mut warm_up = || {
+            let duration = Duration::from_secs_f64(f64::from(options.flows) * WARM_UP / WARM_UP_RATE);
+            stage.trial(&mut generator, Pace::Rate(WARM_UP_RATE), duration)
+        };
+        let mut trial = warm_up()?;
+        for _ in 0..WARM_UPS {
+            if trial.loss() < 0.05 {
+                break;
+            }
+            trial = warm_up()?;
+        }
+        ensure!(
+            trial.received > 0,
+            "{} forwarded none of {} packets",
+            subject.name(),
+            trial.sent
+        );
+        Ok(Self {
+            subject,
+            stage,
+            generator,
+            full: Vec::new(),
+            at_work,
+        })
+    }
+
+    /// The highest rate without loss, and delays below it.
+    fn delays(&mut self, options: &Options) -> Result<(Option<f64>, Vec<Delay>)> {
+        let highest = self
+            .full
+            .iter()
+            .map(|trial| trial.received as f64 / trial.seconds)
+            .fold(0.0, f64::max);
+        let (stage, generator) = (&self.stage, &mut self.generator);
+        let rate = no_drop_rate(highest * 1.05, options.tolerated, |rate| {
+            Ok(stage.trial(generator, Pace::Rate(rate), options.turn)?.loss())
+        })?;
+        let Some(rate) = rate else {
+            return Ok((None, Vec::new()));
+        };
+        let mut stamping =
+            self.stage
+                .generator(&options.frames.templates()?, options.flows, Wire::Stamped)?;
+        let mut delays = Vec::new();
+        for load in LOADS {
+            self.stage.sink().note_delays(true)?;
+            self.stage
+                .trial(&mut stamping, Pace::Rate(rate * load), options.turn)?;
+            let seen = self.stage.sink().delays()?;
+            delays.extend(Delay::of(load, &seen));
+        }
+        self.stage.sink().note_delays(false)?;
+        Ok((Some(rate), delays))
+    }
+}
+
+/// Measures; `tell` hears what is being done.
+///
+/// # Errors
+/// When a subject cannot be put to work, or does not forward.
+pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
+    ensure!(options.rounds > 0, "without a round there is no result");
+    let cpus = Cpus::choose()?;
+    let machine = Machine::describe(cpus.forwarder)?;
+    let mut left_out = Vec::new();
+    let mut lanes = Vec::new();
+    let is_wanted = |subject: &Subject| {
+        let filter = options.filter.as_deref().unwrap_or_default();
+        *subject == Subject::Redirect || subject.name().contains(filter)
+    };
+    for subject in Subject::OF_PACKETS.into_iter().filter(is_wanted) {
+        if let Some(obstacle) = subject.obstacle(options.flows) {
+            left_out.push(format!("{}: {obstacle}", subject.name()));
+            continue;
+        }
+        tell(&format!("setting up: {}", subject.name()));
+        lanes.push(Lane::new(subject, cpus, options)?);
+    }
+    for round in 1..=options.rounds {
+        for lane in &mut lanes {
+            tell(&format!(
+                "round {round} of {}: {}",
+                options.rounds,
+                lane.subject.name()
+            ));
+            let trial = lane.stage.trial(&mut lane.generator, Pace::Full, options.turn)?;
+            ensure!(trial.received > 0, "{} forwards nothing", lane.subject.name());
+            lane.full.push(trial);
+        }
+    }
+    let mut rows = Vec::new();
+    for lane in &mut lanes {
+        let (no_drop, delays) = if options.delays {
+            tell(&format!("no-drop rate and delays: {}", lane.subject.name()));
+            lane.delays(options)?
+        } else {
+            (None, Vec::new())
+        };
+        rows.extend(Row::new(
+            lane.subject,
+            &lane.full,
+            no_drop,
+            delays,
+            lane.at_work.how.clone(),
+        ));
+    }
+    let settings = Settings {
+        flows: options.flows,
+        frames: options.frames.describe(),
+        rounds: options.rounds,
+        turn_milliseconds: options.turn.as_secs_f64() * 1000.0,
+        tolerated_loss: options.tolerated,
+        generator_cpu: cpus.ends,
+        forwarder_cpu: cpus.forwarder,
+    };
+    Ok(Report::new(machine, settings, rows, left_out))
+}

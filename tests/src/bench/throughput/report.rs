@@ -1,0 +1,253 @@
+//! What came out: for people, and for machines.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{sink::Delays, stage::Trial};
+use crate::bench::{machine::Machine, stats::Summary, subject::Subject};
+
+/// How it was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// Flows that packets were drawn from.
+    pub flows: u32,
+    /// Which packets.
+    pub frames: String,
+    /// Samples of each subject.
+    pub rounds: usize,
+    /// Length of a sample.
+    pub turn_milliseconds: f64,
+    /// The share of packets that may be lost at the no-drop rate.
+    pub tolerated_loss: f64,
+    /// CPU of the generator.
+    pub generator_cpu: usize,
+    /// CPU of what forwards.
+    pub forwarder_cpu: usize,
+}
+
+/// How long packets were under way at a load.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Delay {
+    /// The load, as a share of the no-drop rate.
+    pub load: f64,
+    /// Microseconds that half of the packets did not exceed.
+    pub median_us: f64,
+    /// The same for 99 % of them.
+    pub p99_us: f64,
+    /// The same for 99.9 %.
+    pub p999_us: f64,
+}
+
+impl Delay {
+    /// `None` if no packet came.
+    #[must_use]
+    pub fn of(load: f64, delays: &Delays) -> Option<Self> {
+        let at = |share| Some(delays.at(share)?.as_secs_f64() * 1e6);
+        Some(Self {
+            load,
+            median_us: at(0.5)?,
+            p99_us: at(0.99)?,
+            p999_us: at(0.999)?,
+        })
+    }
+}
+
+/// What a subject did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// Millions of packets a second of CPU time.
+    pub mpps: Summary,
+    /// Each sample of it, in the order of the rounds.
+    pub samples: Vec<f64>,
+    /// Millions of packets a second that came through while more were sent.
+    pub mpps_at_full_load: f64,
+    /// Millions of packets a second that came through without loss; `None` if not measured, or there was no such rate.
+    pub mpps_without_loss: Option<f64>,
+    /// Delays below that.
+    pub delays: Vec<Delay>,
+    /// The share of the bare redirect's packets a second.
+    pub of_redirect: Option<f64>,
+    /// What that should be.
+    pub target: Option<f64>,
+    /// How it was configured.
+    pub how: String,
+    /// Whether the samples are too far apart to say much.
+    pub noisy: bool,
+}
+
+impl Row {
+    /// `None` without samples.
+    #[must_use]
+    pub fn new(
+        subject: Subject,
+        full: &[Trial],
+        no_drop: Option<f64>,
+        delays: Vec<Delay>,
+        how: String,
+    ) -> Option<Self> {
+        let samples: Vec<f64> = full.iter().map(|trial| trial.per_core() / 1e6).collect();
+        let at_full_load: Vec<f64> = full
+            .iter()
+            .map(|trial| trial.received as f64 / trial.seconds / 1e6)
+            .collect();
+        let mpps = Summary::of(&samples)?;
+        Some(Self {
+            name: subject.name(),
+            noisy: mpps.is_noisy(),
+            mpps,
+            samples,
+            mpps_at_full_load: Summary::of(&at_full_load)?.median,
+            mpps_without_loss: no_drop.map(|rate| rate / 1e6),
+            delays,
+            of_redirect: None,
+            target: target(subject),
+            how,
+        })
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.of_redirect, self.target) {
+            (Some(share), Some(target)) if share >= target => "ok",
+            (Some(_), Some(_)) => "below",
+            _ => "",
+        }
+    }
+}
+
+/// The share of the bare redirect's rate that a subject should reach.
+const fn target(subject: Subject) -> Option<f64> {
+    match subject {
+        Subject::Dr | Subject::Ipip => Some(0.9),
+        Subject::Redirect
+        | Subject::Stateless
+        | Subject::Nat
+        | Subject::Routing
+        | Subject::Nftables
+        | Subject::Haproxy
+        | Subject::Nginx => None,
+    }
+}
+
+/// The whole result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// How.
+    pub settings: Settings,
+    /// One a subject.
+    pub rows: Vec<Row>,
+    /// Subjects that were not measured, and why.
+    pub left_out: Vec<String>,
+}
+
+impl Report {
+    /// Draws the conclusions.
+    #[must_use]
+    pub fn new(machine: Machine, settings: Settings, mut rows: Vec<Row>, left_out: Vec<String>) -> Self {
+        let floor = rows
+            .iter()
+            .find(|row| row.name == Subject::Redirect.name())
+            .map(|row| row.mpps.median);
+        for row in &mut rows {
+            row.of_redirect = floor.map(|floor| row.mpps.median / floor);
+        }
+        Self {
+            machine,
+            settings,
+            rows,
+            left_out,
+        }
+    }
+
+    /// A bar for each subject, for a picture.
+    #[must_use]
+    pub fn bars(&self) -> Vec<(&str, Summary)> {
+        self.rows.iter().map(|row| (row.name, row.mpps)).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            machine,
+            settings,
+            rows,
+            left_out,
+        } = self;
+        writeln!(
+            f,
+            "{}, Linux {}, veth; forwarding on CPU {} of {}; {} flows, {}; {} rounds of {} ms",
+            machine.cpu,
+            machine.kernel,
+            settings.forwarder_cpu,
+            machine.cpus,
+            settings.flows,
+            settings.frames,
+            settings.rounds,
+            settings.turn_milliseconds
+        )?;
+        writeln!(f)?;
+        writeln!(
+            f,
+            "{:30} {:>9} {:>15} {:>9} {:>9} {:>12} {:>7}",
+            "packets a second", "Mpps/core", "min .. max", "ns/packet", "no loss", "of redirect", "target"
+        )?;
+        for row in rows {
+            let Summary { min, median, max, .. } = row.mpps;
+            let no_loss = row.mpps_without_loss.map(|rate| format!("{rate:.2}"));
+            let share = row.of_redirect.map(|share| format!("{:.0} %", share * 100.0));
+            let target = row.target.map(|target| format!("{:.0} %", target * 100.0));
+            writeln!(
+                f,
+                "{:30} {median:>9.2} {:>15} {:>9.0} {:>9} {:>12} {:>7}  {}",
+                row.name,
+                format!("{min:.2} .. {max:.2}"),
+                1000.0 / median,
+                no_loss.unwrap_or_default(),
+                share.unwrap_or_default(),
+                target.unwrap_or_default(),
+                row.verdict()
+            )?;
+        }
+        if rows.iter().any(|row| !row.delays.is_empty()) {
+            writeln!(f)?;
+            writeln!(
+                f,
+                "{:30} {:>8} {:>9} {:>9} {:>9}",
+                "microseconds under way", "load", "median", "99 %", "99.9 %"
+            )?;
+            for row in rows {
+                for delay in &row.delays {
+                    let Delay {
+                        load,
+                        median_us,
+                        p99_us,
+                        p999_us,
+                    } = delay;
+                    writeln!(
+                        f,
+                        "{:30} {:>6.0} % {median_us:>9.1} {p99_us:>9.1} {p999_us:>9.1}",
+                        row.name,
+                        load * 100.0
+                    )?;
+                }
+            }
+        }
+        for reason in left_out {
+            writeln!(f, "left out: {reason}")?;
+        }
+        for row in rows.iter().filter(|row| row.noisy) {
+            let Summary { lower, upper, .. } = row.mpps;
+            writeln!(
+                f,
+                "NOISY: {}: half of the samples in {lower:.2} .. {upper:.2}",
+                row.name
+            )?;
+        }
+        Ok(())
+    }
+}

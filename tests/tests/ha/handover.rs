@@ -1,0 +1,107 @@
+//! VIPs that move on purpose, with the connections before them.
+
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::{Tandem, wait_for};
+use serde_json::Value;
+
+use crate::{
+    roles::{PATIENCE, expect_role},
+    sync::{Cluster, SYNC, ask, expect_flows, expect_in_sync},
+};
+
+/// Waits until the director hears the other, and knows it for no recording.
+fn expect_proven(tandem: &Tandem) -> Result<()> {
+    wait_for(PATIENCE, "the other director to be heard", || {
+        let view = tandem.ask(&["ha"]).unwrap_or_default();
+        view["peers"][0]["proven"] == true
+    })?;
+    Ok(())
+}
+
+/// There and back, on either director's command: everybody had everything before, and it says so.
+#[test]
+fn a_handover_takes_all_connections_along_and_says_so() -> Result<()> {
+    let mut cluster = Cluster::build("sync-handover", 1, 2)?;
+    cluster.held = 200;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, SYNC, 100)?;
+    let b = cluster.start(1, SYNC, 100)?;
+    expect_role(&a, "active")?;
+    for director in [&a, &b] {
+        expect_in_sync(director)?;
+        expect_proven(director)?;
+    }
+    let mut crowds = cluster.crowds()?;
+    expect_flows(&b, 400)?;
+    // What is younger than a second is not compared.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    for (on, arguments, taker) in [
+        (&a, &["ha", "handover"][..], &b),
+        (&a, &["ha", "handover", "--to", "a"], &a),
+    ] {
+        let answer = on.ask(arguments)?;
+        let how = &answer["handover"];
+        let connections = &how["connections"];
+        ensure!(how["blackout_milliseconds"].is_u64(), "{answer}");
+        ensure!(connections["behind"] == Value::Array(vec![]), "{answer}");
+        ensure!(
+            connections["unknown"] == 0 && connections["kept"] == 400,
+            "{answer}"
+        );
+        expect_role(taker, "active")?;
+        println!("{answer}");
+        let answers = ask(&mut crowds);
+        ensure!(answers.kept == 400, "{answers:?}");
+    }
+    let verified = b.tandem(&["sync", "verify"])?.output()?;
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    ensure!(
+        verified.status.success() && said.contains("a: the same, all 400 connections"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// The number of the first event of this kind.
+fn first_event(tandem: &Tandem, kind: &str) -> Result<u64> {
+    let events = tandem.ask(&["events", "--kind", kind])?;
+    let number = events[0]["number"].as_u64();
+    number.with_context(|| format!("no {kind}: {events}"))
+}
+
+/// Whoever comes back with the higher priority takes the VIPs when it has the connections, and not before.
+#[test]
+fn who_comes_back_takes_the_vips_once_it_has_the_connections() -> Result<()> {
+    for (name, failback, waits) in [
+        ("sync-after", "after-sync", true),
+        ("sync-at-once", "immediate", false),
+    ] {
+        let mut cluster = Cluster::build(name, 1, 2)?;
+        cluster.held = 100;
+        cluster.failback = failback;
+        let _servers = cluster.pair.serve_http_everywhere()?;
+        let a = cluster.start(0, SYNC, 100)?;
+        let b = cluster.start(1, SYNC, 100)?;
+        expect_role(&a, "active")?;
+        expect_in_sync(&b)?;
+        let mut crowds = cluster.crowds()?;
+        expect_flows(&b, 200)?;
+        cluster.cut_power(0, &a)?;
+        expect_role(&b, "active")?;
+        cluster.forget(0)?;
+        cluster.pair.reconnect(0)?;
+        let a = cluster.start(0, SYNC, 100)?;
+        expect_role(&a, "active")?;
+        expect_in_sync(&a)?;
+        let (complete, active) = (first_event(&a, "sync.complete")?, first_event(&a, "ha.active")?);
+        ensure!(
+            (complete < active) == waits,
+            "{failback}: in sync by event {complete}, Active by {active}"
+        );
+        if waits {
+            let answers = ask(&mut crowds);
+            ensure!(answers.kept == 200, "{answers:?}");
+        }
+    }
+    Ok(())
+}
