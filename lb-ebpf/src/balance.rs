@@ -14,8 +14,7 @@ use crate::{
     family::{V4, V6},
     flow,
     forward::{self, Shape},
-    fragment::{self, Part},
-    icmp, neighbour,
+    fragment, icmp, neighbour,
     outcome::Refusal,
     reset,
     settings::settings,
@@ -61,7 +60,7 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
     }
     let (offset, length) = match ip.validate(packet) {
         Err(Reason::Fragment) => {
-            let (target, shape) = fragment4(packet, ethernet.end, ip)?;
+            let (target, shape) = fragment::target4(packet, ethernet.end, ip)?;
             return deliver(packet, target, &shape);
         }
         checked => checked?,
@@ -98,7 +97,7 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
     }
     let payload = match ip.validate(packet) {
         Err(Reason::Fragment) => {
-            let (target, shape) = fragment6(packet, ethernet.end, ip)?;
+            let (target, shape) = fragment::target6(packet, ethernet.end, ip)?;
             return deliver(packet, target, &shape);
         }
         checked => checked?,
@@ -132,63 +131,6 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         .map_err(|refusal| reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length))?
     };
     deliver(packet, target, &shape)
-}
-
-#[inline(always)]
-fn fragment4(packet: &Packet, network: usize, ip: &Ipv4<'_>) -> Result<(Target, Shape), Refusal> {
-    let mut shape = part(packet, network, false);
-    let target = match fragment::part4(packet, network)? {
-        Part::Later(target) => target,
-        Part::First(protocol, transport, offset) => {
-            let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, protocol);
-            let target = flow::target_of_few::<V4>(packet, &key, (protocol, offset), transport.flags)
-                .map_err(unanswered)?;
-            fragment::remember4(packet, network, target);
-            (shape.transport, shape.protocol) = (offset, protocol);
-            target
-        }
-    };
-    Ok((target, shape))
-}
-
-#[inline(always)]
-fn fragment6(packet: &Packet, network: usize, ip: &Ipv6<'_>) -> Result<(Target, Shape), Refusal> {
-    let mut shape = part(packet, network, true);
-    let target = match fragment::part6(packet, network)? {
-        Part::Later(target) => target,
-        Part::First(protocol, transport, offset) => {
-            let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, protocol);
-            let target = flow::target_of_few::<V6>(packet, &key, (protocol, offset), transport.flags)
-                .map_err(unanswered)?;
-            fragment::remember6(packet, network, target);
-            (shape.transport, shape.protocol) = (offset, protocol);
-            target
-        }
-    };
-    Ok((target, shape))
-}
-
-/// No fragment is answered with a reset: the length of its segment is not known.
-#[inline(always)]
-fn unanswered(refusal: Refusal) -> Refusal {
-    if refusal.is(Reason::ResetSent) {
-        Reason::UnknownFlow.into()
-    } else {
-        refusal
-    }
-}
-
-/// What is known of a later fragment.
-#[inline(always)]
-fn part(packet: &Packet, network: usize, ipv6: bool) -> Shape {
-    Shape {
-        network,
-        ipv6,
-        transport: 0,
-        protocol: 0,
-        bytes: packet.linear(),
-        entropy: 0,
-    }
 }
 
 /// Gets the packet to its target.

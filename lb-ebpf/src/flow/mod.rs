@@ -2,25 +2,27 @@
 
 mod enter;
 mod flood;
+mod parcel;
 mod place;
 mod template;
 
 use lb_common::{
     abi::{Event, NO_BACKEND, PolicyFlags},
     flow_state::Worth,
-    flow_table::{self, Control, Entry, Hit, Origin, Target, translation_at},
+    flow_table::{self, Control, Entry, Hit, Target, translation_at},
     packet::{ConnectionId, TcpFlags, protocol},
     reason::Reason,
 };
 use lb_ebpf::packet::Packet;
 
-use self::place::Placed;
 pub(crate) use self::{
     enter::{tandem_enter4, tandem_enter6},
     flood::{tandem_flood4, tandem_flood6},
+    parcel::Parcel,
     place::{tandem_place4, tandem_place6},
     template::{tandem_recall4, tandem_recall6, tandem_remember4, tandem_remember6},
 };
+use self::{parcel::UNKNOWN, place::Placed};
 use crate::{
     clock::jiffies,
     count,
@@ -33,32 +35,6 @@ use crate::{
     settings::settings,
     translate::{self, NatFamily},
 };
-
-/// A packet of a flow, and what its way through the functions below adds. It lies in a map of one for each CPU, since the stack
-/// that the functions share has no room for it.
-#[repr(C)]
-pub(crate) struct Parcel<K> {
-    pub(crate) key: K,
-    /// The key's hash for the flow table.
-    pub(crate) hash: u64,
-    /// Where the packet comes from.
-    pub(crate) origin: Origin,
-    /// The key's hash for the service's schedule, where a backend is to be chosen.
-    pub(crate) schedule_hash: u64,
-    /// The [`ConnectionId`] in bits, of a datagram whose flow is not known.
-    pub(crate) connection: u64,
-    /// TCP's control bits (bits 0..8), and [`UNKNOWN`].
-    pub(crate) flags: u32,
-    /// IANA protocol number.
-    pub(crate) protocol: u32,
-    /// Number of the service, where a backend is to be chosen.
-    pub(crate) service: u32,
-    /// Of the service's [`PolicyFlags`], those that matter from here on.
-    pub(crate) policy: u32,
-}
-
-/// In a parcel's flags: the flow has just been looked for, and is not in the table.
-const UNKNOWN: u32 = 1 << 8;
 
 /// Where the packet of the flow with this hash goes, whose transport header of this protocol lies at this offset: for nearly
 /// every packet, where its flow's entry says.

@@ -10,7 +10,7 @@ use lb_common::{
     tcp_state::{self, Segment},
 };
 
-use super::{Parcel, UNKNOWN};
+use super::{Parcel, parcel::UNKNOWN};
 use crate::{
     clock::jiffies,
     family::{Family, V4, V6},

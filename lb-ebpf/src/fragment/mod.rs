@@ -5,6 +5,7 @@
 
 mod hold;
 mod part;
+mod target;
 
 use lb_common::{
     flow_state::FlowState,
@@ -14,7 +15,8 @@ use lb_common::{
 
 use lb_ebpf::packet::{Context, Packet};
 
-pub(crate) use self::part::Part;
+use self::part::Part;
+pub(crate) use self::target::{target4, target6};
 use crate::{
     clock::jiffies,
     flow_tables::{Fragments4, Fragments6},
@@ -27,13 +29,13 @@ const TIMEOUT: u32 = 15;
 
 /// Which part of its packet the fragment is whose IPv4 header is at `network`.
 #[inline(always)]
-pub(crate) fn part4(packet: &Packet, network: usize) -> Result<Part, Refusal> {
+fn part4(packet: &Packet, network: usize) -> Result<Part, Refusal> {
     Part::decode(tandem_fragment4(packet.context(), network as u32))
 }
 
 /// Which part of its packet the fragment is whose IPv6 header is at `network`.
 #[inline(always)]
-pub(crate) fn part6(packet: &Packet, network: usize) -> Result<Part, Refusal> {
+fn part6(packet: &Packet, network: usize) -> Result<Part, Refusal> {
     Part::decode(tandem_fragment6(packet.context(), network as u32))
 }
 
