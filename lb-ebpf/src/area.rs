@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_loop;
 use lb_common::{
     abi::{Destination, MOST_AREAS, NO_SERVICE},
-    verifier::blur,
+    verifier::{blur, forget},
 };
 
 use crate::maps::{AREAS, RUNTIME};
@@ -47,7 +47,9 @@ extern "C" fn tandem_area(destination: *const Destination) -> u32 {
     };
     let generation = runtime.generation.load() as u32 & 1;
     // Two halves of the word, a number of areas in each.
-    let count = (runtime.areas.load() >> (generation * 32)) as u32;
+    let count = (runtime.areas.load() >> (generation * 32)) as u32 as usize;
+    // Where the kernel inlines `bpf_loop`, it looks at all 64 bits of the number; the compiler clears no upper half.
+    let count = forget::<{ 2 * MOST_AREAS as u64 - 1 }>(count, destination.address[0] as u32) as u32;
     let mut walk = Walk {
         destination: *destination,
         start: generation * MOST_AREAS,

@@ -263,6 +263,8 @@ impl Kernel {
             sum.packets += cpu.packets;
             sum.bytes += cpu.bytes;
             sum.flows += cpu.flows;
+            sum.replies += cpu.replies;
+            sum.reply_bytes += cpu.reply_bytes;
         }
         Ok(sum)
     }
