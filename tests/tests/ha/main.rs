@@ -10,4 +10,5 @@ mod orders;
 mod pair;
 mod roles;
 mod sync;
+mod transfers;
 mod wire;
