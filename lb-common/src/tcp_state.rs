@@ -64,8 +64,8 @@ pub const fn next(state: FlowState, heard: Heard, segment: Segment) -> FlowState
     use FlowState::*;
     match state {
         Udp | SctpInit | SctpEstablished | SctpShutdown | SctpClosed | Template => state,
-        // A segment of a connection that was ended is answered, and the flow forgotten.
-        Ended => match segment {
+        // The first segment of a connection that was ended becomes a reset for the backend, the next is answered with one.
+        Ended | Severed => match segment {
             Segment::Syn => SynRecv,
             Segment::Fin | Segment::Ack | Segment::Rst => Close,
         },
@@ -167,7 +167,7 @@ pub const fn first(flags: TcpFlags) -> FlowState {
 pub const fn is_over(state: FlowState, heard: Heard) -> bool {
     use FlowState::*;
     match state {
-        TimeWait | Close | LastAck | Ended => true,
+        TimeWait | Close | LastAck | Ended | Severed => true,
         // Where the server is heard, its client may still be reading what was sent before.
         FinWait => matches!(heard, Heard::ClientAlone),
         None | Established | SynSent | SynRecv | CloseWait | Listen | SynAck | Udp | SctpInit

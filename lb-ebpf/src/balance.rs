@@ -78,7 +78,7 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(packet, &key, hash, ip.protocol(), transport.flags)
+        flow::target::<V4>(packet, &key, hash, ip.protocol(), offset, transport.flags)
             .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, &shape)
@@ -109,9 +109,15 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
         let key = FlowKey6::new(ip.source(), ip.destination(), transport.ports, payload.protocol);
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V6>(packet, &key, hash, payload.protocol, transport.flags).map_err(|refusal| {
-            reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length)
-        })?
+        flow::target::<V6>(
+            packet,
+            &key,
+            hash,
+            payload.protocol,
+            payload.offset,
+            transport.flags,
+        )
+        .map_err(|refusal| reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length))?
     };
     deliver(packet, target, &shape)
 }

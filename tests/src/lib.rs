@@ -36,6 +36,7 @@ mod packet_socket;
 mod process;
 mod process_table;
 pub mod prog_run;
+pub mod serial;
 pub mod server;
 mod switch;
 pub mod tandem;

@@ -320,7 +320,7 @@ mod tests {
                 let steady = FlowState::ALL.map(|state| live.with_state(state).is_steady());
                 let unsteady = {
                     use FlowState::*;
-                    [None, SynRecv, Close, LastAck, Listen, SynAck, Ended]
+                    [None, SynRecv, Close, LastAck, Listen, SynAck, Ended, Severed]
                 };
                 assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));
                 let heard = match target {

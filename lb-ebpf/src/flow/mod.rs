@@ -27,9 +27,12 @@ use crate::{
     maps::BACKENDS,
     origin::origin_of,
     outcome::{Refusal, decode, decode_target, encode_target},
-    schedule,
+    reset, schedule,
     translate::{self, NatFamily},
 };
+
+/// Beside TCP's control bits: the segment is to become a reset.
+const SEVER: u32 = 1 << 9;
 
 /// A packet of a flow, and what its way through the functions below adds.
 #[repr(C)]
@@ -41,7 +44,7 @@ pub(crate) struct Parcel<K> {
     pub(crate) origin: Origin,
     /// The key's hash for the service's schedule, where a backend is to be chosen.
     pub(crate) schedule_hash: u64,
-    /// TCP's control bits.
+    /// TCP's control bits, and [`SEVER`].
     pub(crate) flags: u32,
     /// IANA protocol number.
     pub(crate) protocol: u32,
@@ -51,13 +54,14 @@ pub(crate) struct Parcel<K> {
     pub(crate) persistent: u32,
 }
 
-/// Where the packet of the flow with this hash goes: for nearly every packet, where its flow's entry says.
+/// Where the packet of the flow with this hash, whose transport header is at `offset`, goes: for nearly every packet, where its flow's entry says.
 #[inline(always)]
 pub(crate) fn target<F: NatFamily>(
     packet: &Packet,
     key: &F::Key,
     hash: u64,
     transport: u8,
+    offset: usize,
     flags: TcpFlags,
 ) -> Result<Target, Refusal> {
     if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), key, hash) {
@@ -76,7 +80,11 @@ pub(crate) fn target<F: NatFamily>(
         service: 0,
         persistent: 0,
     };
-    decode_target(F::settle(&raw mut parcel))
+    let target = decode_target(F::settle(&raw mut parcel))?;
+    if parcel.flags & SEVER != 0 {
+        reset::sever(packet, offset)?;
+    }
+    Ok(target)
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]

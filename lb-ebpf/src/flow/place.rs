@@ -10,7 +10,7 @@ use lb_common::{
     tcp_state::{self, Segment},
 };
 
-use super::Parcel;
+use super::{Parcel, SEVER};
 use crate::{
     family::{Family, V4, V6},
     journal, load,
@@ -81,7 +81,14 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash) {
         let state = control.state_number();
         let begins = tcp_state::begins_anew(state, control.client_heard(), flags);
-        let ended = state == FlowState::Ended as u8;
+        if !begins && state == FlowState::Ended as u8 {
+            parcel.flags |= SEVER;
+            if entry.change(control, control.with_state_number(FlowState::Severed as u8)) {
+                load::moved(control, FlowState::Severed as u32);
+            }
+            return Ok(Placed::Known(control.target()));
+        }
+        let ended = state == FlowState::Severed as u8;
         if !begins && !ended {
             if advance::<F>(&parcel.key, entry, control, flags) {
                 journal::note::<F>(parcel);

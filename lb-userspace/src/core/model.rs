@@ -5,6 +5,7 @@
 
 mod connections;
 mod heartbeat;
+mod hooks;
 mod instance;
 mod sync;
 mod track;
@@ -21,7 +22,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     connections::{Connections, OnGone, OnUnknown, Persistence},
-    heartbeat::{DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat},
+    heartbeat::{
+        DEFAULT_BAUD, DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat, HeartbeatNetwork, Medium,
+    },
+    hooks::{DEFAULT_HOOK_TIMEOUT, Hooks, Step},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
     sync::{Audience, DEFAULT_BULK_RATE, DEFAULT_SYNC_GROUP, DEFAULT_SYNC_PORT, SyncPath},
     track::{Effect, Track, Tracked},

@@ -20,6 +20,7 @@ mod maintenance;
 mod orders;
 mod pair;
 mod passive;
+mod resets;
 mod service_manager;
 mod shared;
 mod standing;

@@ -16,5 +16,6 @@ mod network;
 mod operator;
 mod scheduling;
 mod service_manager;
+mod steady;
 mod storms;
 mod tunnels;
