@@ -63,6 +63,8 @@ pub struct Config {
     pub events: event::Settings,
     /// Where metrics are to be had.
     pub metrics: Metrics,
+    /// Who may ask the daemon, and who may order.
+    pub api: Api,
     /// Services in the order of the file; names are unique.
     pub services: Vec<Service>,
 }
@@ -135,6 +137,15 @@ impl Default for Metrics {
             listen: vec![(Ipv4Addr::LOCALHOST, Self::DEFAULT_PORT).into()],
         }
     }
+}
+
+/// Who may use the daemon's socket. Root and the daemon's own user always may.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Api {
+    /// Group of those who may ask; `None`: whoever the socket's owner and group let in.
+    pub read_group: Option<String>,
+    /// Group of those who may ask and order; `None`: whoever may ask.
+    pub write_group: Option<String>,
 }
 
 /// Capacities, fixed for the life of the maps; a change takes a restart.
