@@ -14,6 +14,7 @@ mod metrics;
 mod nat;
 mod network;
 mod operator;
+mod reload;
 mod scheduling;
 mod service_manager;
 mod steady;
