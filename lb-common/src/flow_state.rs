@@ -153,6 +153,8 @@ states! {
     Template = 16, "template", Open, 300 s;
     /// TCP: ended by the director, of which the client hears by a reset when it sends something.
     Ended = 17, "ended", Closing, 60 s;
+    /// TCP: ended by the director, and the backend has heard of it by a reset.
+    Severed = 18, "severed", Closing, 60 s;
 }
 
 impl FlowState {
@@ -200,7 +202,8 @@ impl FlowState {
             | Self::SctpInit
             | Self::SctpShutdown
             | Self::SctpClosed
-            | Self::Ended => Standing::Inactive,
+            | Self::Ended
+            | Self::Severed => Standing::Inactive,
             Self::Template => Standing::Apart,
         }
     }
@@ -298,6 +301,7 @@ mod tests {
             (SctpClosed, Worth::Closing),
             (Template, Worth::Active),
             (Ended, Worth::Closing),
+            (Severed, Worth::Closing),
         ];
         assert_eq!(timely.map(|(state, _)| state), FlowState::ALL);
         for (state, worth) in timely {

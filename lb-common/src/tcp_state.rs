@@ -68,8 +68,8 @@ pub const fn next(state: FlowState, heard: Heard, segment: Segment) -> FlowState
     match state {
         Udp | Template => state,
         SctpInit | SctpEstablished | SctpShutdown | SctpClosed => sctp(state, segment),
-        // A segment of a connection that was ended is answered, and the flow forgotten.
-        Ended => match segment {
+        // The first segment of a connection that was ended becomes a reset for the backend, the next is answered with one.
+        Ended | Severed => match segment {
             Segment::Syn => SynRecv,
             Segment::Fin | Segment::Ack | Segment::Rst => Close,
         },
@@ -197,7 +197,7 @@ pub const fn first_of(protocol: u8, flags: TcpFlags) -> FlowState {
 pub const fn is_over(state: FlowState, heard: Heard) -> bool {
     use FlowState::*;
     match state {
-        TimeWait | Close | LastAck | Ended | SctpShutdown | SctpClosed => true,
+        TimeWait | Close | LastAck | Ended | Severed | SctpShutdown | SctpClosed => true,
         // Where the server is heard, its client may still be reading what was sent before.
         FinWait => matches!(heard, Heard::ClientAlone),
         None | Established | SynSent | SynRecv | CloseWait | Listen | SynAck | Udp | SctpInit

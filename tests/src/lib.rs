@@ -37,6 +37,7 @@ mod packet_socket;
 mod process;
 mod process_table;
 pub mod prog_run;
+pub mod serial;
 pub mod server;
 mod switch;
 pub mod tandem;

@@ -321,7 +321,7 @@ mod tests {
                 let unsteady = {
                     use FlowState::*;
                     [
-                        None, SynRecv, Close, LastAck, Listen, SynAck, SctpInit, SctpClosed, Ended,
+                        None, SynRecv, Close, LastAck, Listen, SynAck, SctpInit, SctpClosed, Ended, Severed,
                     ]
                 };
                 assert_eq!(steady, FlowState::ALL.map(|state| !unsteady.contains(&state)));

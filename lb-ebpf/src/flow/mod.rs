@@ -22,7 +22,10 @@ pub(crate) use self::{
     place::{tandem_place4, tandem_place6},
     template::{tandem_recall4, tandem_recall6, tandem_remember4, tandem_remember6},
 };
-use self::{parcel::UNKNOWN, place::Placed};
+use self::{
+    parcel::{SEVER, UNKNOWN},
+    place::Placed,
+};
 use crate::{
     clock::jiffies,
     count,
@@ -31,7 +34,7 @@ use crate::{
     maps::BACKENDS,
     origin::origin_of,
     outcome::{Refusal, decode, decode_target, encode_target},
-    schedule,
+    reset, schedule,
     settings::settings,
     translate::{self, NatFamily},
 };
@@ -95,7 +98,11 @@ fn seldom<F: NatFamily>(
         service: 0,
         policy: 0,
     };
-    decode_target(F::settle(parcel))
+    let target = decode_target(F::settle(parcel))?;
+    if parcel.flags & SEVER != 0 {
+        reset::sever(packet, offset)?;
+    }
+    Ok(target)
 }
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]

@@ -15,7 +15,7 @@ pub(crate) struct Parcel<K> {
     pub(crate) schedule_hash: u64,
     /// The [`ConnectionId`] in bits, of a datagram whose flow is not known.
     pub(crate) connection: u64,
-    /// TCP's control bits (bits 0..8), and [`UNKNOWN`].
+    /// TCP's control bits (bits 0..8), [`UNKNOWN`] and [`SEVER`].
     pub(crate) flags: u32,
     /// IANA protocol number.
     pub(crate) protocol: u32,
@@ -27,3 +27,5 @@ pub(crate) struct Parcel<K> {
 
 /// In a parcel's flags: the flow has just been looked for, and is not in the table.
 pub(super) const UNKNOWN: u32 = 1 << 8;
+/// In a parcel's flags: the segment is to become a reset.
+pub(super) const SEVER: u32 = 1 << 9;

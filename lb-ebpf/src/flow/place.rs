@@ -10,7 +10,10 @@ use lb_common::{
     tcp_state::{self, Segment},
 };
 
-use super::{Parcel, parcel::UNKNOWN};
+use super::{
+    Parcel,
+    parcel::{SEVER, UNKNOWN},
+};
 use crate::{
     clock::jiffies,
     family::{Family, V4, V6},
@@ -91,7 +94,14 @@ fn place<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Placed, Refusal> {
     {
         let state = control.state_number();
         let begins = tcp_state::begins_anew(state, control.client_heard(), flags);
-        let ended = state == FlowState::Ended as u8;
+        if !begins && state == FlowState::Ended as u8 {
+            parcel.flags |= SEVER;
+            if entry.change(control, control.with_state_number(FlowState::Severed as u8)) {
+                load::moved(control, FlowState::Severed as u32);
+            }
+            return Ok(Placed::Known(control.target()));
+        }
+        let ended = state == FlowState::Severed as u8;
         if !begins && !ended {
             entry.touch(jiffies() as u32);
             if advance::<F>(&parcel.key, entry, control, flags) {

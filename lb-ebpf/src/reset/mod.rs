@@ -55,6 +55,28 @@ pub(crate) fn answer6(
     ))
 }
 
+/// Makes the client's segment, whose header is at `offset`, a reset for the backend: it has the number that the backend
+/// waits for (RFC 5961 section 3.2). Whatever else is in it stays, options and data, which nobody reads any more.
+#[inline(always)]
+pub(crate) fn sever(packet: &Packet, offset: usize) -> Result<(), Refusal> {
+    const RST: u16 = 0x04;
+    const ACK: u16 = 0x10;
+    const ALL: u16 = 0x3F;
+    let tcp = packet.bytes_mut::<TCP_HEADER>(offset).ok_or(Reason::Truncated)?;
+    // SAFETY: the bytes are there; fields are read and written at their own width.
+    unsafe {
+        let word = tcp.add(12).cast::<u16>();
+        let before = word.read_volatile();
+        let after = (u16::from_be(before) & (!ALL | ACK) | RST).to_be();
+        word.write_volatile(after);
+        // RFC 1624.
+        let checksum = tcp.add(16).cast::<u16>();
+        let sum = u64::from(!checksum.read_volatile()) + u64::from(!before) + u64::from(after);
+        checksum.write_volatile(!fold(sum));
+    }
+    Ok(())
+}
+
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
 extern "C" fn tandem_reset4(context: Context, network: u32, offset: u32, length: u32) -> u32 {

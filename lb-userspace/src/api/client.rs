@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    config::{ConfigView, ReloadAnswer},
+    config::{ConfigView, ReloadAnswer, ReloadRequest},
     flows::{EndAnswer, EndRequest},
     lines::Lines,
     orders::{OrderAnswer, OrderRequest, OrderView},
@@ -312,14 +312,12 @@ impl Client {
         self.get(path::CONFIG).await
     }
 
-    /// Has the daemon read its file again, and waits until it is in force.
+    /// Has the daemon read its file again, or roll back, and waits until that is in force.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Refused`] says why the configuration before stays in force.
-    pub async fn reload(&self) -> Result<ReloadAnswer, ClientError> {
-        let request = Request::builder().method(Method::POST).uri(path::CONFIG);
-        let response = self.exchange(request, Vec::new()).await?;
-        self.read(response.into_body()).await
+    pub async fn reload(&self, request: ReloadRequest) -> Result<ReloadAnswer, ClientError> {
+        self.post(path::CONFIG, &request, None).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

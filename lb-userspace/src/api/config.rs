@@ -11,6 +11,18 @@ pub struct ConfigView {
     pub path: Option<PathBuf>,
     /// All of it as TOML, with every default written out.
     pub toml: String,
+    /// The one that was in force before it, likewise; what a rollback brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+}
+
+/// What is to be put in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRequest {
+    /// The configuration that was in force before the present one, instead of the file.
+    #[serde(default)]
+    pub rollback: bool,
 }
 
 /// A configuration was adopted.

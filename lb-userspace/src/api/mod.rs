@@ -16,11 +16,12 @@
 //! | `/v1/orders` | array of [`orders::OrderView`]; `POST` gives an order: [`orders::OrderRequest`] in, [`orders::OrderAnswer`] out |
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
 //! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
-//! | `/v1/config` | [`config::ConfigView`]; `POST` has the daemon read its file again: [`config::ReloadAnswer`] |
+//! | `/v1/config` | [`config::ConfigView`]; `POST` has the daemon read its file again, or roll back: [`config::ReloadRequest`] in, or nothing; [`config::ReloadAnswer`] out |
 //! | `/v1/metrics` | [`crate::metrics`] as text; the same as `/metrics` over TCP |
 //!
 //! What fails is answered with [`types::ErrorView`].
 
+mod access;
 mod client;
 pub mod config;
 mod dump;
@@ -41,8 +42,9 @@ mod socket;
 mod tests;
 pub mod types;
 
+pub use access::{Access, NoGroup};
 pub use client::{Client, ClientError};
 pub use metrics::serve_metrics;
 pub use query::Sources;
 pub use server::{Bounds, serve};
-pub use socket::{ApiSocket, DEFAULT_SOCKET, SocketError};
+pub use socket::{ApiSocket, DEFAULT_SOCKET, SocketError, open_to};

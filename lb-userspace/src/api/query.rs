@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use super::filter::{Clients, FlowFilter, FlowSource, NotAFilter, Vip};
 use super::{
-    config::{ConfigView, ReloadAnswer},
+    access::Access,
+    config::{ConfigView, ReloadAnswer, ReloadRequest},
     flows::{EndAnswer, EndRequest},
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     types::{
@@ -45,8 +46,8 @@ pub enum Query {
     EndFlows(EndRequest, String, oneshot::Sender<Result<EndAnswer, Refusal>>),
     /// The configuration in force.
     Config(oneshot::Sender<ConfigView>),
-    /// To read the file again.
-    Reload(ReloadReply),
+    /// To read the file again, or to roll back.
+    Reload(ReloadRequest, ReloadReply),
     /// This director's part in the pair.
     Ha(oneshot::Sender<HaView>),
     /// How the synchronisation of connections stands.
@@ -211,6 +212,8 @@ pub struct Sources {
     pub flows: Arc<dyn FlowSource>,
     /// The log of events.
     pub events: Arc<Journal>,
+    /// Who may what.
+    pub access: watch::Receiver<Access>,
 }
 
 /// Which events are asked for: those for which everything that is given holds.

@@ -7,6 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Query as Parameters, State, rejection::QueryRejection},
     http::{HeaderMap, Method, StatusCode, Uri, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -18,7 +19,8 @@ use tokio::{
 };
 
 use super::{
-    config::{ConfigView, ReloadAnswer},
+    access::guard,
+    config::{ConfigView, ReloadAnswer, ReloadRequest},
     dump,
     flows::{EndAnswer, EndRequest},
     follow, metrics,
@@ -65,6 +67,9 @@ pub(super) struct Daemon {
 /// Most bytes of a request's body.
 const MOST_BODY: usize = 16 << 10;
 
+/// Time for a configuration to be in force, however large: whoever asked may well be less patient.
+const RELOAD_TIME: Duration = Duration::from_secs(60);
+
 /// The API as a service.
 pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
     Router::new()
@@ -85,6 +90,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::METRICS, get(metrics::scrape))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(sources.access.clone(), guard))
         .with_state(Daemon::new(sources, bounds))
 }
 
@@ -109,6 +115,8 @@ pub(super) enum ApiError {
     TooManyFollowers,
     #[error("{0}")]
     BadOrder(String),
+    #[error("this user may not {0}")]
+    Forbidden(&'static str),
     #[error("{}", .0.error)]
     Refused(Refusal),
 }
@@ -124,6 +132,7 @@ impl ApiError {
                 RefusalKind::NotFound => StatusCode::NOT_FOUND,
                 RefusalKind::Harmful => StatusCode::CONFLICT,
             },
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyDumps | Self::TooManyFollowers => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -144,6 +153,7 @@ impl ApiError {
                 "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"} (docs/draining.md has all of it), about \
                  the pair {\"order\": \"handover\"} (docs/ha.md), or about flows {\"filter\": {\"client\": \"198.51.100.7\"}}"
             }
+            Self::Forbidden(_) => "[api] in the configuration says which groups may",
             Self::Refused(refusal) => &refusal.hint,
             Self::BadParameters(_) => {
                 "flows are chosen by service=NAME, backend=NAME|ADDRESS, client=IP[/BITS], vip=IP[:PORT], protocol=PROTOCOL, state=STATE, \
@@ -194,14 +204,22 @@ impl Daemon {
         &self,
         query: impl FnOnce(oneshot::Sender<T>) -> Query,
     ) -> Result<T, ApiError> {
+        self.answer_within(self.patience, query).await
+    }
+
+    async fn answer_within<T>(
+        &self,
+        patience: Duration,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T, ApiError> {
         let (sender, answer) = oneshot::channel();
         let exchange = async {
             let sent = self.queries.send(query(sender)).await;
             sent.map_err(|_| ApiError::Stopping)?;
             answer.await.map_err(|_| ApiError::Stopping)
         };
-        let answer = timeout(self.patience, exchange).await;
-        answer.unwrap_or(Err(ApiError::Busy(self.patience)))
+        let answer = timeout(patience, exchange).await;
+        answer.unwrap_or(Err(ApiError::Busy(patience)))
     }
 
     /// A request's body, which is short and comes soon, or else nobody waits for it.
@@ -329,8 +347,16 @@ async fn config(State(daemon): State<Daemon>) -> Result<Json<ConfigView>, ApiErr
     daemon.ask(Query::Config).await
 }
 
-async fn reload(State(daemon): State<Daemon>) -> Result<Json<ReloadAnswer>, ApiError> {
-    let answer = daemon.answer(Query::Reload).await?;
+async fn reload(State(daemon): State<Daemon>, body: Body) -> Result<Json<ReloadAnswer>, ApiError> {
+    // `curl -X POST` without a body is a reload.
+    let request = if body.size_hint().exact() == Some(0) {
+        ReloadRequest::default()
+    } else {
+        daemon.read(body).await?
+    };
+    let answer = daemon
+        .answer_within(RELOAD_TIME, |to| Query::Reload(request, to))
+        .await?;
     answer.map(Json).map_err(ApiError::Refused)
 }
 

@@ -24,6 +24,8 @@ pub const DEFAULT_SOCKET: &str = "/run/tandem/tandem.sock";
 
 /// For the owner and the group alone: who may write to it may ask everything.
 const MODE: u32 = 0o660;
+/// For everybody: whoever has connected is told by the groups of `[api]`.
+const MODE_FOR_ALL: u32 = 0o666;
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// Why the daemon cannot listen.
@@ -142,6 +144,15 @@ impl Drop for ApiSocket {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Lets everybody connect to the socket at `path`, or its owner and group alone.
+///
+/// # Errors
+/// The system does not allow it.
+pub fn open_to(path: &Path, everybody: bool) -> io::Result<()> {
+    let mode = if everybody { MODE_FOR_ALL } else { MODE };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// Makes sure that nobody lives at `path`: there is nothing, or a socket that nobody listens on.

@@ -22,8 +22,8 @@ use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
-    ApiSocket, Bounds, Client, ClientError, Sources,
-    config::ConfigView,
+    Access, ApiSocket, Bounds, Client, ClientError, Sources,
+    config::{ConfigView, ReloadRequest},
     flows::{EndAnswer, EndRequest, FlowEnding},
     health::{CheckView, HealthView},
     orders::*,
@@ -50,6 +50,7 @@ fn config_view() -> ConfigView {
     ConfigView {
         path: Some("/etc/tandem/tandem.toml".into()),
         toml: "[director]\n".to_owned(),
+        previous: None,
     }
 }
 
@@ -235,6 +236,7 @@ impl Server {
             queries: sender,
             flows: flows.clone(),
             events: Arc::clone(&events),
+            access: tokio::sync::watch::channel(Access::default()).1,
         };
         let task = tokio::spawn(async move {
             let answering = async {
@@ -259,7 +261,7 @@ impl Server {
                             sender.send(Ok(EndAnswer { ended })).unwrap();
                         }
                         (_, Query::Config(sender)) => sender.send(config_view()).unwrap(),
-                        (_, Query::Reload(sender)) => {
+                        (_, Query::Reload(_, sender)) => {
                             sender.send(Err(Refusal::config("line 3"))).unwrap();
                         }
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
@@ -336,7 +338,7 @@ async fn a_configuration_is_shown_and_a_refused_reload_says_why() {
     let server = Server::start(Loop::Answers, Flows::default(), Bounds::default());
     let client = server.client();
     assert_eq!(client.config().await.unwrap(), config_view());
-    let Err(ClientError::Refused { status, view }) = client.reload().await else {
+    let Err(ClientError::Refused { status, view }) = client.reload(ReloadRequest::default()).await else {
         panic!("the loop refuses");
     };
     assert_eq!((status.as_u16(), &*view.error), (400, "line 3"));

@@ -11,7 +11,10 @@ use similar::{ChangeTag, TextDiff};
 
 use super::{CliError, Exit, Show, units::plural};
 use crate::{
-    api::{Client, config::ConfigView},
+    api::{
+        Client,
+        config::{ConfigView, ReloadRequest},
+    },
     config::{self, ConfigError},
 };
 
@@ -26,7 +29,14 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Shows what is in force, with every default written out.
-    Show,
+    Show {
+        /// What was in force before it instead.
+        #[arg(long)]
+        previous: bool,
+        /// As it is in any case: every default is written out.
+        #[arg(long)]
+        effective: bool,
+    },
     /// Shows what a file would change, and changes nothing. Exit code 1 if there is anything.
     Diff {
         /// The file; if not given, the one that the daemon would read.
@@ -34,6 +44,8 @@ enum Verb {
     },
     /// Has the daemon read its file again, and says whether it is in force or why it was refused.
     Apply,
+    /// Puts in force again what was in force before, and leaves the file as it is.
+    Rollback,
 }
 
 /// What JSON says of a difference.
@@ -47,7 +59,7 @@ struct Difference {
 
 impl Arguments {
     pub(super) fn only_shows(&self) -> bool {
-        matches!(self.verb, None | Some(Verb::Show | Verb::Diff { .. }))
+        matches!(self.verb, None | Some(Verb::Show { .. } | Verb::Diff { .. }))
     }
 }
 
@@ -57,27 +69,46 @@ pub(super) async fn run<W: Write>(
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
     match &arguments.verb {
-        None | Some(Verb::Show) => {
-            let view = client.config().await?;
-            if show.json {
-                show.json(&view)?;
-            } else {
-                write!(show.out, "{}", view.toml)?;
-            }
-            Ok(Exit::Success)
-        }
+        None => print(&client.config().await?, false, show),
+        Some(Verb::Show {
+            previous,
+            effective: _,
+        }) => print(&client.config().await?, *previous, show),
         Some(Verb::Diff { file }) => diff(file.as_ref(), client.config().await?, show),
-        Some(Verb::Apply) => {
-            let answer = client.reload().await?;
-            if show.json {
-                show.json(&answer)?;
-            } else {
-                write!(show.out, "{}", answer.warnings)?;
-                writeln!(show.out, "in force, with {}", plural(answer.services, "service"))?;
-            }
-            Ok(Exit::Success)
+        Some(Verb::Apply) => reload(false, client, show).await,
+        Some(Verb::Rollback) => reload(true, client, show).await,
+    }
+}
+
+fn print<W: Write>(view: &ConfigView, previous: bool, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    if show.json {
+        show.json(view)?;
+        return Ok(Exit::Success);
+    }
+    let toml = if previous {
+        view.previous.as_ref()
+    } else {
+        Some(&view.toml)
+    };
+    write!(show.out, "{}", toml.ok_or(CliError::NoPreviousConfig)?)?;
+    Ok(Exit::Success)
+}
+
+async fn reload<W: Write>(rollback: bool, client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    let answer = client.reload(ReloadRequest { rollback }).await?;
+    if show.json {
+        show.json(&answer)?;
+    } else {
+        write!(show.out, "{}", answer.warnings)?;
+        writeln!(show.out, "in force, with {}", plural(answer.services, "service"))?;
+        if rollback {
+            writeln!(
+                show.out,
+                "the file is as it was: a reload or a restart brings it back (`tandem config diff` shows what differs)"
+            )?;
         }
     }
+    Ok(Exit::Success)
 }
 
 fn diff<W: Write>(

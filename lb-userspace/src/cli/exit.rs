@@ -61,6 +61,9 @@ pub enum CliError {
     /// The daemon has no file of its own.
     #[error("the configuration in force came from the command line: name the file to compare it with")]
     NoConfigFile,
+    /// There was no other configuration.
+    #[error("there was no other configuration before this one")]
+    NoPreviousConfig,
     /// A configuration of another program could not be understood.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -115,6 +118,7 @@ impl CliError {
             | Self::NotFound { .. }
             | Self::Config(_)
             | Self::NoConfigFile
+            | Self::NoPreviousConfig
             | Self::Key(_)
             | Self::NoRandomness
             | Self::Runtime(_) => Exit::Negative,
@@ -123,6 +127,7 @@ impl CliError {
                 ClientError::Permission(_) => Exit::Permission,
                 ClientError::Timeout { .. } => Exit::Timeout,
                 ClientError::Refused { status, .. } => match *status {
+                    StatusCode::FORBIDDEN => Exit::Permission,
                     StatusCode::SERVICE_UNAVAILABLE => Exit::NotRunning,
                     StatusCode::GATEWAY_TIMEOUT => Exit::Timeout,
                     _ => Exit::Negative,
@@ -165,6 +170,7 @@ mod tests {
             (timeout.into(), 5),
             (refused(StatusCode::GATEWAY_TIMEOUT).into(), 5),
             (refused(StatusCode::SERVICE_UNAVAILABLE).into(), 3),
+            (refused(StatusCode::FORBIDDEN).into(), 4),
             (refused(StatusCode::BAD_REQUEST).into(), 1),
             (CliError::Output(io::ErrorKind::BrokenPipe.into()), 0),
             (CliError::Output(io::ErrorKind::StorageFull.into()), 1),

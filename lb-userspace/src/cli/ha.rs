@@ -158,7 +158,12 @@ fn render_answer(order: &HaOrder, answer: &HaAnswer, out: &mut impl Write) -> io
         }
         HaOrder::Handover { .. } => {
             for handed in &answer.handed_over {
-                writeln!(out, "{}: handed over to {}", handed.group, handed.to)?;
+                if handed.waits {
+                    let (group, to) = (&handed.group, &handed.to);
+                    writeln!(out, "{group}: to be handed over to {to}, if its hooks agree")?;
+                } else {
+                    writeln!(out, "{}: handed over to {}", handed.group, handed.to)?;
+                }
             }
             answer
                 .handover
@@ -362,12 +367,18 @@ fn path_sentences(path: &PathView) -> Vec<String> {
     let mut sentences = Vec::new();
     if !path.up {
         sentences.push(format!(
-            "{} is down or has no carrier, or its socket cannot be opened",
+            "{} is down or has no carrier, or cannot be opened",
             path.interface
         ));
     }
     if let Some(error) = &path.last_error {
         sentences.push(format!("{error} ({} times)", units::count(path.errors)));
+    }
+    if path.noise > 0 {
+        sentences.push(format!(
+            "noise on the line, {} times: is the cable good, and the `baud` the same at both ends?",
+            units::count(path.noise)
+        ));
     }
     if path.malformed > 0 {
         sentences.push(format!(
@@ -475,7 +486,7 @@ fn sentences(instance: &InstanceView) -> Vec<String> {
         let (reached, backends) = (reach.reached, reach.backends);
         format!("reaches {reached} of {backends} backends of {}", reach.service)
     }));
-    sentences.extend(instance.burdens.iter().cloned());
+    sentences.extend(instance.remarks.iter().cloned());
     let differing = [("VIPs", false), ("advert_interval", true)]
         .into_iter()
         .filter(|(_, interval)| {

@@ -70,11 +70,7 @@ pub(super) fn parse(
         }],
         ..File::default()
     };
-    let source = Source {
-        name: "command line".to_owned(),
-        text: arguments.text,
-        numbered: false,
-    };
+    let source = Source::unnumbered("command line", arguments.text);
     check(&file, source, host, arguments.errors)
 }
 

@@ -23,14 +23,49 @@ pub(super) const NOWHERE: Range<usize> = 0..0;
 pub(super) struct Source {
     /// What it is called in front of line and column.
     pub(super) name: String,
-    /// The text.
+    /// The text: that of the file, and behind it those of the files that belong to it.
     pub(super) text: String,
+    /// Where the text of each of these begins, and what it is called.
+    parts: Vec<(usize, String)>,
     /// Whether line and column mean anything to the reader: in a file they do, in a list of arguments they do
     /// not.
     pub(super) numbered: bool,
 }
 
 impl Source {
+    /// The text of a file.
+    pub(super) fn file(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+            parts: Vec::new(),
+            numbered: true,
+        }
+    }
+
+    /// Text that has no lines that anybody would know.
+    pub(super) fn unnumbered(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            numbered: false,
+            ..Self::file(name, text)
+        }
+    }
+
+    /// Adds the text of another file behind what is there.
+    pub(super) fn append(&mut self, other: Self) {
+        if !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        self.parts.push((self.text.len(), other.name));
+        self.text.push_str(&other.text);
+    }
+
+    /// The file that the byte at `offset` is of: where its text begins, and its name.
+    fn file_of(&self, offset: usize) -> (usize, &str) {
+        let last = self.parts.iter().rev().find(|(start, _)| *start <= offset);
+        last.map_or((0, &self.name), |(start, name)| (*start, name))
+    }
+
     /// The part of `value`, which was read from `span`, that its byte range `part` covers. All of `span` if
     /// the text is not there word for word (a string with escapes).
     pub(super) fn part(&self, span: &Range<usize>, value: &str, part: Range<usize>) -> Range<usize> {
@@ -47,13 +82,22 @@ impl Source {
 
     /// The number of the line that holds the byte at `offset`, counted from 1.
     fn line(&self, offset: usize) -> usize {
-        1 + self.before(offset).matches('\n').count()
+        let (start, _) = self.file_of(offset);
+        1 + self
+            .before(offset)
+            .get(start..)
+            .unwrap_or_default()
+            .matches('\n')
+            .count()
     }
 
     /// Where `span` is, in a word.
     fn place(&self, span: &Range<usize>) -> String {
-        if self.numbered {
+        if self.numbered && self.parts.is_empty() {
             format!("line {}", self.line(span.start))
+        } else if self.numbered {
+            let (_, name) = self.file_of(span.start);
+            format!("{}:{}", printable(name), self.line(span.start))
         } else {
             quote(self.text.get(span.clone()).unwrap_or_default())
         }
@@ -162,7 +206,7 @@ impl Diagnostic {
             " ".to_owned()
         };
         let gutter = " ".repeat(number.len());
-        write!(f, "{gutter}--> {}", printable(&source.name))?;
+        write!(f, "{gutter}--> {}", printable(source.file_of(span.start).1))?;
         if source.numbered {
             write!(f, ":{}:{}", excerpt.line, excerpt.column)?;
         }

@@ -46,6 +46,8 @@ pub(super) struct File {
     pub(super) events: Events,
     #[serde(default)]
     pub(super) metrics: Metrics,
+    #[serde(default, skip_serializing_if = "Api::is_empty")]
+    pub(super) api: Api,
     #[serde(default, rename = "instance", skip_serializing_if = "Vec::is_empty")]
     pub(super) instances: Vec<instance::Instance>,
     #[serde(default, rename = "heartbeat", skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +93,20 @@ pub(super) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(super) struct Metrics {
     pub(super) listen: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// `[api]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    pub(super) read_group: Option<Spanned<String>>,
+    pub(super) write_group: Option<Spanned<String>>,
+}
+
+impl Api {
+    fn is_empty(&self) -> bool {
+        self.read_group.is_none() && self.write_group.is_none()
+    }
 }
 
 /// `[[service]]`
@@ -187,6 +203,7 @@ impl From<&model::Config> for File {
             limits,
             events,
             metrics,
+            api,
             instances,
             heartbeats,
             services,
@@ -213,6 +230,10 @@ impl From<&model::Config> for File {
             events: Events::from(events),
             metrics: Metrics {
                 listen: Some(texts(&metrics.listen)),
+            },
+            api: Api {
+                read_group: api.read_group.clone().map(unplaced),
+                write_group: api.write_group.clone().map(unplaced),
             },
             instances: instances.iter().map(instance::Instance::from).collect(),
             heartbeats: heartbeats.iter().map(heartbeat::Heartbeat::from).collect(),

@@ -8,6 +8,7 @@ mod diagnostic;
 mod duration;
 mod error;
 mod file;
+mod files;
 pub mod import;
 mod key_file;
 mod listen;
@@ -17,11 +18,7 @@ mod syntax;
 mod tests;
 mod validate;
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::path::Path;
 
 use self::diagnostic::{Diagnostic, Severity, Source};
 pub use self::{
@@ -34,7 +31,7 @@ pub use self::{
 };
 use crate::core::model::Config;
 
-/// Most bytes of a configuration file that are read.
+/// Most bytes of a configuration that are read, over all its files.
 pub const MAX_FILE_SIZE: u64 = 16 << 20;
 
 /// A configuration, and what may be unwise about it.
@@ -46,45 +43,18 @@ pub struct Loaded {
     pub warnings: Report,
 }
 
-/// Reads and validates the file at `path`.
+/// Reads and validates the file at `path`, and those of `conf.d` beside it.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(path, error))?;
-    if bytes.len() as u64 > MAX_FILE_SIZE {
-        return Err(ConfigError::TooLarge(path.into()));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        ConfigError::NotUtf8 {
-            path: path.into(),
-            line: 1 + good.iter().filter(|byte| **byte == b'\n').count(),
-        }
-    })?;
-    parse(&path.display().to_string(), text, &host_name())
-}
-
-fn unreadable(path: &Path, source: io::Error) -> ConfigError {
-    match source.kind() {
-        io::ErrorKind::NotFound => ConfigError::NotFound(path.into()),
-        io::ErrorKind::PermissionDenied => ConfigError::PermissionDenied(path.into()),
-        io::ErrorKind::IsADirectory => ConfigError::IsDirectory(path.into()),
-        _ => ConfigError::Unreadable {
-            path: path.into(),
-            source,
-        },
-    }
+    check_source(files::read(path)?, &host_name())
 }
 
 /// Validates the text of a file. `name` stands for the file in messages, `host_name` for a director without a
 /// name.
 pub fn parse(name: &str, text: String, host_name: &str) -> Result<Loaded, ConfigError> {
-    let source = Source {
-        name: name.to_owned(),
-        text,
-        numbered: true,
-    };
+    check_source(Source::file(name, text), host_name)
+}
+
+fn check_source(source: Source, host_name: &str) -> Result<Loaded, ConfigError> {
     match syntax::read(&source.text) {
         Ok(file) => check(&file, source, host_name, Vec::new()),
         Err(error) => Err(ConfigError::Invalid(Report::new(source, vec![*error]))),

@@ -6,7 +6,8 @@ mod instances;
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, File},
+    io,
     net::IpAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use super::*;
 use crate::core::event;
 use crate::core::health;
 use crate::core::model::{
-    Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
+    Api, Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
     Encapsulation, Flood, Forward, Frontend, Limits, MAX_WEIGHT, Metrics, OnGone, OnUnknown, Persistence,
     Protocol, Service, Share, SyncPath, Thresholds,
 };
@@ -122,6 +123,7 @@ fn defaults() {
         },
         events: event::Settings::default(),
         metrics: Metrics::default(),
+        api: Api::default(),
         instances: Vec::new(),
         heartbeats: Vec::new(),
         services: vec![Service {
@@ -233,7 +235,7 @@ fn a_file_of_somebody_else() {
     fs::write(&path, "").expect("written");
     let error = io::Error::from(io::ErrorKind::PermissionDenied);
     assert!(matches!(
-        unreadable(&path, error),
+        files::unreadable(&path, error),
         ConfigError::PermissionDenied(_)
     ));
 }
@@ -583,6 +585,7 @@ prop_compose! {
             limits: Limits { flows_v4: limits.0, flows_v6: limits.1, translations_v4: limits.1, translations_v6: limits.0, backends: limits.2, slots: limits.3 },
             events: event::Settings { keep: keep.into(), receivers: receivers.iter().enumerate().map(receiver).collect() },
             metrics: Metrics { listen: vec![([127, 0, 0, 1], keep).into()] },
+            api: Api { read_group: manage_vips.then(|| "tandem".to_owned()), write_group: None },
             instances,
             services: services.into_iter().enumerate().map(|(index, (backends, table_size, drain))| Service {
                 name: format!("s{index}"),

@@ -20,6 +20,7 @@ pub mod order;
 pub mod plan;
 pub mod schedule;
 pub mod seal;
+pub mod serial;
 pub mod slots;
 pub mod sync;
 pub mod timeouts;

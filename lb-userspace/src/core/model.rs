@@ -6,6 +6,7 @@
 mod area;
 mod connections;
 mod heartbeat;
+mod hooks;
 mod instance;
 mod pool;
 mod sync;
@@ -24,7 +25,10 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     area::{Area, bits, masked},
     connections::{Connections, Flood, OnGone, OnUnknown, Persistence},
-    heartbeat::{DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat},
+    heartbeat::{
+        DEFAULT_BAUD, DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat, HeartbeatNetwork, Medium,
+    },
+    hooks::{DEFAULT_HOOK_TIMEOUT, Hooks, Step},
     instance::{Announce, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate},
     pool::{FIRST_POOL_PORT, Pool, Share},
     sync::{Audience, DEFAULT_BULK_RATE, DEFAULT_SYNC_GROUP, DEFAULT_SYNC_PORT, SyncPath},
@@ -63,6 +67,8 @@ pub struct Config {
     pub events: event::Settings,
     /// Where metrics are to be had.
     pub metrics: Metrics,
+    /// Who may ask the daemon, and who may order.
+    pub api: Api,
     /// Services in the order of the file; names are unique.
     pub services: Vec<Service>,
 }
@@ -137,6 +143,15 @@ impl Default for Metrics {
             listen: vec![(Ipv4Addr::LOCALHOST, Self::DEFAULT_PORT).into()],
         }
     }
+}
+
+/// Who may use the daemon's socket. Root and the daemon's own user always may.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Api {
+    /// Group of those who may ask; `None`: whoever the socket's owner and group let in.
+    pub read_group: Option<String>,
+    /// Group of those who may ask and order; `None`: whoever may ask.
+    pub write_group: Option<String>,
 }
 
 /// Capacities, fixed for the life of the maps; a change takes a restart.

@@ -4,7 +4,7 @@ use std::{error::Error, io, process::ExitCode};
 
 use super::{DirectorError, HaError, decap::DecapError};
 use crate::{
-    api::SocketError,
+    api::{NoGroup, SocketError},
     config::{ConfigError, KeyFileError},
     datapath::DatapathError,
     net::{NetlinkError, address::AddressError, monitor::MonitorError, packet::PacketError, vrrp::VrrpError},
@@ -47,6 +47,9 @@ pub enum DaemonError {
     /// The VIPs cannot be removed.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// Who may use the socket.
+    #[error(transparent)]
+    Access(#[from] NoGroup),
     /// The keys of the cluster.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -63,7 +66,7 @@ impl DaemonError {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(if lacks_permission(self) {
             PERMISSION
-        } else if matches!(self, Self::Keys(_) | Self::Decap(_)) {
+        } else if matches!(self, Self::Keys(_) | Self::Access(_) | Self::Decap(_)) {
             CONFIGURATION
         } else {
             FAILURE
@@ -98,7 +101,7 @@ fn lacks_permission(error: &DaemonError) -> bool {
             HaError::Setup(error) => refusal(error),
             HaError::Vrrp(_) | HaError::Netlink(_) | HaError::Died | HaError::Busy => false,
         },
-        DaemonError::Director(_) | DaemonError::Decap(_) => false,
+        DaemonError::Director(_) | DaemonError::Access(_) | DaemonError::Decap(_) => false,
         DaemonError::Netlink(error)
         | DaemonError::Address(AddressError::Netlink(error))
         | DaemonError::Monitor(MonitorError::Request(error)) => {

@@ -34,6 +34,8 @@ impl Director {
         let translations_v4 = Arc::clone(&self.kernel.tables.translations_v4);
         let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
         let loads = Arc::clone(&self.kernel.tables.loads);
+        let resets = gone.iter().filter(|(_, ending)| **ending == Ending::Reset);
+        let questions = self.questions(resets.map(|(backend, _)| *backend).collect());
         spawn_blocking(move || {
             let flows = end(&flows_v4, &translations_v4, &loads, &gone)
                 + end(&flows_v6, &translations_v6, &loads, &gone);
@@ -42,6 +44,7 @@ impl Director {
                     flows,
                     "ended connections of backends that are no longer configured"
                 );
+                questions();
             }
         });
     }

@@ -15,7 +15,10 @@ use crate::{
         query::Refusal,
         types::{HaAnswer, HaView, HandedConnectionsView, HandedOver, HandoverView, Role},
     },
-    core::sync::{Comparison, Crossing},
+    core::{
+        ha::Handed,
+        sync::{Comparison, Crossing},
+    },
 };
 
 /// For the next Active to be heard.
@@ -52,7 +55,8 @@ impl Handover {
             Ok(handed) => handed,
             Err(unable) => return Ok(Err(refusal(&unable))),
         };
-        let handover = if handed.is_empty() {
+        // What programs of the operator have a say in may take its time.
+        let handover = if handed.is_empty() || handed.iter().any(|handed| handed.waits) {
             None
         } else {
             let blackout = self.blackout(&handed, begun).await;
@@ -65,7 +69,7 @@ impl Handover {
         Ok(Ok(HaAnswer {
             handed_over: handed
                 .into_iter()
-                .map(|(group, to)| HandedOver { group, to })
+                .map(|Handed { group, to, waits }| HandedOver { group, to, waits })
                 .collect(),
             maintenance: self.maintenance,
             handover,
@@ -73,11 +77,14 @@ impl Handover {
     }
 
     /// How long it takes until each of the groups has its next Active, as far as is heard here.
-    async fn blackout(&self, handed: &[(String, String)], begun: Instant) -> Option<Duration> {
+    async fn blackout(&self, handed: &[Handed], begun: Instant) -> Option<Duration> {
         let watch = async {
             loop {
                 let view = self.ha.view().await.ok()?;
-                if handed.iter().all(|(group, to)| self.is_active(&view, group, to)) {
+                if handed
+                    .iter()
+                    .all(|handed| self.is_active(&view, &handed.group, &handed.to))
+                {
                     return Some(begun.elapsed());
                 }
                 sleep(LOOK).await;
@@ -104,7 +111,7 @@ impl Handover {
     async fn connections(
         &self,
         crossing: Option<Crossing>,
-        handed: &[(String, String)],
+        handed: &[Handed],
     ) -> Option<HandedConnectionsView> {
         let (sync, crossing) = (self.sync.as_ref()?, crossing?);
         let found = timeout(COMPARISON, sync.compare()).await;
@@ -113,10 +120,10 @@ impl Handover {
         let is_other = |one: &&Comparison| {
             handed
                 .iter()
-                .any(|(_, to)| *to == one.director || *to == self.own)
+                .any(|handed| handed.to == one.director || handed.to == self.own)
         };
         let mut of_others = found.iter().filter(is_other).filter_map(|one| one.found);
-        let taken = handed.iter().any(|(_, to)| *to == self.own);
+        let taken = handed.iter().any(|handed| handed.to == self.own);
         let divergence = of_others.next();
         let unknown = divergence.map(|found| if taken { found.only_there } else { found.only_here });
         let all = divergence.map(|found| {

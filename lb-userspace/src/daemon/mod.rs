@@ -13,6 +13,7 @@ mod gone;
 mod ha;
 mod handover;
 mod health;
+mod history;
 mod holder;
 mod identity;
 mod keeper;
@@ -21,6 +22,7 @@ mod maintenance;
 mod orders;
 mod pair;
 mod passive;
+mod resets;
 mod service_manager;
 mod shared;
 mod standing;
@@ -57,13 +59,13 @@ pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 pub use self::sync::SyncError;
 use self::{
-    check_path::CheckWay, director::Director, fragments::Fragments, orders::Orders,
+    check_path::CheckWay, director::Director, fragments::Fragments, history::History, orders::Orders,
     service_manager::ServiceManager, survey::Survey, vips::Vips,
 };
 use crate::{
     api::{
-        self, ApiSocket, Bounds, Sources,
-        config::{ConfigView, ReloadAnswer},
+        self, Access, ApiSocket, Bounds, Sources,
+        config::{ConfigView, ReloadAnswer, ReloadRequest},
         query::{self, Query, Refusal, ReloadReply},
     },
     capability, config,
@@ -149,6 +151,7 @@ async fn detach(bpffs: &Path) -> Result<(), DaemonError> {
 /// A configuration that waits for its backends to be found.
 struct Pending {
     config: Config,
+    access: Access,
     targets: BTreeSet<IpAddr>,
     deadline: Instant,
     /// What may be unwise about it.
@@ -171,6 +174,11 @@ struct Daemon {
     queries: mpsc::Receiver<Query>,
     signals: Signals,
     service_manager: ServiceManager,
+    /// What was in force before.
+    history: History,
+    /// Who may use the socket, and where that is.
+    access: watch::Sender<Access>,
+    socket: PathBuf,
     /// Where metrics are to be had.
     metrics: watch::Sender<Vec<SocketAddr>>,
     /// Last, so that it tells what the others have to tell at the end.
@@ -203,6 +211,8 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     };
     let notifier = Notifier::start(&config.director.name, &config.events)?;
     let state = StateDirectory::new(&args.state);
+    let history = History::open(state.clone());
+    let access = Access::of(&config.api)?;
     let identity = Identity::begin(&config, &state)?;
     let orders = Orders::open(state, &notifier.sink());
     let pins = Pins::new(&args.bpffs);
@@ -233,17 +243,21 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         queries,
         signals,
         service_manager: ServiceManager::find(),
+        history,
+        access: watch::Sender::new(access),
+        socket: args.socket.clone(),
         metrics: watch::Sender::new(Vec::new()),
         notifier,
     };
     daemon.tell(event::Director::Started {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    daemon.prepare(config, String::new(), None);
+    daemon.prepare(config, access, String::new(), None);
     let sources = Sources {
         queries: asked,
         flows: daemon.director.flows.clone(),
         events: daemon.notifier.journal(),
+        access: daemon.access.subscribe(),
     };
     let metrics = api::serve_metrics(daemon.metrics.subscribe(), sources.clone());
     let metrics = tokio::spawn(metrics);
@@ -300,10 +314,16 @@ impl Daemon {
                 _ = interrupt.recv() => break,
             }
             if let Some(pending) = self.due() {
+                let before =
+                    (started && pending.config != self.director.config).then(|| self.director.config.clone());
                 let outcome = self.director.adopt(pending.config).await;
                 self.follow();
                 match outcome {
                     Ok(()) => {
+                        if let Some(before) = before {
+                            self.history.note(&before);
+                        }
+                        self.let_in(pending.access);
                         let config = &self.director.config;
                         self.notifier.configure(&config.director.name, &config.events);
                         self.metrics.send_replace(config.metrics.listen.clone());
@@ -330,6 +350,14 @@ impl Daemon {
         self.tell(event::Director::Stopping);
         self.service_manager.stopping();
         Ok(())
+    }
+
+    /// Has these use the socket.
+    fn let_in(&self, access: Access) {
+        self.access.send_replace(access);
+        if let Err(error) = api::open_to(&self.socket, access.is_by_group()) {
+            warn!(%error, socket = %self.socket.display(), "the socket's mode cannot be changed");
+        }
     }
 
     /// Says that a configuration was refused.
@@ -387,7 +415,7 @@ impl Daemon {
     }
 
     /// Begins to change over to a configuration: its backends are looked up first, so that no service is without any.
-    fn prepare(&mut self, config: Config, warnings: String, reply: Option<ReloadReply>) {
+    fn prepare(&mut self, config: Config, access: Access, warnings: String, reply: Option<ReloadReply>) {
         let targets = self.director.targets(&config);
         // One that replaces another waits no longer than that would have: reloads in a row must not put off for ever what
         // they ask for.
@@ -398,6 +426,7 @@ impl Daemon {
         waiting.extend(reply);
         self.pending = Some(Pending {
             config,
+            access,
             targets,
             deadline,
             warnings,
@@ -446,11 +475,13 @@ impl Daemon {
                 let view = ConfigView {
                     path: self.config_path.clone(),
                     toml: config::to_toml(&self.director.config),
+                    previous: self.history.previous().cloned(),
                 };
                 // Who asked may have gone.
                 let _ = to.send(view);
             }
-            Query::Reload(to) => self.reload(Some(to)),
+            Query::Reload(request, to) if request.rollback => self.roll_back(to),
+            Query::Reload(ReloadRequest { .. }, to) => self.reload(Some(to)),
             query => self.director.answer(query).await,
         }
     }
@@ -462,15 +493,34 @@ impl Daemon {
             warn!("{NOTHING}");
             return refuse_all(reply, NOTHING);
         };
+        let path = path.clone();
         self.service_manager.reloading();
-        match config::load(path) {
-            Ok(loaded) => {
+        info!(path = %path.display(), "reloading");
+        self.consider(config::load(&path), reply);
+    }
+
+    /// Puts in force again what was before.
+    fn roll_back(&mut self, reply: ReloadReply) {
+        let Some(loaded) = self.history.load(&self.director.config.director.name) else {
+            return refuse_all([reply], "there was no other configuration before this one");
+        };
+        self.service_manager.reloading();
+        info!("rolling back");
+        self.consider(loaded, Some(reply));
+    }
+
+    /// Begins to change over to what was read, or tells who asked for it why not.
+    fn consider(&mut self, loaded: Result<config::Loaded, config::ConfigError>, reply: Option<ReloadReply>) {
+        let outcome = loaded.map_err(|error| error.render()).and_then(|loaded| {
+            let access = Access::of(&loaded.config.api).map_err(|error| format!("error: {error}\n"))?;
+            Ok((loaded, access))
+        });
+        match outcome {
+            Ok((loaded, access)) => {
                 warn_of(&loaded.warnings);
-                info!(path = %path.display(), "reloading");
-                self.prepare(loaded.config, loaded.warnings.to_string(), reply);
+                self.prepare(loaded.config, access, loaded.warnings.to_string(), reply);
             }
             Err(error) => {
-                let error = error.render();
                 refuse_all(reply, &error);
                 self.refuse(error);
             }

@@ -451,6 +451,8 @@ impl Director {
         let translations_v6 = Arc::clone(&self.kernel.tables.translations_v6);
         let loads = Arc::clone(&self.kernel.tables.loads);
         let events = self.events.clone();
+        let numbers = backends.iter().map(|(_, number)| *number).collect();
+        let questions = (ending == Ending::Reset).then(|| self.questions(numbers));
         spawn_blocking(move || {
             for (covered, number) in backends {
                 let wanted = BTreeMap::from([(number, ending)]);
@@ -461,6 +463,9 @@ impl Director {
                     backend: covered.backend,
                     flows,
                 });
+            }
+            if let Some(ask) = questions {
+                ask();
             }
         });
     }

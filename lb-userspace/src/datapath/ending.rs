@@ -1,11 +1,12 @@
 //! Ending the flows of backends that are to have none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::{
     abi::BackendLoad,
     flow_state::FlowState,
     flow_table::{Bucket, Control, Entry, TranslationEntry},
+    packet::FlowKey,
 };
 
 use super::translations::translation_of;
@@ -15,7 +16,8 @@ use super::translations::translation_of;
 pub enum Ending {
     /// They are forgotten: the next packet of each is scheduled like a first one.
     Forget,
-    /// TCP connections are marked as ended: the next segment of each is answered with a reset. Others are forgotten.
+    /// TCP connections are marked as ended: the next segment of each becomes a reset for its backend, and the one after that
+    /// is answered with a reset. Others are forgotten.
     Reset,
 }
 
@@ -63,7 +65,7 @@ pub fn end_flow<E: Entry, T: TranslationEntry<Flow = E::Key>>(
     };
     let load = loads.get(number as usize);
     match (ending, control.state()) {
-        (Ending::Reset, FlowState::Ended) => false,
+        (Ending::Reset, FlowState::Ended | FlowState::Severed) => false,
         (Ending::Reset, state) if is_tcp(state) => {
             let changed = entry.change(control, control.with_state(FlowState::Ended));
             if let Some(load) = load.filter(|_| changed) {
@@ -82,6 +84,31 @@ pub fn end_flow<E: Entry, T: TranslationEntry<Flow = E::Key>>(
             changed
         }
     }
+}
+
+/// The flows of these backends that were ended with [`Ending::Reset`], and of which somebody has not heard yet.
+pub fn ended<E: Entry<Key: Into<FlowKey>>, T: TranslationEntry<Flow = E::Key>>(
+    table: &[Bucket<E>],
+    translations: &[Bucket<T>],
+    backends: &BTreeSet<u32>,
+) -> Vec<FlowKey> {
+    let entries = table.iter().flat_map(|bucket| &bucket.entries);
+    let keys = entries.filter_map(|entry| {
+        let control = entry.state();
+        let is_ended = matches!(control.state(), FlowState::Ended | FlowState::Severed);
+        if !control.is_live() || !is_ended {
+            return None;
+        }
+        let backend = match translation_of(translations, entry, control) {
+            Some(translation) => translation.control.backend(),
+            None => control.backend(),
+        };
+        let flow = entry.snapshot()?;
+        backend
+            .is_some_and(|backend| backends.contains(&backend))
+            .then(|| flow.key.into())
+    });
+    keys.collect()
 }
 
 fn is_tcp(state: FlowState) -> bool {
@@ -103,7 +130,8 @@ fn is_tcp(state: FlowState) -> bool {
         | FlowState::SctpShutdown
         | FlowState::SctpClosed
         | FlowState::Template
-        | FlowState::Ended => false,
+        | FlowState::Ended
+        | FlowState::Severed => false,
     }
 }
 

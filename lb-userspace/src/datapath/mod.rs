@@ -26,7 +26,7 @@ pub use attach::AttachMode;
 pub use census::{Census, Holders, TableCensus, census};
 pub use check_path::CheckPath;
 pub use clock::JiffyClock;
-pub use ending::{Ending, end, end_flow};
+pub use ending::{Ending, end, end_flow, ended};
 pub use error::DatapathError;
 pub use fragments::FragmentPath;
 pub use kernel::{BackendTotals, Kernel, Totals};

@@ -1,4 +1,4 @@
-//! Heartbeats on the wire: a UDP socket for each path, bound to its interface.
+//! Heartbeats on the wire: a UDP socket for each path, bound to its interface; or a serial line.
 
 use std::{
     io,
@@ -9,7 +9,8 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 
-use crate::core::model::Heartbeat;
+use super::serial::SerialLine;
+use crate::core::model::{Heartbeat, HeartbeatNetwork, Medium};
 
 /// DSCP CS6, network control.
 const TRAFFIC_CLASS: u32 = 0xC0;
@@ -20,12 +21,87 @@ pub const MAX_DATAGRAM: usize = 2048;
 
 /// Why a heartbeat path cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing} for the heartbeat path {path} on {interface}: {error}")]
+#[error("cannot {doing} for the heartbeat path {path} on {medium}: {error}")]
 pub struct HeartbeatError {
     doing: &'static str,
     path: String,
-    interface: String,
+    medium: String,
     error: io::Error,
+}
+
+/// What a path sends and receives by.
+#[derive(Debug)]
+pub enum HeartbeatLink {
+    /// Over a network.
+    Network(HeartbeatSocket),
+    /// Over a cable.
+    Serial(Box<SerialLine>),
+}
+
+impl HeartbeatLink {
+    /// Opens it, in the calling thread's network namespace; `ifindex` is the network's interface. An interface made anew
+    /// under the same name needs a new one.
+    ///
+    /// Opening and dropping it waits for the kernel's network configuration lock.
+    ///
+    /// # Errors
+    /// [`HeartbeatError`].
+    pub fn open(path: &Heartbeat, ifindex: u32) -> Result<Self, HeartbeatError> {
+        match &path.medium {
+            Medium::Network(network) => HeartbeatSocket::open(path, network, ifindex).map(Self::Network),
+            Medium::Serial { device, baud } => match SerialLine::open(device, *baud) {
+                Ok(line) => Ok(Self::Serial(Box::new(line))),
+                Err(error) => Err(HeartbeatError {
+                    doing: "open the line",
+                    path: path.name.clone(),
+                    medium: path.medium.to_string(),
+                    error,
+                }),
+            },
+        }
+    }
+
+    /// Sends to whoever listens; tries all, and returns the first failure.
+    ///
+    /// # Errors
+    /// When the kernel does not take it, as on a link that is down.
+    pub fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Network(socket) => socket.send(datagram),
+            Self::Serial(line) => line.send(datagram),
+        }
+    }
+
+    /// The next datagram; `None` when none waits.
+    ///
+    /// # Errors
+    /// When it fails; with [`io::ErrorKind::UnexpectedEof`] it has to be opened anew.
+    pub fn next<'b>(&mut self, buffer: &'b mut [u8; MAX_DATAGRAM]) -> io::Result<Option<&'b mut [u8]>> {
+        match self {
+            Self::Network(socket) => socket.next(buffer),
+            Self::Serial(line) => line.next(buffer),
+        }
+    }
+}
+
+impl HeartbeatLink {
+    /// How often something came over it that was no datagram.
+    #[must_use]
+    pub fn noise(&self) -> u64 {
+        match self {
+            Self::Network(_) => 0,
+            Self::Serial(line) => line.noise(),
+        }
+    }
+}
+
+impl AsFd for HeartbeatLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Network(socket) => socket.as_fd(),
+            Self::Serial(line) => line.as_fd(),
+        }
+    }
 }
 
 /// The socket of a path.
@@ -36,24 +112,18 @@ pub struct HeartbeatSocket {
 }
 
 impl HeartbeatSocket {
-    /// Opens it in the calling thread's network namespace, and joins the group. An interface made anew under the same name
-    /// needs a new one.
-    ///
-    /// Opening and dropping it waits for the kernel's network configuration lock.
-    ///
-    /// # Errors
-    /// [`HeartbeatError`].
-    pub fn open(path: &Heartbeat, ifindex: u32) -> Result<Self, HeartbeatError> {
+    /// Opens it, and joins the group.
+    fn open(path: &Heartbeat, network: &HeartbeatNetwork, ifindex: u32) -> Result<Self, HeartbeatError> {
         let step = |doing: &'static str, result: io::Result<()>| {
             result.map_err(|error| HeartbeatError {
                 doing,
                 path: path.name.clone(),
-                interface: path.interface.clone(),
+                medium: path.medium.to_string(),
                 error,
             })
         };
-        let destinations = match &path.peers[..] {
-            [] => vec![path.group],
+        let destinations = match &network.peers[..] {
+            [] => vec![network.group],
             peers => peers.to_vec(),
         };
         let is_v4 = destinations[0].is_ipv4();
@@ -62,13 +132,13 @@ impl HeartbeatSocket {
         let socket = Socket::new(domain, kind, None).map_err(|error| HeartbeatError {
             doing: "open a socket",
             path: path.name.clone(),
-            interface: path.interface.clone(),
+            medium: path.medium.to_string(),
             error,
         })?;
         step("share the port", socket.set_reuse_address(true))?;
         step(
             "bind to the interface",
-            socket.bind_device(Some(path.interface.as_bytes())),
+            socket.bind_device(Some(network.interface.as_bytes())),
         )?;
         let any: IpAddr = if is_v4 {
             Ipv4Addr::UNSPECIFIED.into()
@@ -77,7 +147,7 @@ impl HeartbeatSocket {
         };
         step(
             "bind the port",
-            socket.bind(&SocketAddr::new(any, path.group.port()).into()),
+            socket.bind(&SocketAddr::new(any, network.group.port()).into()),
         )?;
         // The first needs CAP_NET_ADMIN and passes the system's limit; the second does what is allowed.
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
@@ -89,9 +159,9 @@ impl HeartbeatSocket {
             step("set the DSCP", socket.set_tclass_v6(TRAFFIC_CLASS))?;
             step("use IPv6 alone", socket.set_only_v6(true)).ok();
         }
-        if path.peers.is_empty() {
+        if network.peers.is_empty() {
             let index = InterfaceIndexOrAddress::Index(ifindex);
-            match path.group.ip() {
+            match network.group.ip() {
                 IpAddr::V4(group) => {
                     step("join the group", socket.join_multicast_v4_n(&group, &index))?;
                     step("send to the group", set_multicast_interface(&socket, ifindex))?;
@@ -114,11 +184,7 @@ impl HeartbeatSocket {
         })
     }
 
-    /// Sends to the group, or to each peer; tries all, and returns the first failure.
-    ///
-    /// # Errors
-    /// When the kernel does not take it, as on a link that is down.
-    pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
+    fn send(&self, datagram: &[u8]) -> io::Result<()> {
         let mut result = Ok(());
         for destination in &self.destinations {
             let sent = self.socket.send_to(datagram, destination);
@@ -127,11 +193,7 @@ impl HeartbeatSocket {
         result
     }
 
-    /// The next datagram; `None` when none waits.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub fn next<'b>(&self, buffer: &'b mut [u8; MAX_DATAGRAM]) -> io::Result<Option<&'b mut [u8]>> {
+    fn next<'b>(&self, buffer: &'b mut [u8; MAX_DATAGRAM]) -> io::Result<Option<&'b mut [u8]>> {
         match self.socket.recv(&mut buffer[..]) {
             Ok(length) => Ok(Some(&mut buffer[..length])),
             Err(error) => match error.kind() {

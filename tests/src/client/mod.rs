@@ -6,6 +6,7 @@ pub mod http;
 pub mod load;
 mod segment;
 mod stream;
+mod transfers;
 pub mod udp;
 mod upload;
 
@@ -18,6 +19,7 @@ pub use connection::Greeting;
 pub use crowd::{Answers, Crowd};
 pub use load::{Load, Rate, Tally};
 pub use stream::{Passage, Stream};
+pub use transfers::{Course, Transfers};
 pub use upload::{Upload, upload};
 
 use crate::error::LabError;

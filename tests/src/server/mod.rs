@@ -18,7 +18,7 @@ pub use dns::DnsServer;
 pub use grpc::GrpcHealth;
 pub use hold::HoldServer;
 pub use mail::MailServer;
-pub use nginx::Nginx;
+pub use nginx::{Nginx, slow_byte};
 pub use udp::UdpEcho;
 
 use crate::error::LabError;

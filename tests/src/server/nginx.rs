@@ -96,7 +96,10 @@ impl Nginx {
         })?;
         let config = prefix.join("nginx.conf");
         write(&config, config_text.as_bytes())?;
-        write(&prefix.join("slow"), &vec![b'.'; SLOW_FILE])?;
+        write(
+            &prefix.join("slow"),
+            &(0..SLOW_FILE).map(slow_byte).collect::<Vec<u8>>(),
+        )?;
         let mut command = host.command("nginx")?;
         // `-e`: without it nginx first opens the machine's log, before it has read of its own.
         command
@@ -129,6 +132,16 @@ impl Nginx {
         })?;
         self.process.ensure_running()?;
         Ok(ready?)
+    }
+}
+
+/// The byte at this place of `/slow`: lines of 16 bytes, each of which is its own number.
+#[must_use]
+pub fn slow_byte(place: usize) -> u8 {
+    const LINE: usize = 16;
+    match place % LINE {
+        column if column == LINE - 1 => b'\n',
+        column => b'0' + (place / LINE / 10_usize.pow((LINE - 2 - column).min(15) as u32) % 10) as u8,
     }
 }
 
@@ -167,6 +180,13 @@ http {{
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_slow_file_numbers_its_lines() {
+        let line = |start| String::from_utf8((start..start + 16).map(slow_byte).collect()).unwrap();
+        assert_eq!(line(0), "000000000000000\n");
+        assert_eq!(line(16 * 40_321), "000000000040321\n");
+    }
 
     #[test]
     fn the_configuration_names_host_addresses_and_big_file() {

@@ -13,15 +13,15 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use lb_tests::tandem::binary;
 use lb_userspace::api::{
-    self, ApiSocket, Bounds, Sources,
-    config::ConfigView,
+    self, Access, ApiSocket, Bounds, Sources,
+    config::{ConfigView, ReloadAnswer},
     flows::EndAnswer,
     query::{FlowFilter, FlowSource, Query, Refusal, channel},
     types::FlowView,
 };
 use lb_userspace::notify::Journal;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// For what ought to happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -142,6 +142,7 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
         queries: sender,
         flows: Arc::new(flows),
         events: Arc::new(Journal::new(100)),
+        access: watch::channel(Access::default()).1,
     };
     let answers = async {
         while let Some(query) = queries.recv().await {
@@ -159,8 +160,13 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Config(to) => drop(to.send(ConfigView {
                     path: None,
                     toml: "[director]\n".to_owned(),
+                    previous: None,
                 })),
-                Query::Reload(to) => drop(to.send(Err(Refusal::config("line 3")))),
+                Query::Reload(request, to) if request.rollback => drop(to.send(Ok(ReloadAnswer {
+                    services: 2,
+                    warnings: String::new(),
+                }))),
+                Query::Reload(_, to) => drop(to.send(Err(Refusal::config("line 3")))),
                 Query::Ha(to) => drop(to.send(view("ha")?)),
                 Query::Verify(to) => drop(to.send(view("sync_verify")?)),
                 Query::Sync(to) => drop(to.send(view("sync")?)),

@@ -90,11 +90,11 @@ fn connections_of_a_backend_that_is_gone_are_reset() -> Result<()> {
         let without = config::web_over(&lab, &[(1, 100), (2, 100)]);
         tandem.reload(&without.replacen("name = \"web\"\n", &format!("name = \"web\"\n{lines}\n"), 1))?;
         wait_for(PATIENCE, "the connections to be ended", || {
-            let flows = tandem.ask(&["flow", "list", "--state", "ended"]);
+            let flows = tandem.ask(&["flow", "list", "--state", "established"]);
             flows.is_ok_and(|flows| {
                 flows
                     .as_array()
-                    .is_some_and(|flows| flows.len() as u64 == of_first)
+                    .is_some_and(|flows| flows.len() as u64 == 90 - of_first)
             })
         })?;
         let answers = crowd.ask();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::{
-    Tandem,
+    Host, Tandem,
     client::{Crowd, Dial, Greeting, Load, Rate},
     topology::{OneDirector, VIP4, VIP6},
     wait_for,
@@ -338,5 +338,75 @@ fn who_comes_back_starts_slowly() -> Result<()> {
         code != Some(0) && said.contains("serve already"),
         "{code:?} {said}"
     );
+    Ok(())
+}
+
+/// At the deadline the connections that are left are reset, at both ends, though nobody says a word.
+#[test]
+fn the_deadline_resets_what_is_left() -> Result<()> {
+    let lab = OneDirector::build("e2e-reset", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100]))?;
+    for vip in [VIP4.into(), VIP6.into()] {
+        let vip: std::net::IpAddr = vip;
+        let mut crowd = Crowd::open(
+            &lab.clients[0],
+            &Dial::new((vip, 80).into(), Greeting::Http),
+            1000,
+        )?;
+        let mine = crowd.by_backend()["backend1"];
+        wait_for(PATIENCE, "a census", || {
+            // Those that are being closed are among them.
+            backend(&tandem, "backend1").is_ok_and(|view| view["flows"].as_u64() >= Some(mine))
+        })?;
+        let open = |host: &Host| -> Result<u64> {
+            let mut command = host.command("ss")?;
+            command.args(["-Htn", "state", "established", "sport", "=", ":80"]);
+            Ok(String::from_utf8_lossy(&command.output()?.stdout).lines().count() as u64)
+        };
+        ensure!(
+            open(&lab.backends[0])? == mine,
+            "{} of {mine}",
+            open(&lab.backends[0])?
+        );
+        let clients = || -> Result<u64> {
+            let mut command = lab.clients[0].command("ss")?;
+            command.args(["-Htn", "state", "established", "dport", "=", ":80"]);
+            Ok(String::from_utf8_lossy(&command.output()?.stdout).lines().count() as u64)
+        };
+        ensure!(clients()? == 1000, "{}", clients()?);
+        tandem.ask(&[
+            "backend",
+            "drain",
+            "backend1",
+            "--deadline",
+            "1s",
+            "--at-deadline",
+            "reset",
+        ])?;
+        wait_for(PATIENCE, "both ends to be closed", || {
+            open(&lab.backends[0]).is_ok_and(|open| open == 0)
+                && clients().is_ok_and(|open| open == 1000 - mine)
+        })?;
+        let (code, said) = run(
+            &tandem,
+            &[
+                "backend", "wait", "backend1", "--until", "drained", "--within", "20s",
+            ],
+        )?;
+        ensure!(code == Some(0), "{said}");
+        let answers = crowd.ask();
+        ensure!(
+            answers.kept as u64 == 1000 - mine && answers.broken() == mine,
+            "{answers:?}, {mine} on backend1"
+        );
+        tandem.ask(&["backend", "ready", "backend1"])?;
+        drop(crowd);
+        wait_for(PATIENCE, "the clients to be gone", || {
+            backend(&tandem, "backend2").is_ok_and(|view| view["state"] == "ready")
+                && clients().is_ok_and(|open| open == 0)
+        })?;
+        // Their entries stay until they time out: the next family has others.
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use lb_tests::{
     wait_for,
 };
 
-use crate::roles::{PATIENCE, expect_holds, expect_peers, expect_role, role};
+use crate::roles::{PATIENCE, expect_events, expect_holds, expect_peers, expect_role, role};
 
 const FAST: &str = "advert_interval = \"50ms\"\nfailback = \"immediate\"";
 
@@ -21,19 +21,6 @@ fn start(pair: &Pair, director: usize, priority: u8, key: &Path) -> Result<Tande
 fn start_with(pair: &Pair, director: usize, priority: u8, key: &Path, path: &str) -> Result<Tandem> {
     let more = Pair::cluster(key, path) + &Pair::front(priority, FAST);
     Tandem::start(&pair.directors[director], &pair.config(director, &more))
-}
-
-/// Events of this kind so far.
-fn count(tandem: &Tandem, kind: &str) -> Result<usize> {
-    let output = tandem.tandem(&["events", "--kind", kind, "-j"])?.output()?;
-    Ok(String::from_utf8(output.stdout)?.lines().count())
-}
-
-fn expect_events(tandem: &Tandem, kind: &str, expected: usize) -> Result<()> {
-    wait_for(PATIENCE, format!("{expected} events {kind}"), || {
-        count(tandem, kind).is_ok_and(|count| count >= expected)
-    })?;
-    Ok(())
 }
 
 #[test]

@@ -50,3 +50,16 @@ pub(crate) fn expect_peers(tandem: &Tandem, count: usize) -> Result<()> {
     })?;
     Ok(())
 }
+
+/// Events of this kind so far.
+pub(crate) fn count(tandem: &Tandem, kind: &str) -> Result<usize> {
+    let events = tandem.ask(&["events", "--kind", kind])?;
+    Ok(events.as_array().map_or(0, Vec::len))
+}
+
+pub(crate) fn expect_events(tandem: &Tandem, kind: &str, expected: usize) -> Result<()> {
+    wait_for(PATIENCE, format!("{expected} events {kind}"), || {
+        count(tandem, kind).is_ok_and(|count| count >= expected)
+    })?;
+    Ok(())
+}

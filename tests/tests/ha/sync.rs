@@ -1,10 +1,15 @@
 //! The other director already has every connection.
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::{
-    Tandem,
+    Host, Tandem,
     client::{Answers, Crowd, Dial, Greeting},
     topology::{Pair, VIP4, VIP6},
     wait_for,
@@ -25,17 +30,23 @@ pub(crate) struct Cluster {
     /// Connections of each family that are held.
     pub(crate) held: usize,
     pub(crate) failback: &'static str,
+    /// Lines of the service: how packets reach the backends.
+    pub(crate) method: &'static str,
 }
 
 impl Cluster {
     pub(crate) fn build(name: &str, clients: usize, backends: usize) -> Result<Self> {
-        let pair = Pair::build(name, clients, backends)?;
+        Self::with(Pair::build(name, clients, backends)?)
+    }
+
+    fn with(pair: Pair) -> Result<Self> {
         let cluster = Pair::cluster(&pair.make_key()?, "");
         Ok(Self {
             pair,
             cluster,
             held: HELD,
             failback: "never",
+            method: "",
         })
     }
 
@@ -47,6 +58,8 @@ impl Cluster {
         let config = self
             .pair
             .config(director, &format!("{front}\n{}\n{sync}\n", self.cluster));
+        let service = "name = \"web\"\n";
+        let config = config.replace(service, &format!("{service}{}\n", self.method));
         let first = format!("name = \"{}\"\n", self.pair.backends[0].name());
         config.replace(&first, &format!("{first}weight = {weight}\n"))
     }
@@ -197,6 +210,68 @@ fn without_sync_connections_are_lost() -> Result<()> {
     ensure!(
         answers.broken() > 0 && answers.kept + doomed as usize <= 2 * HELD,
         "of {doomed} all should be lost: {answers:?}"
+    );
+    Ok(())
+}
+
+/// As many datagrams as a thread can send, of all lengths: noise, and some that begin as the real ones do.
+fn flood(host: &Host, to: &[SocketAddr], is_over: &AtomicBool) -> Result<u64> {
+    host.enter(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        let (mut sent, mut noise) = (0_u64, 1_u64);
+        let mut datagram = vec![0; 1472];
+        while !is_over.load(Ordering::Relaxed) {
+            for byte in datagram.chunks_mut(8) {
+                noise = noise
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(sent | 1);
+                byte.copy_from_slice(&noise.to_be_bytes()[..byte.len()]);
+            }
+            if sent.is_multiple_of(2) {
+                datagram[..4].copy_from_slice(b"Td\x01\x02");
+            }
+            let length = noise as usize % datagram.len();
+            for address in to {
+                // What the network does not take is not sent.
+                sent += u64::from(socket.send_to(&datagram[..length], address).is_ok());
+            }
+        }
+        Ok(sent)
+    })?
+}
+
+/// Whoever reaches the network can make noise, and no more.
+#[test]
+fn garbage_keeps_nothing_true_out() -> Result<()> {
+    let mut cluster = Cluster::with(Pair::with_directors("sync-garbage", 3, 1, 2)?)?;
+    cluster.held = 300;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, SYNC, 100)?;
+    let b = cluster.start(1, SYNC, 100)?;
+    expect_role(&a, "active")?;
+    expect_in_sync(&a)?;
+    expect_in_sync(&b)?;
+    let is_over = AtomicBool::new(false);
+    let to = ["10.9.0.2:8848".parse()?, "10.9.0.3:8848".parse()?];
+    let flooder = &cluster.pair.directors[2];
+    let sent = thread::scope(|scope| -> Result<u64> {
+        let flooding = scope.spawn(|| flood(flooder, &to, &is_over));
+        let told = (|| {
+            let _crowds = cluster.crowds()?;
+            expect_flows(&b, 600)
+        })();
+        is_over.store(true, Ordering::Relaxed);
+        let sent = flooding.join().expect("no panic")?;
+        told.map(|()| sent)
+    })?;
+    let state = state(&b).context("it does not answer")?;
+    let refused = state["refused"].as_array().into_iter().flatten();
+    let refused: u64 = refused.filter_map(|entry| entry["count"].as_u64()).sum();
+    ensure!(sent > 1000 && refused > 1000, "{sent} were sent: {state}");
+    ensure!(state["updates"]["new"] == 600, "{state}");
+    println!(
+        "{refused} datagrams were refused of {sent} to both; lag {} µs",
+        state["peers"][0]["lag_microseconds"]
     );
     Ok(())
 }

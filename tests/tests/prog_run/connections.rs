@@ -268,7 +268,7 @@ fn datagrams_on_their_own_take_turns_and_leave_no_flow() {
 }
 
 #[test]
-fn a_connection_that_was_ended_is_reset_once() {
+fn a_connection_that_was_ended_is_reset_at_both_ends() {
     let mut rig = rig(&service(
         &[
             frontend(VIP4.into(), 80, Protocol::Tcp),
@@ -296,16 +296,21 @@ fn a_connection_that_was_ended_is_reset_once() {
             assert_eq!(ended, 1);
             assert_eq!(states(rig), BTreeMap::from([(FlowState::Ended, 1)]));
         };
+        // The client's first segment becomes a reset for the backend, the next is answered with one.
         establish(&mut rig);
-        let outcome = rig
-            .run(&acknowledging(segment(80, ACK | PSH, b"more"), at, 77))
-            .expect("the kernel takes it");
+        let said = summed(acknowledging(segment(80, ACK | PSH, b"more"), at, 77), at);
+        let outcome = rig.run(&said).expect("the kernel takes it");
+        assert_eq!(outcome.action, Action::Tx);
+        assert_eq!(outcome.packet, severed(&outcome.packet[..14], &said, at));
+        assert_eq!(states(&rig), BTreeMap::from([(FlowState::Severed, 1)]));
+        let outcome = rig.run(&said).expect("the kernel takes it");
         assert_eq!(outcome.action, Action::Tx);
         assert_eq!(outcome.packet, reset(80, 77, None));
         assert_eq!(states(&rig), BTreeMap::new());
 
         // A segment that acknowledges nothing is told what was heard of it: here five bytes, which begin at 1.
         establish(&mut rig);
+        send(&mut rig, &said);
         let outcome = rig
             .run(&segment(80, FIN | ACK, &[]))
             .expect("the kernel takes it");
@@ -316,4 +321,37 @@ fn a_connection_that_was_ended_is_reset_once() {
         send(&mut rig, &segment(80, SYN, &[]));
         assert_eq!(states(&rig), BTreeMap::from([(FlowState::SynRecv, 1)]));
     }
+}
+
+/// A client's segment as it goes to a backend for which it is to be a reset, in a frame that begins like this.
+fn severed(ethernet: &[u8], segment: &[u8], at: usize) -> Vec<u8> {
+    let mut packet = [ethernet, &segment[ethernet.len()..]].concat();
+    packet[at + 13] = RST | ACK;
+    summed(packet, at)
+}
+
+/// The frame with the right checksum in its segment.
+fn summed(mut packet: Vec<u8>, at: usize) -> Vec<u8> {
+    packet[at + 16..at + 18].fill(0);
+    let checksum = tcp_checksum(&packet).to_be_bytes();
+    packet[at + 16..at + 18].copy_from_slice(&checksum);
+    packet
+}
+
+/// What the checksum of the segment in this frame has to be.
+fn tcp_checksum(frame: &[u8]) -> u16 {
+    let sliced = etherparse::SlicedPacket::from_ethernet(frame).expect("well-formed");
+    let Some(etherparse::TransportSlice::Tcp(tcp)) = &sliced.transport else {
+        panic!("no TCP")
+    };
+    let checksum = match sliced.net.as_ref().expect("an IP packet") {
+        etherparse::NetSlice::Ipv4(ip) => {
+            tcp.calc_checksum_ipv4(ip.header().source(), ip.header().destination())
+        }
+        etherparse::NetSlice::Ipv6(ip) => {
+            tcp.calc_checksum_ipv6(ip.header().source(), ip.header().destination())
+        }
+        etherparse::NetSlice::Arp(_) => panic!("not IP"),
+    };
+    checksum.expect("short enough")
 }

@@ -80,6 +80,7 @@ pub(super) fn pair_answer(order: &HaOrder) -> Result<HaAnswer, Refusal> {
         HaOrder::Handover { .. } => vec![HandedOver {
             group: "front".to_owned(),
             to: "b".to_owned(),
+            waits: false,
         }],
         HaOrder::Maintenance { .. } => Vec::new(),
     };

@@ -54,8 +54,8 @@ pub struct InstanceView {
     pub health_percent: u8,
     /// How many backends it reaches, by service.
     pub services: Vec<ReachView>,
-    /// What fails of the things that change the priority or the health, as sentences.
-    pub burdens: Vec<String>,
+    /// What else has a say in who holds the VIPs, as sentences.
+    pub remarks: Vec<String>,
     /// The VIPs.
     pub vips: Vec<IpAddr>,
     /// Its virtual routers: one for each family that it has VIPs of.

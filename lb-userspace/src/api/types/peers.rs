@@ -66,7 +66,7 @@ pub struct PeerPathView {
 pub struct PathView {
     /// Its name.
     pub name: String,
-    /// Its interface.
+    /// Its interface, or the device of the line.
     pub interface: String,
     /// Whether it can carry heartbeats.
     pub up: bool,
@@ -78,6 +78,8 @@ pub struct PathView {
     pub last_error: Option<String>,
     /// Datagrams whose seal was good, and that are no heartbeats of this version.
     pub malformed: u64,
+    /// What came over a line since it was opened, and was no datagram.
+    pub noise: u64,
 }
 
 /// What would happen to a group of instances if its Active died now.
@@ -178,6 +180,8 @@ pub struct HandedOver {
     pub group: String,
     /// Name of the director.
     pub to: String,
+    /// Whether the instance's hooks are asked first, and may still say no.
+    pub waits: bool,
 }
 
 /// What is to be told of the cluster.

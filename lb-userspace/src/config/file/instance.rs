@@ -8,7 +8,10 @@ use super::{
     track::{self, Track},
     unplaced,
 };
-use crate::{config::duration::Time, core::model};
+use crate::{
+    config::duration::Time,
+    core::model::{self, Step},
+};
 
 /// `[[instance]]`
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +30,46 @@ pub(in crate::config) struct Instance {
     pub(in crate::config) announce: Option<Announce>,
     pub(in crate::config) on_duplicate: Option<model::OnDuplicate>,
     pub(in crate::config) track: Option<Spanned<Vec<Spanned<Track>>>>,
+    pub(in crate::config) hooks: Option<Hooks>,
+}
+
+/// `hooks` of an `[[instance]]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Hooks {
+    pub(in crate::config) test: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) pre_acquire: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) post_acquire: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) pre_release: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) post_release: Option<Spanned<Vec<String>>>,
+    pub(in crate::config) timeout: Option<Spanned<Time>>,
+}
+
+impl Hooks {
+    /// The program of a step.
+    pub(in crate::config) fn of(&self, step: Step) -> Option<&Spanned<Vec<String>>> {
+        match step {
+            Step::Test => self.test.as_ref(),
+            Step::PreAcquire => self.pre_acquire.as_ref(),
+            Step::PostAcquire => self.post_acquire.as_ref(),
+            Step::PreRelease => self.pre_release.as_ref(),
+            Step::PostRelease => self.post_release.as_ref(),
+        }
+    }
+}
+
+impl From<&model::Hooks> for Hooks {
+    fn from(hooks: &model::Hooks) -> Self {
+        let of = |step| hooks.commands.get(&step).cloned().map(unplaced);
+        Self {
+            test: of(Step::Test),
+            pre_acquire: of(Step::PreAcquire),
+            post_acquire: of(Step::PostAcquire),
+            pre_release: of(Step::PreRelease),
+            post_release: of(Step::PostRelease),
+            timeout: Some(unplaced(Time(hooks.timeout))),
+        }
+    }
 }
 
 /// `announce` of an `[[instance]]`
@@ -63,6 +106,7 @@ impl From<&model::Instance> for Instance {
             }),
             on_duplicate: Some(instance.on_duplicate),
             track: track::list(&instance.track),
+            hooks: Some((&instance.hooks).into()),
         }
     }
 }

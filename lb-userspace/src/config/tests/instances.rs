@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use proptest::{collection::vec, prelude::*};
 
 use super::{address, ip, name, read};
-use crate::core::model::{Announce, Effect, Failback, Instance, OnDuplicate, Track, Tracked};
+use crate::core::model::{Announce, Effect, Failback, Hooks, Instance, OnDuplicate, Step, Track, Tracked};
 
 fn milliseconds(most: u64) -> impl Strategy<Value = Duration> {
     (0..=most).prop_map(Duration::from_millis)
@@ -33,6 +33,18 @@ fn tracked() -> impl Strategy<Value = Tracked> {
         "[a-z]{1,9}".prop_map(Tracked::Process),
         "/[a-z]{1,9}".prop_map(|program| Tracked::Program(vec![program, "-x".to_owned()])),
     ]
+}
+
+fn hooks() -> impl Strategy<Value = Hooks> {
+    let commands = proptest::collection::btree_map(
+        prop::sample::select(Step::ALL.to_vec()),
+        "/[a-z]{1,9}".prop_map(|program| vec![program, "-x".to_owned()]),
+        0..4,
+    );
+    (commands, 10..=60_000_u64).prop_map(|(commands, milliseconds)| Hooks {
+        commands,
+        timeout: Duration::from_millis(milliseconds),
+    })
 }
 
 fn effect() -> impl Strategy<Value = Effect> {
@@ -70,7 +82,7 @@ prop_compose! {
         group in proptest::option::of("[a-z]{1,9}"),
         has_peers: bool,
         on_duplicate in prop::sample::select(vec![OnDuplicate::Announce, OnDuplicate::Yield, OnDuplicate::Ignore]),
-        track in tracks(),
+        (track, hooks) in (tracks(), hooks()),
         announce in (1..=255_u8, milliseconds(86_400_000), 1..=1_000_000_u32, milliseconds(86_400_000)),
     ) -> Instance {
         Instance {
@@ -92,6 +104,7 @@ prop_compose! {
             },
             on_duplicate,
             track,
+            hooks,
         }
     }
 }

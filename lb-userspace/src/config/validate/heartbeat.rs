@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     time::Duration,
 };
 
@@ -12,14 +12,20 @@ use toml::Spanned;
 use super::{FirstSeen, Validator};
 use crate::{
     config::{
-        diagnostic::{Diagnostic, quote},
+        diagnostic::{Diagnostic, NOWHERE, quote},
         file::heartbeat as table,
     },
-    core::model::{DEFAULT_ADVERT_INTERVAL, DEFAULT_HEARTBEAT_GROUP, Heartbeat, Instance},
+    core::model::{
+        DEFAULT_ADVERT_INTERVAL, DEFAULT_BAUD, DEFAULT_HEARTBEAT_GROUP, Heartbeat, HeartbeatNetwork,
+        Instance, Medium,
+    },
+    net::serial::SPEEDS,
 };
 
 /// Times between heartbeats.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
+/// Over a serial line no more often, unless the configuration says so: a heartbeat takes some 30 ms at 115200 bits a second.
+const SERIAL_INTERVAL: Duration = Duration::from_millis(200);
 /// Most paths.
 const MAX_PATHS: usize = 8;
 /// Most directors that a path is sent to one by one.
@@ -43,25 +49,20 @@ impl Validator<'_> {
             .iter()
             .filter_map(|table| self.heartbeat(&mut names, table, interval))
             .collect();
-        let Some(first) = tables.first() else {
+        let Some(first) = tables.first().map(place) else {
             return heartbeats;
         };
         if !has_cluster {
             self.report(
                 Diagnostic::error("a [[heartbeat]] needs a [cluster]")
-                    .at(
-                        first.interface.span(),
-                        "expected to know whose heartbeats are meant",
-                    )
+                    .at(first.clone(), "expected to know whose heartbeats are meant")
                     .note("set `name` and `key_files` under [cluster], the same on all directors"),
             );
         }
         if tables.len() > MAX_PATHS {
             self.report(
-                Diagnostic::error(format!("there are {} heartbeat paths", tables.len())).at(
-                    tables[MAX_PATHS].interface.span(),
-                    format!("expected {MAX_PATHS} at most"),
-                ),
+                Diagnostic::error(format!("there are {} heartbeat paths", tables.len()))
+                    .at(place(&tables[MAX_PATHS]), format!("expected {MAX_PATHS} at most")),
             );
         }
         let groups: BTreeSet<&str> = instances.iter().map(Instance::group_name).collect();
@@ -69,7 +70,7 @@ impl Validator<'_> {
             self.report(
                 Diagnostic::error(format!("there are {} groups of instances", groups.len()))
                     .at(
-                        first.interface.span(),
+                        first.clone(),
                         format!("a heartbeat speaks of {MAX_GROUPS} at most"),
                     )
                     .note("let instances move together: give them the same `group`"),
@@ -84,20 +85,58 @@ impl Validator<'_> {
         table: &table::Heartbeat,
         interval: Duration,
     ) -> Option<Heartbeat> {
-        let interface = self.interface(&table.interface);
-        let (name, span) = table.name.as_ref().map_or_else(
-            || (table.interface.get_ref().clone(), table.interface.span()),
-            |name| (name.get_ref().clone(), name.span()),
-        );
+        let mut default = None;
+        let medium = match (&table.interface, &table.serial) {
+            (Some(interface), None) => {
+                default = Some((interface.get_ref().clone(), interface.span()));
+                self.network(table, interface).map(Medium::Network)
+            }
+            (None, Some(serial)) => {
+                let name = serial.get_ref().rsplit('/').next().unwrap_or_default();
+                default = Some((name.to_owned(), serial.span()));
+                self.line(table, serial)
+            }
+            (None, None) | (Some(_), Some(_)) => {
+                self.report(
+                    Diagnostic::error("it is not clear what the heartbeats go over")
+                        .at(place(table), "expected one of `interface` and `serial`"),
+                );
+                None
+            }
+        };
+        let (name, span) = table
+            .name
+            .as_ref()
+            .map(|name| (name.get_ref().clone(), name.span()))
+            .or(default)?;
         if let Some(name) = &table.name {
             self.name("heartbeat", name);
         }
         self.once(names, name.clone(), &span, || {
             Diagnostic::error(format!("two heartbeats are called {}", quote(&name))).at(
                 span.clone(),
-                "expected another `name`; without one it is the interface's",
+                "expected another `name`; without one it is the interface's, or the device's",
             )
         });
+        let medium = medium?;
+        let interval = match medium {
+            Medium::Network(_) => interval,
+            Medium::Serial { .. } => interval.max(SERIAL_INTERVAL),
+        };
+        Some(Heartbeat {
+            name,
+            interval: self.time("interval", table.interval.as_ref(), interval, &INTERVALS),
+            medium,
+        })
+    }
+
+    fn network(&mut self, table: &table::Heartbeat, interface: &Spanned<String>) -> Option<HeartbeatNetwork> {
+        let name = self.interface(interface);
+        if let Some(baud) = &table.baud {
+            self.report(
+                Diagnostic::error("a network has no `baud`").at(baud.span(), "expected it beside `serial`"),
+            );
+        }
         let group = match &table.group {
             None => DEFAULT_HEARTBEAT_GROUP,
             Some(given) => self.socket_address("group", given)?,
@@ -105,7 +144,7 @@ impl Validator<'_> {
         let peers = table.peers.as_ref();
         let peers = peers.map_or_else(Vec::new, |peers| self.heartbeat_peers(peers, group.port()));
         if peers.is_empty() && !group.ip().is_multicast() {
-            let span = table.group.as_ref().map_or(span, Spanned::span);
+            let span = table.group.as_ref().map_or(interface.span(), Spanned::span);
             self.report(
                 Diagnostic::error(format!("{} is no multicast group", group.ip()))
                     .at(
@@ -115,12 +154,42 @@ impl Validator<'_> {
                     .note("directors that are told one by one are given as `peers`"),
             );
         }
-        Some(Heartbeat {
-            name,
-            interface: interface?,
-            interval: self.time("interval", table.interval.as_ref(), interval, &INTERVALS),
+        Some(HeartbeatNetwork {
+            interface: name?,
             group,
             peers,
+        })
+    }
+
+    fn line(&mut self, table: &table::Heartbeat, serial: &Spanned<String>) -> Option<Medium> {
+        let device = self.path(serial);
+        for (key, span) in [
+            ("group", table.group.as_ref().map(Spanned::span)),
+            ("peers", table.peers.as_ref().map(Spanned::span)),
+        ] {
+            if let Some(span) = span {
+                self.report(
+                    Diagnostic::error(format!("a serial line has no `{key}`"))
+                        .at(span, "it leads to one other director"),
+                );
+            }
+        }
+        let baud = table.baud.as_ref().map_or(Some(DEFAULT_BAUD), |given| {
+            let baud = u32::try_from(*given.get_ref())
+                .ok()
+                .filter(|baud| SPEEDS.contains(baud));
+            if baud.is_none() {
+                let speeds: Vec<_> = SPEEDS.iter().map(ToString::to_string).collect();
+                self.report(
+                    Diagnostic::error("`baud` is no speed of a serial line")
+                        .at(given.span(), format!("expected one of {}", speeds.join(", "))),
+                );
+            }
+            baud
+        });
+        Some(Medium::Serial {
+            device: device?,
+            baud: baud?,
         })
     }
 
@@ -172,4 +241,11 @@ impl Validator<'_> {
         }
         parsed
     }
+}
+
+/// Where a path stands in the file.
+fn place(table: &table::Heartbeat) -> Range<usize> {
+    let medium = table.interface.as_ref().or(table.serial.as_ref());
+    let key = medium.or(table.name.as_ref()).or(table.group.as_ref());
+    key.map_or(NOWHERE, Spanned::span)
 }

@@ -17,8 +17,8 @@ use crate::{
         file::{self, instance as table},
     },
     core::model::{
-        Announce, Area, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Instance, OnDuplicate,
-        Share,
+        Announce, Area, Config, DEFAULT_ADVERT_INTERVAL, DEFAULT_PRIORITY, Failback, Hooks, Instance,
+        OnDuplicate, Share, Step,
     },
 };
 
@@ -37,6 +37,8 @@ const MAX_PEERS: usize = 16;
 const MAX_GROUPS: usize = lb_common::abi::LEASES / 2;
 /// Delays of a failback, and times of announcements.
 const TIMES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
+/// How long a hook may run.
+const HOOK_TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 /// Most announcements a second.
 const MAX_RATE: u32 = 1_000_000;
 
@@ -103,6 +105,7 @@ impl Validator<'_> {
             announce: self.announce(table.announce.as_ref()),
             on_duplicate: table.on_duplicate.unwrap_or(OnDuplicate::Announce),
             track: self.tracks(table.track.as_ref()),
+            hooks: self.hooks(table.hooks.as_ref()),
         })
     }
 
@@ -257,6 +260,19 @@ impl Validator<'_> {
             interval: self.time("interval", given.interval.as_ref(), default.interval, &TIMES),
             rate: self.number("rate", given.rate.as_ref(), default.rate, &(1..=MAX_RATE)),
             refresh: self.time("refresh", given.refresh.as_ref(), default.refresh, &TIMES),
+        }
+    }
+
+    fn hooks(&mut self, given: Option<&table::Hooks>) -> Hooks {
+        let default = Hooks::default();
+        let Some(given) = given else { return default };
+        let commands = Step::ALL.into_iter().filter_map(|step| {
+            let command = self.command(given.of(step)?)?;
+            Some((step, command))
+        });
+        Hooks {
+            commands: commands.collect(),
+            timeout: self.time("timeout", given.timeout.as_ref(), default.timeout, &HOOK_TIMES),
         }
     }
 

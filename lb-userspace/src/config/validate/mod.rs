@@ -1,5 +1,6 @@
 //! The rules that a configuration must keep beyond its syntax. Every breach is reported, not just the first.
 
+mod api;
 mod check;
 mod cluster;
 mod connections;
@@ -64,6 +65,7 @@ pub(super) fn validate(file: &file::File, source: &Source, host_name: &str) -> (
         limits: validator.limits(&file.limits),
         events: validator.events(&file.events),
         metrics: validator.metrics(&file.metrics),
+        api: validator.api(&file.api),
         heartbeats: validator.heartbeats(&file.heartbeats, &instances, file.cluster.is_some()),
         instances,
         services: validator.services(&file.services),

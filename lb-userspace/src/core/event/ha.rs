@@ -2,7 +2,7 @@
 
 use super::{Describe, Kind, Severity, Subject, director::kinds};
 use crate::core::{
-    ha::{Change, Difference, Event},
+    ha::{Change, Difference, Event, Ran},
     vrrp::Role,
 };
 
@@ -18,6 +18,9 @@ kinds! {
     PEER_LOST = "ha.peer_lost", Warning, "Another director of the cluster is heard on no heartbeat path any more.";
     ANOMALY = "ha.anomaly", Critical, "A network between the directors fails: one of them is heard on one path and not on another. Nobody takes over for that.";
     ANOMALY_OVER = "ha.anomaly_over", Notice, "A network between the directors that failed works again.";
+    HOOK = "ha.hook", Info, "A program was run because VIPs move, and ended well.";
+    HOOK_VETO = "ha.hook_veto", Warning, "A test said that VIPs must not move: they stay where they are.";
+    HOOK_FAILED = "ha.hook_failed", Warning, "A program that was run because VIPs move failed, or was killed: they moved all the same.";
     DAMPED = "ha.damped", Warning, "This director lost the VIPs several times in a row, and does not ask for them for a while.";
 }
 
@@ -37,6 +40,13 @@ impl Describe for Event {
             Self::PeerLost { .. } => &PEER_LOST,
             Self::PathSilent { .. } | Self::ServiceSilent { .. } => &ANOMALY,
             Self::PathHeard { .. } | Self::ServiceHeard { .. } => &ANOMALY_OVER,
+            Self::Hook { ran: Ran::Well, .. } => &HOOK,
+            Self::Hook {
+                ran: Ran::Refused(_), ..
+            } => &HOOK_VETO,
+            Self::Hook {
+                ran: Ran::Failed(_), ..
+            } => &HOOK_FAILED,
             Self::Damped { .. } => &DAMPED,
         }
     }
@@ -54,7 +64,7 @@ impl Describe for Event {
             | Self::PeerDiffers { director } => director,
             Self::PathSilent { path, .. } | Self::PathHeard { path, .. } => path,
             Self::Version2 { interface, .. } => interface,
-            Self::Differs { instance, .. } => instance,
+            Self::Differs { instance, .. } | Self::Hook { instance, .. } => instance,
         })
     }
 
@@ -72,6 +82,7 @@ impl Describe for Event {
             | Self::PathHeard { .. }
             | Self::ServiceSilent { .. }
             | Self::ServiceHeard { .. }
+            | Self::Hook { .. }
             | Self::Damped { .. } => None,
         }
     }
@@ -89,6 +100,11 @@ impl Describe for Event {
             Self::PathSilent { director, .. }
             | Self::PathHeard { director, .. }
             | Self::ServiceSilent { director, .. } => director.clone(),
+            Self::Hook { ran, .. } => match ran {
+                Ran::Well => String::new(),
+                Ran::Refused(said) => said.clone(),
+                Ran::Failed(why) => why.clone(),
+            },
             Self::Damped { wait, .. } => format!("for {} s", wait.as_secs()),
         }
     }
@@ -150,6 +166,20 @@ impl Describe for Event {
                  link is up: the network of the clients fails between the directors, and nobody takes over"
             ),
             Self::ServiceHeard { .. } => "VRRP and the heartbeat paths agree again".to_owned(),
+            Self::Hook {
+                step,
+                direction,
+                ran,
+                took,
+                ..
+            } => {
+                let (way, took) = (direction.name(), took.as_millis());
+                match ran {
+                    Ran::Well => format!("{step} ({way}) ended well after {took} ms"),
+                    Ran::Refused(said) => format!("{step} ({way}) said no after {took} ms: {said}"),
+                    Ran::Failed(why) => format!("{step} ({way}) failed after {took} ms: {why}"),
+                }
+            }
             Self::Damped { wait, .. } => format!(
                 "the VIPs were lost several times in ten minutes: they are not asked for again for {} s",
                 wait.as_secs()

@@ -8,6 +8,7 @@ use super::{
     Member,
     event::{Why, Yield},
     group::{Group, Outputs},
+    hooks::{Answer, Direction},
 };
 use crate::core::vrrp::Role;
 
@@ -49,10 +50,20 @@ pub enum Unable {
     NotActive,
 }
 
+/// VIPs that go to another director.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handed {
+    /// Name of the group.
+    pub group: String,
+    /// Name of the director.
+    pub to: String,
+    /// Whether programs of the operator are asked first; they may still say no.
+    pub waits: bool,
+}
+
 impl Member {
     /// Hands the VIPs of a group, or of all groups in which this director is Active, over to the director of that name, or
-    /// else to the best one; with its own name, it has them handed over to it. Returns what goes to whom: group,
-    /// director.
+    /// else to the best one; with its own name, it has them handed over to it. Returns what goes to whom.
     ///
     /// # Errors
     /// [`Unable`]; nothing has been handed over then.
@@ -61,7 +72,7 @@ impl Member {
         group: Option<&str>,
         to: Option<&str>,
         now: Duration,
-    ) -> Result<Vec<(String, String)>, Unable> {
+    ) -> Result<Vec<Handed>, Unable> {
         let cluster = self
             .cluster
             .as_ref()
@@ -121,13 +132,18 @@ impl Member {
         let mut done = Vec::new();
         for (number, (node, name)) in plan {
             let group = &mut self.groups[number];
-            done.push((group.name.clone(), name.clone()));
+            let mut handover = Handed {
+                group: group.name.clone(),
+                to: name.clone(),
+                waits: false,
+            };
             if takes {
+                group.hooks.lift(Direction::Acquire);
                 group.candidacy.takes_until = Some(now + ASKS);
                 group.candidacy.stands_back = false;
+                done.push(handover);
                 continue;
             }
-            group.candidacy.stands_back = true;
             let why = Why::Yielded {
                 to: name,
                 because: Yield::Ordered,
@@ -136,7 +152,18 @@ impl Member {
                 group: number as u16,
                 queue: &mut self.outputs,
             };
-            group.yield_to(Some(node), why, now, outputs);
+            group.hooks.lift(Direction::Release);
+            match group.may(Direction::Release, &why.to_string(), now, outputs) {
+                Answer::Go => {
+                    group.candidacy.stands_back = true;
+                    group.yield_to(Some(node), why, now, outputs);
+                }
+                Answer::Wait | Answer::No => {
+                    group.candidacy.handing = Some(node);
+                    handover.waits = true;
+                }
+            }
+            done.push(handover);
         }
         self.tick(false, now);
         Ok(done)

@@ -12,6 +12,7 @@ use super::{
     decision::{Action, Own, Paths, Service, Word, decide},
     event::{Event, Why, Yield},
     group::{Group, Outputs, Surroundings},
+    hooks::{Answer, Direction},
 };
 use crate::core::vrrp::{Cause, Event as Vrrp, Preempt, Role, Standing};
 
@@ -56,6 +57,8 @@ pub(super) struct Candidacy {
     pub(super) claims: bool,
     /// Until when whoever is Active is asked for them, as ordered.
     pub(super) takes_until: Option<Duration>,
+    /// Whom they are to be handed over to, as ordered, once programs of the operator have agreed.
+    pub(super) handing: Option<NodeId>,
     /// It gave the VIPs up as ordered, and does not ask for them back.
     pub(super) stands_back: bool,
     /// An Active that does not hear this director, and since when.
@@ -97,11 +100,15 @@ impl Group {
     pub(super) fn judge(&mut self, around: &Surroundings<'_>, now: Duration, outputs: &mut Outputs<'_>) {
         let takes = self.candidacy.takes_until.is_some_and(|until| now < until);
         match self.role {
-            Role::Initialize => self.candidacy.claims = false,
+            Role::Initialize => {
+                self.candidacy.claims = false;
+                self.hooks.forget();
+            }
             Role::Active => {
                 self.candidacy = Candidacy {
                     since: self.candidacy.since,
                     deaf: self.candidacy.deaf,
+                    handing: self.candidacy.handing,
                     ..Candidacy::default()
                 };
                 self.reconsider(around, now, outputs);
@@ -150,7 +157,15 @@ impl Group {
                 }),
                 Paths::None | Paths::Silent | Paths::Some(_) | Paths::All(_) => None,
             };
-            self.take(why, now, outputs);
+            let said = why
+                .as_ref()
+                .map_or("nobody is heard to hold the VIPs".to_owned(), Why::to_string);
+            match self.may(Direction::Acquire, &said, now, outputs) {
+                Answer::Go => self.take(why, now, outputs),
+                Answer::Wait | Answer::No => {}
+            }
+        } else {
+            self.hooks.forget();
         }
     }
 
@@ -187,8 +202,7 @@ impl Group {
                         ));
                     }
                 }
-            } else if verdict.is_none() && part.fit && part.takes {
-                self.candidacy.stands_back = true;
+            } else if verdict.is_none() && part.fit && (part.takes || self.candidacy.handing == Some(node)) {
                 verdict = Some((
                     Some(node),
                     Why::Yielded {
@@ -207,8 +221,30 @@ impl Group {
             }
         }
         self.candidacy.deaf = deaf;
-        if let Some((successor, why)) = verdict {
-            self.yield_to(successor, why, now, outputs);
+        let Some((successor, why)) = verdict else {
+            self.candidacy.handing = None;
+            return self.hooks.forget();
+        };
+        let (is_forced, is_ordered) = match &why {
+            Why::Yielded { because, .. } => match because {
+                Yield::Several | Yield::Deaf => (true, false),
+                Yield::Ordered => (false, true),
+                Yield::Claimed => (false, false),
+            },
+            Why::Vrrp { .. } | Why::Unfit(_) | Why::HandedOver { .. } | Why::Left { .. } => (true, false),
+        };
+        let answer = if is_forced {
+            Answer::Go
+        } else {
+            self.may(Direction::Release, &why.to_string(), now, outputs)
+        };
+        match answer {
+            Answer::Go => {
+                self.candidacy.stands_back |= is_ordered;
+                self.yield_to(successor, why, now, outputs);
+            }
+            Answer::Wait => {}
+            Answer::No => self.candidacy.handing = None,
         }
     }
 
@@ -221,6 +257,7 @@ impl Group {
         outputs: &mut Outputs<'_>,
     ) {
         self.candidacy.successor = successor.map(|node| (node, now + PROMISE));
+        self.candidacy.handing = None;
         for wire in &mut self.wires {
             wire.router.handle(Vrrp::Yield(Cause::GaveUp), now);
         }

@@ -8,7 +8,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::{Direction, Ran};
 use crate::core::{
+    model::Step,
     neighbour::Mac,
     vrrp::{Cause, Role},
 };
@@ -94,6 +96,21 @@ pub enum Event {
     ServiceHeard {
         /// The group.
         group: String,
+    },
+    /// A program of the operator was run because VIPs move.
+    Hook {
+        /// The group.
+        group: String,
+        /// Whose program it is.
+        instance: String,
+        /// At which point it was run.
+        step: Step,
+        /// Which way the VIPs move.
+        direction: Direction,
+        /// What came of it.
+        ran: Ran,
+        /// How long it took.
+        took: Duration,
     },
     /// The VIPs were lost several times in a row: they are not asked for again for a while.
     Damped {

@@ -62,8 +62,13 @@ impl Member {
                 |cluster| cluster.settings().name.clone(),
             ),
             is_active: group.role == Role::Active,
-            rank: group.unfit.is_empty().then_some(own_rank),
-            why_not: group.unfit.iter().map(ToString::to_string).collect(),
+            rank: (group.unfit.is_empty() && !group.is_vetoed(now)).then_some(own_rank),
+            why_not: group
+                .unfit
+                .iter()
+                .map(ToString::to_string)
+                .chain(group.is_vetoed(now).then(|| "its test says no".to_owned()))
+                .collect(),
         });
         directors.sort_by_key(|part| std::cmp::Reverse(part.rank));
         let active = directors.iter().find(|part| part.is_active);

@@ -32,6 +32,13 @@ impl Flaps {
         Some(*self.0.back()? + wait)
     }
 
+    /// For how long it does not ask for them yet, if that is so.
+    pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
+        self.until()
+            .filter(|until| now < *until)
+            .map(|until| until.saturating_sub(now))
+    }
+
     /// Whether this director does not ask for the VIPs.
     pub(super) fn is_damped(&self, now: Duration) -> bool {
         self.until().is_some_and(|until| now < until)

@@ -16,6 +16,7 @@ use super::{
     event::{Change, Difference, Event, Family, Unfit, Why},
     flaps::Flaps,
     health::{self, Reach},
+    hooks::{Answer, Direction, Hooks, Whose},
     track::Tracking,
     wire::Wire,
 };
@@ -53,6 +54,7 @@ pub(super) struct Group {
     pub(super) flaps: Flaps,
     /// How many backends behind its VIPs this director reaches.
     pub(super) services: Vec<Reach>,
+    pub(super) hooks: Hooks,
     tracking: Tracking,
     told: BTreeSet<(usize, IpAddr, Difference)>,
     duplicates: Duplicates,
@@ -109,6 +111,7 @@ impl Group {
             candidacy: Candidacy::default(),
             flaps: Flaps::default(),
             services: Vec::new(),
+            hooks: Hooks::default(),
             tracking: Tracking::default(),
             told: BTreeSet::new(),
             duplicates: Duplicates::default(),
@@ -148,6 +151,7 @@ impl Group {
         let election = cluster.and_then(|cluster| self.candidacy.next_deadline(cluster, now));
         wires
             .chain(self.duplicates.next_deadline(now))
+            .chain(self.hooks.next_deadline(now))
             .chain(election)
             .min()
     }
@@ -170,9 +174,49 @@ impl Group {
         health::score(&self.services, self.tracking.points(&self.instances))
     }
 
-    /// What fails of what has a weight or points, as sentences.
-    pub(super) fn burdens(&self) -> impl Iterator<Item = String> + use<'_> {
-        self.tracking.burdens(&self.instances)
+    /// What else has a say in who holds the VIPs, as sentences.
+    pub(super) fn remarks(&self, now: Duration) -> Vec<String> {
+        let veto = |direction, what| {
+            let veto = self.hooks.veto(direction, now);
+            veto.map(|said| format!("does not {what} the VIPs, as its test says: {said}"))
+        };
+        let damped = self
+            .flaps
+            .wait(now)
+            .filter(|_| self.role != Role::Active)
+            .map(|wait| {
+                let seconds = wait.as_secs() + 1;
+                format!("lost the VIPs several times in ten minutes: does not ask for them for {seconds} s")
+            });
+        let modest = self.candidacy.stands_back && self.role != Role::Active;
+        let modest = modest.then(|| "handed the VIPs over as ordered: does not ask for them back".to_owned());
+        self.tracking
+            .burdens(&self.instances)
+            .chain(veto(Direction::Acquire, "take"))
+            .chain(veto(Direction::Release, "give away"))
+            .chain(damped)
+            .chain(modest)
+            .collect()
+    }
+
+    /// Whether a test has said that it does not take the VIPs.
+    pub(super) fn is_vetoed(&self, now: Duration) -> bool {
+        self.role != Role::Active && self.hooks.veto(Direction::Acquire, now).is_some()
+    }
+
+    /// Whether the VIPs may move, by what the operator's programs say.
+    pub(super) fn may(
+        &mut self,
+        direction: Direction,
+        why: &str,
+        now: Duration,
+        outputs: &mut Outputs<'_>,
+    ) -> Answer {
+        let whose = Whose {
+            group: &self.name,
+            instances: &self.instances,
+        };
+        self.hooks.ask(direction, why, whose, now, outputs)
     }
 
     /// Whether an operator means it by this name: its own, or that of an instance.
@@ -190,7 +234,7 @@ impl Group {
     }
 
     /// What the other directors are told of it.
-    pub(super) fn part(&self) -> heartbeat::Group {
+    pub(super) fn part(&self, now: Duration) -> heartbeat::Group {
         let down = |reason: &Unfit| matches!(reason, Unfit::LinkDown { .. } | Unfit::NoAddress { .. });
         heartbeat::Group {
             group: self.id,
@@ -199,7 +243,7 @@ impl Group {
                 Role::Backup => heartbeat::Role::Backup,
                 Role::Active => heartbeat::Role::Active,
             },
-            fit: self.unfit.is_empty(),
+            fit: self.unfit.is_empty() && !self.is_vetoed(now),
             link: !self.unfit.iter().any(down),
             claims: self.candidacy.claims,
             takes: self.candidacy.takes_until.is_some(),
@@ -399,6 +443,11 @@ impl Group {
             self.lease = None;
         }
         let Some(why) = why else { return };
+        let whose = Whose {
+            group: &self.name,
+            instances: &self.instances,
+        };
+        self.hooks.moved(from, to, &why.to_string(), whose, outputs);
         if from == Role::Active
             && why.is_loss()
             && let Some(wait) = self.flaps.lost(now)

@@ -21,6 +21,7 @@ mod explain;
 mod flaps;
 mod group;
 mod health;
+mod hooks;
 mod lease;
 #[cfg(test)]
 mod simulator;
@@ -44,11 +45,12 @@ use lb_common::wire::{
 
 pub use self::{
     cluster::{Cluster, ClusterSettings, Heard, Path, Peer},
-    command::Unable,
+    command::{Handed, Unable},
     election::Rank,
     event::{Change, Difference, Event, Family, Unfit, Why, Yield},
     explain::{Explanation, Part},
     health::Reach,
+    hooks::{Call, Direction, Ran, Run},
     lease::LeaseNumbers,
 };
 use self::{
@@ -165,6 +167,15 @@ pub enum Input<'a> {
     },
     /// This director's connections are so far those of the others.
     Sync(heartbeat::Sync),
+    /// The programs of an [`Output::Run`] have ended.
+    Ran {
+        /// Name of the group.
+        group: &'a str,
+        /// Of which run.
+        id: u64,
+        /// What a test said that said no.
+        veto: Option<&'a str>,
+    },
     /// So many of the backends behind a group's VIPs are reached.
     Health {
         /// Name of the group.
@@ -215,6 +226,8 @@ pub enum Output {
         /// On the caller's clock.
         until: Duration,
     },
+    /// Run programs, and say with [`Input::Ran`] what came of it if that is asked for.
+    Run(Run),
     /// Make the interfaces hold exactly [`Member::holdings`].
     Hold,
     /// Tell who wants to know.
@@ -311,9 +324,10 @@ impl<'a> GroupView<'a> {
         &self.0.services
     }
 
-    /// What fails of the things that change its priority or its health, and by how much, as sentences.
-    pub fn burdens(&self) -> impl Iterator<Item = String> + use<'a> {
-        self.0.burdens()
+    /// What else has a say in who holds the VIPs, as sentences.
+    #[must_use]
+    pub fn remarks(&self, now: Duration) -> Vec<String> {
+        self.0.remarks(now)
     }
 
     /// Its virtual routers.
@@ -391,6 +405,12 @@ impl Member {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.set_sync(sync);
                 }
+            }
+            Input::Ran { group, id, veto } => {
+                if let Some(group) = self.groups.iter_mut().find(|known| known.name == group) {
+                    group.hooks.ran(id, veto, now);
+                }
+                self.tick(false, now);
             }
             Input::Health { group, services } => {
                 if let Some(group) = self.groups.iter_mut().find(|known| known.name == group) {
@@ -549,7 +569,7 @@ impl Member {
         let addresses = known.flat_map(|interface| Family::ALL.map(|family| interface.primary(family)));
         let groups = self.groups.iter().filter(|group| !group.is_leaving);
         Some(Report {
-            groups: groups.map(Group::part).collect(),
+            groups: groups.map(|group| group.part(now)).collect(),
             leaving: self.stopping,
             maintenance: self.maintenance,
             addresses: addresses.flatten().map(heartbeat::Address).collect(),

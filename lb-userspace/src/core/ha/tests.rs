@@ -1,10 +1,12 @@
+mod hooks;
+
 use std::net::IpAddr;
 
 use lb_common::wire::vrrp::{GROUP_V4, GROUP_V6, HOP_LIMIT, Interval, MAX_LENGTH};
 
 use super::*;
 use crate::core::{
-    model::{Announce, Failback, OnDuplicate},
+    model::{Announce, Failback, Hooks, OnDuplicate},
     vrrp::{Cause, YIELD},
 };
 
@@ -33,6 +35,7 @@ pub(super) fn instance(name: &str, vrid: u8, vips: &[&str]) -> Instance {
         announce: Announce::default(),
         on_duplicate: OnDuplicate::Announce,
         track: Vec::new(),
+        hooks: Hooks::default(),
     }
 }
 
@@ -53,6 +56,7 @@ struct Stage {
     announced: Vec<(String, Range<usize>)>,
     lease: Duration,
     events: Vec<Event>,
+    runs: Vec<Run>,
 }
 
 impl Stage {
@@ -65,6 +69,7 @@ impl Stage {
             announced: Vec::new(),
             lease: Duration::ZERO,
             events: Vec::new(),
+            runs: Vec::new(),
         };
         stage.handle(Input::Configured(instances));
         stage.set("eth0", interface(host));
@@ -90,6 +95,7 @@ impl Stage {
                 }
                 Output::Lease { until, .. } => self.lease = until,
                 Output::Hold => {}
+                Output::Run(run) => self.runs.push(run),
                 Output::Beat { .. } => unreachable!("it works alone"),
                 Output::Report(event) => self.events.push(event),
             }

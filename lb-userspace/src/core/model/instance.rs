@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Track;
+use super::{Hooks, Track};
 
 /// Priority of an instance that has none of its own (RFC 9568 section 5.2.4).
 pub const DEFAULT_PRIORITY: u8 = 100;
@@ -43,6 +43,8 @@ pub struct Instance {
     pub on_duplicate: OnDuplicate,
     /// What it depends on besides its interface.
     pub track: Vec<Track>,
+    /// What is run when the VIPs come and go.
+    pub hooks: Hooks,
 }
 
 impl Instance {

@@ -4,12 +4,13 @@
 //! |---|---|---|
 //! | `tandem-ha` | VRRP, decisions, announcements; at real-time priority | waits for a lock, a disk or another thread |
 //! | `tandem-mover` | addresses, interfaces, sockets | |
-//! | `tandem-tracker` | looks at what instances depend on | |
+//! | `tandem-tracker` | looks at what instances depend on, and runs programs when VIPs move | |
 //!
 //! The daemon's loop talks to the first through bounded channels.
 
 mod answers;
 pub(super) mod clock;
+mod hooks;
 mod mover;
 mod path;
 mod peers;
@@ -47,7 +48,7 @@ use super::identity::Identity;
 use crate::{
     api::types::HaView,
     core::{
-        ha::{ClusterSettings, LeaseNumbers, Reach, Unable},
+        ha::{ClusterSettings, Handed, LeaseNumbers, Reach, Unable},
         model::Config,
         seal::common_digest,
     },
@@ -115,7 +116,16 @@ impl Ha {
         let (to_mover, mover_orders) = mpsc::channel(ORDERS);
         let (life, ends) = oneshot::channel();
         let (to_tracker, tracker_orders) = mpsc::channel(ORDERS);
-        let mut worker = Worker::new(Carrier::open()?, inbox, to_mover, to_tracker, answers, events);
+        let (to_hooks, jobs) = mpsc::channel(ORDERS);
+        let helpers = (to_tracker, to_hooks);
+        let mut worker = Worker::new(
+            Carrier::open()?,
+            inbox,
+            to_mover,
+            helpers,
+            answers,
+            events.clone(),
+        );
         let manages_vips = config.director.manage_vips;
         let to_worker = orders.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -126,13 +136,21 @@ impl Ha {
             let _inside = runtime.enter();
             Mover::open(manages_vips, mover_orders, to_worker)?
         };
-        let to_tracker = orders.clone();
+        let (to_ha, from_hooks) = (orders.clone(), orders.clone());
         let looking = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let tracker = thread::Builder::new()
             .name("tandem-tracker".into())
-            .spawn(move || looking.block_on(tracker::run(tracker_orders, to_tracker)))?;
+            .spawn(move || {
+                let both = async {
+                    tokio::join!(
+                        tracker::run(tracker_orders, to_ha),
+                        hooks::run(jobs, from_hooks, events)
+                    )
+                };
+                looking.block_on(both);
+            })?;
         let mover = thread::Builder::new()
             .name("tandem-mover".into())
             .spawn(move || runtime.block_on(mover.run()))?;
@@ -249,8 +267,7 @@ impl Line {
         self.ask(Order::View).await
     }
 
-    /// Hands VIPs over: of one group or of all, to the director of that name or to the best. Returns groups, and who gets
-    /// them.
+    /// Hands VIPs over: of one group or of all, to the director of that name or to the best. Returns what goes to whom.
     ///
     /// # Errors
     /// [`HaError::Busy`], [`HaError::Died`]; inside, why it is not done.
@@ -258,7 +275,7 @@ impl Line {
         &self,
         group: Option<String>,
         to: Option<String>,
-    ) -> Result<Result<Vec<(String, String)>, Unable>, HaError> {
+    ) -> Result<Result<Vec<Handed>, Unable>, HaError> {
         self.ask(|reply| Order::HandOver { group, to, reply }).await
     }
 

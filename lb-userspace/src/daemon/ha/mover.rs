@@ -23,13 +23,13 @@ use super::{
 use crate::{
     core::{
         ha::Interface,
-        model::Heartbeat,
+        model::{Heartbeat, Medium},
         neighbour::{Link, Mac},
     },
     net::{
         NetlinkError,
         address::{AddressBook, InterfaceAddress},
-        heartbeat::HeartbeatSocket,
+        heartbeat::HeartbeatLink,
         news::News,
         vrrp::VrrpSockets,
     },
@@ -37,6 +37,9 @@ use crate::{
 
 /// Between two looks at everything, in case word of a change was lost.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Stands for the index of an interface where there is a line instead.
+const LINE: u32 = 0;
 
 /// What the HA thread wants of it.
 #[derive(Debug)]
@@ -48,7 +51,9 @@ pub(super) enum Order {
     /// Close these.
     Close(VrrpSockets),
     /// Close this one.
-    ClosePath(HeartbeatSocket),
+    ClosePath(HeartbeatLink),
+    /// Close this one of the path, and open it anew as soon as that is possible.
+    Reopen(Heartbeat, HeartbeatLink),
 }
 
 /// What the HA thread wants to know of.
@@ -166,7 +171,12 @@ impl Mover {
                     self.look().await;
                 }
                 Order::Close(sockets) => drop(sockets),
-                Order::ClosePath(socket) => drop(socket),
+                Order::ClosePath(link) => drop(link),
+                Order::Reopen(settings, link) => {
+                    drop(link);
+                    let known = self.paths.iter_mut().find(|(path, _)| *path == settings);
+                    known.into_iter().for_each(|(_, known)| *known = None);
+                }
             }
             next = self.orders.try_recv().ok();
         }
@@ -226,13 +236,16 @@ impl Mover {
     /// Opens sockets for heartbeat paths whose interface is another one now.
     fn look_at_paths(&mut self, book: &AddressBook) {
         for (settings, known) in &mut self.paths {
-            let now = book.link(&settings.interface).map(|link| link.ifindex);
+            let now = match &settings.medium {
+                Medium::Network(network) => book.link(&network.interface).map(|link| link.ifindex),
+                Medium::Serial { .. } => Some(LINE),
+            };
             if now == *known {
                 continue;
             }
-            let socket = match now.map(|ifindex| HeartbeatSocket::open(settings, ifindex)) {
+            let link = match now.map(|ifindex| HeartbeatLink::open(settings, ifindex)) {
                 None => None,
-                Some(Ok(socket)) => Some(socket),
+                Some(Ok(link)) => Some(link),
                 Some(Err(error)) => {
                     complain(&mut self.complaints, &settings.name, error.to_string());
                     continue;
@@ -242,7 +255,7 @@ impl Mover {
             *known = now;
             self.ha.send(worker::Order::Path {
                 settings: settings.clone(),
-                socket,
+                link,
             });
         }
     }

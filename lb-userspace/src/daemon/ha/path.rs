@@ -15,17 +15,17 @@ use super::clock;
 use crate::{
     core::{
         ha::{Input, Member},
-        model,
+        model::{self, Medium},
         seal::{Channel, Counters, Keyring, Opener, Sealer, Session},
     },
-    net::heartbeat::{HeartbeatSocket, MAX_DATAGRAM},
+    net::heartbeat::{HeartbeatLink, MAX_DATAGRAM},
 };
 
 /// A path.
 #[derive(Debug)]
 pub(super) struct PathPort {
     pub(super) settings: model::Heartbeat,
-    pub(super) socket: Option<HeartbeatSocket>,
+    pub(super) link: Option<HeartbeatLink>,
     /// What the member was told.
     told_up: bool,
     /// How often something could not be sent or received.
@@ -47,6 +47,8 @@ struct Seal {
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     pub(super) ports: Vec<PathPort>,
+    /// What has to be closed and opened anew.
+    broken: Vec<(model::Heartbeat, HeartbeatLink)>,
     seal: Option<Seal>,
 }
 
@@ -57,7 +59,7 @@ impl Paths {
         &mut self,
         cluster: Option<(Arc<Keyring>, u64)>,
         paths: &[model::Heartbeat],
-    ) -> Vec<HeartbeatSocket> {
+    ) -> Vec<HeartbeatLink> {
         match (cluster, &mut self.seal) {
             (None, _) => self.seal = None,
             (Some((keyring, _)), Some(seal)) => {
@@ -83,7 +85,7 @@ impl Paths {
                 Some(at) => before.swap_remove(at),
                 None => PathPort {
                     settings: settings.clone(),
-                    socket: None,
+                    link: None,
                     told_up: false,
                     errors: 0,
                     last_error: None,
@@ -91,35 +93,45 @@ impl Paths {
                 },
             });
         }
-        before.into_iter().filter_map(|port| port.socket).collect()
+        before.into_iter().filter_map(|port| port.link).collect()
     }
 
     /// Has another socket, or none, for a path; the one that serves no more is returned.
     pub(super) fn set(
         &mut self,
         settings: &model::Heartbeat,
-        socket: Option<HeartbeatSocket>,
-    ) -> Option<HeartbeatSocket> {
+        link: Option<HeartbeatLink>,
+    ) -> Option<HeartbeatLink> {
         match self.ports.iter_mut().find(|port| port.settings == *settings) {
-            Some(port) => std::mem::replace(&mut port.socket, socket),
-            None => socket,
+            Some(port) => std::mem::replace(&mut port.link, link),
+            None => link,
         }
     }
 
     /// Paths that can carry heartbeats now, or cannot any more: number, whether they can.
     pub(super) fn look(&mut self, has_carrier: impl Fn(&str) -> bool) -> Vec<(usize, bool)> {
         let changes = self.ports.iter_mut().enumerate().filter_map(|(number, port)| {
-            let is_up = port.socket.is_some() && has_carrier(&port.settings.interface);
+            let has_carrier = match &port.settings.medium {
+                Medium::Network(network) => has_carrier(&network.interface),
+                // Whoever is at the other end says so, or does not.
+                Medium::Serial { .. } => true,
+            };
+            let is_up = port.link.is_some() && has_carrier;
             (std::mem::replace(&mut port.told_up, is_up) != is_up).then_some((number, is_up))
         });
         changes.collect()
+    }
+
+    /// What has to be closed and opened anew.
+    pub(super) fn broken(&mut self) -> Vec<(model::Heartbeat, HeartbeatLink)> {
+        std::mem::take(&mut self.broken)
     }
 
     /// What becomes readable when heartbeats arrive.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.ports
             .iter()
-            .filter_map(|port| Some(port.socket.as_ref()?.as_fd()))
+            .filter_map(|port| Some(port.link.as_ref()?.as_fd()))
     }
 
     /// What was opened and refused.
@@ -138,8 +150,8 @@ impl Paths {
         };
         datagram.truncate(HEADER + length);
         seal.sealer.seal(&mut datagram);
-        if let Some(socket) = &port.socket
-            && let Err(error) = socket.send(&datagram)
+        if let Some(link) = &mut port.link
+            && let Err(error) = link.send(&datagram)
         {
             port.note("send", &error);
         }
@@ -152,11 +164,16 @@ impl Paths {
         };
         let mut buffer = [0; MAX_DATAGRAM];
         for _ in 0..most {
-            let Some(socket) = &port.socket else { return true };
-            let datagram = match socket.next(&mut buffer) {
+            let Some(link) = &mut port.link else { return true };
+            let datagram = match link.next(&mut buffer) {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => return true,
                 Err(error) => {
+                    // It would be ready to be read for ever.
+                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                        self.broken
+                            .extend(port.link.take().map(|link| (port.settings.clone(), link)));
+                    }
                     port.note("receive", &error);
                     return true;
                 }

@@ -14,6 +14,7 @@ use crate::{
         ha::{Cluster, Explanation, Member, Part, Peer},
         seal::group_id,
     },
+    net::heartbeat::HeartbeatLink,
 };
 
 /// The other directors, and the paths on which they are heard.
@@ -24,12 +25,13 @@ pub(super) fn part(member: &Member, paths: &Paths, now: Duration) -> ClusterPart
     let ports = cluster.paths().iter().zip(&paths.ports);
     let paths_of = ports.map(|(path, port)| PathView {
         name: port.settings.name.clone(),
-        interface: port.settings.interface.clone(),
+        interface: port.settings.medium.to_string(),
         up: path.is_up(),
         interval_milliseconds: millis(port.settings.interval),
         errors: port.errors,
         last_error: port.last_error.clone(),
         malformed: port.malformed,
+        noise: port.link.as_ref().map_or(0, HeartbeatLink::noise),
     });
     let counts = paths.counters().into_iter().flat_map(|counters| {
         Refusal::ALL.iter().map(|&refusal| CountView {

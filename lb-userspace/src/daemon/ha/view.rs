@@ -54,7 +54,7 @@ fn instances(group: GroupView<'_>, now: Duration) -> Vec<InstanceView> {
             priority: group.priority(),
             health_percent: group.health(),
             services: group.services().iter().map(reach).collect(),
-            burdens: group.burdens().collect(),
+            remarks: group.remarks(now),
             vips: instance.vips.clone(),
             routers: routers.map(|wire| router(&wire, now)).collect(),
         }

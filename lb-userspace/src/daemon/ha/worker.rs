@@ -31,7 +31,7 @@ use super::{
     super::holder::Place,
     Reaches,
     answers::Answers,
-    clock,
+    clock, hooks,
     mover::{self, Watch},
     path::Paths,
     port::Ports,
@@ -42,8 +42,8 @@ use crate::{
     api::types::HaView,
     core::{
         ha::{
-            ClusterSettings, Family, Input, Interface, LeaseNumbers, Member, Output, Packet, Unable, WireId,
-            WireView,
+            ClusterSettings, Family, Handed, Input, Interface, LeaseNumbers, Member, Output, Packet, Ran,
+            Run, Unable, WireId, WireView,
         },
         model::{Heartbeat, Instance},
         neighbour::Mac,
@@ -51,7 +51,7 @@ use crate::{
     },
     net::{
         carrier::Carrier,
-        heartbeat::HeartbeatSocket,
+        heartbeat::HeartbeatLink,
         vrrp::{ReceiveBuffer, Received, VrrpSockets},
     },
     notify::Sink,
@@ -87,12 +87,12 @@ pub(super) enum Order {
         /// Whether there is one.
         is_there: bool,
     },
-    /// A heartbeat path has this socket now, or none.
+    /// A heartbeat path has this link now, or none.
     Path {
         /// What the path is.
         settings: Heartbeat,
-        /// Its socket.
-        socket: Option<HeartbeatSocket>,
+        /// Its link.
+        link: Option<HeartbeatLink>,
     },
     /// Something that an instance depends on is like this now.
     Tracked {
@@ -105,6 +105,15 @@ pub(super) enum Order {
     },
     /// This director's connections are so far those of the others.
     Sync(heartbeat::Sync),
+    /// The programs of a hook have ended.
+    Ran {
+        /// Name of the group.
+        group: String,
+        /// Which run it was.
+        id: u64,
+        /// What a test said that said no.
+        veto: Option<String>,
+    },
     /// So many of the backends behind each group's VIPs are reached.
     Health(Reaches),
     /// Somebody asks.
@@ -115,8 +124,8 @@ pub(super) enum Order {
         group: Option<String>,
         /// To whom; `None`: to the best.
         to: Option<String>,
-        /// What became of it: groups, and who gets them.
-        reply: oneshot::Sender<Result<Vec<(String, String)>, Unable>>,
+        /// What became of it.
+        reply: oneshot::Sender<Result<Vec<Handed>, Unable>>,
     },
     /// Neither keep nor take VIPs, or go on as ever.
     Maintenance {
@@ -141,6 +150,7 @@ pub(super) struct Worker {
     inbox: Inbox<Order>,
     mover: mpsc::Sender<mover::Order>,
     tracker: mpsc::Sender<tracker::Wanted>,
+    hooks: mpsc::Sender<hooks::Job>,
     answers: Answers,
     leases: LeaseNumbers,
     /// Versions of the claims that were looked at.
@@ -157,7 +167,7 @@ impl Worker {
         carrier: Carrier,
         inbox: Inbox<Order>,
         mover: mpsc::Sender<mover::Order>,
-        tracker: mpsc::Sender<tracker::Wanted>,
+        (tracker, hooks): (mpsc::Sender<tracker::Wanted>, mpsc::Sender<hooks::Job>),
         answers: Answers,
         events: Sink,
     ) -> Self {
@@ -170,6 +180,7 @@ impl Worker {
             inbox,
             mover,
             tracker,
+            hooks,
             seen: answers.versions(),
             answers,
             leases: LeaseNumbers::default(),
@@ -236,6 +247,10 @@ impl Worker {
     fn obey(&mut self, order: Order) -> bool {
         match order {
             Order::Sync(sync) => self.handle(Input::Sync(sync)),
+            Order::Ran { group, id, veto } => {
+                let (group, veto) = (&group, veto.as_deref());
+                self.handle(Input::Ran { group, id, veto });
+            }
             Order::Health(reaches) => {
                 for (group, services) in &reaches {
                     self.handle(Input::Health { group, services });
@@ -272,8 +287,8 @@ impl Worker {
                 });
                 self.look_at_paths();
             }
-            Order::Path { settings, socket } => {
-                let closed = self.paths.set(&settings, socket);
+            Order::Path { settings, link } => {
+                let closed = self.paths.set(&settings, link);
                 self.close_paths(closed);
                 self.look_at_paths();
             }
@@ -370,6 +385,11 @@ impl Worker {
             is_drained &= self.paths.receive(path, BATCH, &mut self.member);
             self.perform();
         }
+        for (path, link) in self.paths.broken() {
+            // It is not there, whatever the mover has time for.
+            let _ = self.mover.try_send(mover::Order::Reopen(path, link));
+            self.look_at_paths();
+        }
         is_drained
     }
 
@@ -419,11 +439,23 @@ impl Worker {
                         self.answers.set_lease(number, until);
                     }
                 }
+                Output::Run(run) => self.run_hooks(run),
                 Output::Hold => {
                     self.unsent_holdings = Some(Arc::new(self.member.holdings()));
                     self.tell_mover();
                 }
                 Output::Report(event) => self.events.tell(event),
+            }
+        }
+    }
+
+    /// Has programs run. Who has no time for them says so, and they are waited for no longer than if they hung.
+    fn run_hooks(&self, run: Run) {
+        let director = self.name.clone();
+        if let Err(TrySendError::Full(job)) = self.hooks.try_send(hooks::Job { director, run }) {
+            for call in &job.run.calls {
+                let ran = Ran::Failed("it was not run: too many wait already".to_owned());
+                self.events.tell(job.run.event(call, ran, Duration::ZERO));
             }
         }
     }
@@ -475,9 +507,9 @@ impl Worker {
         }
     }
 
-    fn close_paths(&self, sockets: impl IntoIterator<Item = HeartbeatSocket>) {
-        for socket in sockets {
-            let _ = self.mover.try_send(mover::Order::ClosePath(socket));
+    fn close_paths(&self, links: impl IntoIterator<Item = HeartbeatLink>) {
+        for link in links {
+            let _ = self.mover.try_send(mover::Order::ClosePath(link));
         }
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use lb_common::wire::heartbeat::{Beat, MAX_LENGTH, Role};
 
 use super::*;
-use crate::core::model::DEFAULT_HEARTBEAT_GROUP;
+use crate::core::model::Medium;
 
 const MS: Duration = Duration::from_millis(1);
 const START: Duration = Duration::from_secs(1000);
@@ -14,10 +14,8 @@ const B: NodeId = NodeId(3);
 fn cluster() -> Cluster {
     let path = |name: &str| model::Heartbeat {
         name: name.to_owned(),
-        interface: name.to_owned(),
         interval: 100 * MS,
-        group: DEFAULT_HEARTBEAT_GROUP,
-        peers: Vec::new(),
+        medium: Medium::multicast(name),
     };
     let settings = ClusterSettings {
         node: OWN,

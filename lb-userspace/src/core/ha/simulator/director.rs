@@ -284,7 +284,7 @@ impl Director {
                     deeds.push(Deed::Sent(self.message(path + 1, bytes)));
                 }
                 Output::Lease { until, .. } => self.lease = until,
-                Output::Announce { .. } | Output::Hold => {}
+                Output::Announce { .. } | Output::Hold | Output::Run(_) => {}
                 Output::Report(Event::Changed(change)) => deeds.push(Deed::Changed(change)),
                 Output::Report(_) => {}
             }

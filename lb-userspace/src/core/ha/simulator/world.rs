@@ -14,7 +14,7 @@ use super::{
     network::{Network, Noise, USUAL_DELAY},
 };
 use crate::core::{
-    model::{self, DEFAULT_HEARTBEAT_GROUP, Failback, Instance},
+    model::{self, Failback, Instance, Medium},
     vrrp::Role,
 };
 
@@ -43,7 +43,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let count = [2, 2, 2, 3, 3, 4, 5][rng.random_range(0..7)];
+        let count = [2, 2, 2, 2, 3, 3, 3, 4, 5, 8][rng.random_range(0..10)];
         let interval = Duration::from_millis([20, 50, 100][rng.random_range(0..3)]);
         let failback = if rng.random_bool(0.7) {
             Failback::Immediate
@@ -53,10 +53,8 @@ impl World {
         let paths: Vec<_> = (0..rng.random_range(1..=2))
             .map(|number| model::Heartbeat {
                 name: format!("p{number}"),
-                interface: format!("eth{}", number + 1),
                 interval,
-                group: DEFAULT_HEARTBEAT_GROUP,
-                peers: Vec::new(),
+                medium: Medium::multicast(&format!("eth{}", number + 1)),
             })
             .collect();
         let networks = (0..=paths.len()).map(|_| Network::new()).collect();
