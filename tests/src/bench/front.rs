@@ -9,8 +9,6 @@ use aya::{
     programs::{ProgramFd, TestRun as _, TestRunAttrs, TestRunOptions, Xdp},
 };
 
-use nix::time::{ClockId, clock_gettime};
-
 use super::{
     machine::{cpu_time, fdinfo},
     packet_source::PacketSource,
@@ -189,10 +187,7 @@ impl Front {
     /// When the kernel refuses.
     pub fn send(&mut self, packets: u32, at_once: u32, rate: Option<f64>, interface: u32) -> Result<()> {
         let interval = rate.map_or(0.0, |rate| 1e9 / rate * f64::from(1 << FRACTION)) as u64;
-        // The first packet of many is never due before it is made; those of the start are made up for.
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("reading the clock")?;
-        let due = ((now.tv_sec() * 1_000_000_000 + now.tv_nsec()) as u64) << FRACTION;
-        self.pace.set(0, Pace { due, interval }, 0)?;
+        self.pace.set(0, Pace { due: 0, interval }, 0)?;
         // `xdp_md` (linux/bpf.h): data, data_end, data_meta, and which interface and queue the packet is said to come from.
         let context = [0, self.packet.len() as u32, 0, interface, 0, 0].map(u32::to_ne_bytes);
         let program = xdp(&mut self.ebpf, self.entry)?;

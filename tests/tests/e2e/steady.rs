@@ -22,6 +22,8 @@ use lb_tests::{
 use crate::config;
 
 const PATIENCE: Duration = Duration::from_secs(40);
+/// Milliseconds that an answer usually takes: long beside what a busy machine adds.
+const USUAL: u64 = 100;
 
 /// Ten thousand connections, while backends come, change their weights, fail, are drained, and go.
 #[test]
@@ -96,11 +98,11 @@ fn slow_server(host: &Host, port: u16, delay: Arc<AtomicU64>) -> Result<()> {
 fn weights_follow_the_time_that_answers_take() -> Result<()> {
     let lab = OneDirector::build("e2e-latency", 1, 3)?;
     let _servers = lab.serve_http_everywhere()?;
-    let delays: Vec<_> = (0..3).map(|_| Arc::new(AtomicU64::new(20))).collect();
+    let delays: Vec<_> = (0..3).map(|_| Arc::new(AtomicU64::new(USUAL))).collect();
     for (host, delay) in lab.backends.iter().zip(&delays) {
         slow_server(host, 8081, Arc::clone(delay))?;
     }
-    let lines = "check = { type = \"http\", port = 8081, target = \"backend\", interval = \"200ms\", timeout = \"200ms\" }\n\
+    let lines = "check = { type = \"http\", port = 8081, target = \"backend\", interval = \"500ms\", timeout = \"500ms\" }\n\
                  health = { weights = \"latency\" }\n";
     let config = config::web(&lab, &[100, 100, 100]).replacen(
         "name = \"web\"\n",
@@ -112,24 +114,30 @@ fn weights_follow_the_time_that_answers_take() -> Result<()> {
         let view = tandem.ask(&["backend", "list", name]).ok()?;
         view[0]["effective_weight"].as_u64()
     };
-    ensure!(weight("backend1") == Some(100), "{:?}", weight("backend1"));
+    let first = weight("backend1").context("no such backend")?;
+    ensure!(first >= 90, "{first}");
 
-    // Three times as long as the others.
-    delays[0].store(70, Ordering::Relaxed);
-    let mut seen = vec![100];
+    delays[0].store(3 * USUAL, Ordering::Relaxed);
+    let mut seen = vec![first];
     wait_for(PATIENCE, "the slow backend to get less", || {
         seen.extend(weight("backend1"));
         seen.last().is_some_and(|weight| *weight <= 50)
     })?;
     ensure!(weight("backend2") >= Some(90) && weight("backend3") >= Some(90));
-    ensure!(seen.is_sorted_by(|before, after| before >= after), "{seen:?}");
+    // What is nearly the whole of it may still come and go with the machine's other work.
+    ensure!(
+        seen.is_sorted_by(|before, after| before >= after || *before >= 90),
+        "{seen:?}"
+    );
     // A step a second, of a tenth at most; what is asked may miss one.
     ensure!(seen.windows(2).all(|pair| pair[0] - pair[1] <= 20), "{seen:?}");
     ensure!(seen.iter().all(|weight| *weight >= 25), "{seen:?}");
-    delays[0].store(20, Ordering::Relaxed);
+    delays[0].store(USUAL, Ordering::Relaxed);
     wait_for(PATIENCE, "it to get all of it again", || {
-        weight("backend1") >= Some(95)
-    })?;
+        seen.extend(weight("backend1"));
+        seen.last().is_some_and(|weight| *weight >= 90)
+    })
+    .with_context(|| format!("{seen:?}"))?;
     seen.dedup();
     println!("{seen:?}");
     Ok(())

@@ -264,7 +264,7 @@ impl<'a> Importer<'a> {
         }
         if port != vip_port && port != 0 {
             outcomes.push(Outcome::approximated(format!(
-                "ports are not translated yet: it has to serve port {vip_port}"
+                "it has to serve port {vip_port}, or with forward = \"nat\" gets `port = {port}`"
             )));
         }
         let into = (index, Some(service.backends.len() - 1));

@@ -34,10 +34,10 @@ impl Method {
         match self {
             Self::Direct => Outcome::translated("forward = \"dr\""),
             Self::Nat => Outcome::approximated(
-                "forward = \"dr\": packets are not translated yet, so the backend must hold the VIP and serve its port",
+                "forward = \"dr\", with which the backend holds the VIP and serves its port; to go on with NAT, write forward = \"nat\"",
             ),
             Self::Tunnel => Outcome::approximated(
-                "forward = \"dr\": there are no tunnels yet, so the backend must be on the same link",
+                "forward = \"dr\", with which the backend is on the same link; to go on with tunnels, write forward = \"tunnel\"",
             ),
         }
     }

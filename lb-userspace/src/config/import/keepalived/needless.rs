@@ -29,7 +29,7 @@ const TUNING: &str = "this is for keepalived's own processes";
 const FIREWALL: &str = "no firewall rules are needed: what is for a VIP is decided before the firewall";
 const NETWORK: &str =
     "addresses, routes and rules other than VIPs belong into the system's network configuration";
-const TRACKED: &str = "nothing but the instances' own interfaces is tracked yet";
+const TRACKED: &str = "write what is tracked into `track` of the instances that depend on it";
 
 /// At the top of the file.
 pub(super) const AT_TOP: Table = &[
@@ -346,7 +346,7 @@ pub(super) const INSTANCE: Table = &[
             "track_script",
         ],
         Something,
-        "nothing but the instance's own interface is tracked yet",
+        "write what is tracked into `track` of the instance",
     ),
     (
         &["virtual_routes", "virtual_rules"],

@@ -63,8 +63,8 @@ fn backend(
     Ok(match port {
         Some(0) | None => Outcome::translated("[[service.backend]]"),
         Some(port) if port == vip_port => Outcome::translated("[[service.backend]]"),
-        Some(_) if defaults.method == Method::Nat => Outcome::approximated(format!(
-            "[[service.backend]]; ports are not translated yet: it has to serve port {vip_port}"
+        Some(port) if defaults.method == Method::Nat => Outcome::approximated(format!(
+            "[[service.backend]]; it has to serve port {vip_port}, or with forward = \"nat\" gets `port = {port}`"
         )),
         Some(_) => Outcome::approximated(format!(
             "[[service.backend]]; the port stays {vip_port}, as it does in IPVS without NAT"
