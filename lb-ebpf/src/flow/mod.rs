@@ -4,6 +4,7 @@ mod enter;
 mod flood;
 mod parcel;
 mod place;
+mod placed;
 mod template;
 
 use lb_common::{
@@ -24,7 +25,7 @@ pub(crate) use self::{
 };
 use self::{
     parcel::{SEVER, UNKNOWN},
-    place::Placed,
+    placed::Placed,
 };
 use crate::{
     clock::jiffies,

@@ -13,6 +13,7 @@ use lb_common::{
 use super::{
     Parcel,
     parcel::{SEVER, UNKNOWN},
+    placed::Placed,
 };
 use crate::{
     clock::jiffies,
@@ -24,53 +25,6 @@ use crate::{
     service::service_of,
     translate::NatFamily,
 };
-
-/// What is known of a packet's way.
-pub(super) enum Placed {
-    /// It belongs to a flow that leads there.
-    Known(Target),
-    /// It is of a new flow, which goes to this backend.
-    Chosen(u32),
-    /// It is of a new flow, for which a backend is to be searched.
-    Open,
-    /// It is of a flow that is new here, and names this backend itself.
-    Named(u32),
-}
-
-const TRANSLATION: u64 = 1 << 32;
-const CHOSEN: u64 = 1 << 33;
-const OPEN: u64 = 1 << 34;
-const NAMED: u64 = 1 << 35;
-
-impl Placed {
-    /// From [`Self::number`].
-    #[inline(always)]
-    pub(super) const fn from_number(number: u64) -> Self {
-        if number & OPEN != 0 {
-            Self::Open
-        } else if number & NAMED != 0 {
-            Self::Named(number as u32)
-        } else if number & CHOSEN != 0 {
-            Self::Chosen(number as u32)
-        } else if number & TRANSLATION != 0 {
-            Self::Known(Target::Translation(number as u32))
-        } else {
-            Self::Known(Target::Backend(number as u32))
-        }
-    }
-
-    /// All of it in one number.
-    #[inline(always)]
-    const fn number(self) -> u64 {
-        match self {
-            Self::Known(Target::Backend(number)) => number as u64,
-            Self::Known(Target::Translation(place)) => place as u64 | TRANSLATION,
-            Self::Chosen(backend) => backend as u64 | CHOSEN,
-            Self::Open => OPEN,
-            Self::Named(backend) => backend as u64 | NAMED,
-        }
-    }
-}
 
 #[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
 #[inline(never)]
