@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::{
     Host, Keepalived, Tandem,
+    bench::page::documents,
     client::{Crowd, Dial, Greeting},
     server::Nginx,
     topology::{OneDirector, Pair, VIP4, VIP6},
@@ -205,6 +206,24 @@ fn the_example_of_tunnels_serves_both_families() -> Result<()> {
     let _tandem = Tandem::start(&place.lab.director, config)?;
     for vip in vips {
         place.expect_shares(vip)?;
+    }
+    Ok(())
+}
+
+/// What was measured is a file, and the documents show that file. TANDEM_BLESS=1 has them show it.
+#[test]
+fn the_documents_show_the_figures_that_are_kept() -> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = documents::read(&repository.join(documents::RESULT))?;
+    if std::env::var_os("TANDEM_BLESS").is_some() {
+        documents::show(&page, &repository)?;
+    }
+    for (path, wanted) in documents::showing(&page, &repository)? {
+        ensure!(
+            read(path)? == wanted,
+            "{path} shows other figures than {}: `cargo xtask bench page {0} --write .` mends it",
+            documents::RESULT
+        );
     }
     Ok(())
 }

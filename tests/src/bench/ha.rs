@@ -323,6 +323,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
 pub fn to_json(report: &Report) -> Value {
     let summaries = report.failover.iter().map(|failover| {
         serde_json::json!({
+            "name": format!("{}, interval {} ms", failover.fault.name(), failover.interval_milliseconds),
             "fault": failover.fault,
             "interval_ms": failover.interval_milliseconds,
             "min_ms": failover.at(0.0),

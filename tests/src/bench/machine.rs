@@ -15,15 +15,18 @@ use nix::{
     time::{ClockId, clock_gettime},
     unistd::Pid,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What figures depend on beside the program.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
     /// Model of the CPU, as the kernel names it.
     pub cpu: String,
     /// CPUs online.
     pub cpus: usize,
+    /// Whether a hypervisor runs it, as CPUs say (x86).
+    #[serde(default)]
+    pub is_virtual: bool,
     /// Memory in MiB.
     pub memory_mib: u64,
     /// Release of the kernel.
@@ -31,7 +34,7 @@ pub struct Machine {
     /// Machine type.
     pub architecture: String,
     /// Version of Tandem.
-    pub tandem: &'static str,
+    pub tandem: String,
     /// CPU that the measurement ran on.
     pub pinned_to: usize,
 }
@@ -54,7 +57,9 @@ impl Machine {
             memory_mib: memory_kib / 1024,
             kernel: name.release().to_string_lossy().into_owned(),
             architecture: name.machine().to_string_lossy().into_owned(),
-            tandem: env!("CARGO_PKG_VERSION"),
+            tandem: env!("CARGO_PKG_VERSION").to_owned(),
+            is_virtual: field(&cpus, "flags")
+                .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
             pinned_to,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use lb_common::reason::{Fate, Reason};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     front::{Floor, Front, Target, Wrapping},
@@ -119,7 +119,7 @@ pub struct Outcome {
 }
 
 /// One measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Nanoseconds a packet.
     pub nanoseconds: f64,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::loaded_maps;
 use lb_common::{abi::names::FLOWS_V4, flow_table::WAYS};
 use lb_userspace::datapath::Kernel;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::machine::fdinfo;
 
@@ -16,7 +16,7 @@ pub const FLOWS: u64 = 4 << 20;
 pub const TARGET: u64 = 160_000_000;
 
 /// Memory of the IPv4 flow table.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// Flows that the measured table has room for.
     pub places: u64,

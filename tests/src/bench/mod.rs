@@ -1,4 +1,4 @@
-//! Measurements: `cargo xtask bench`, of the XDP program unless something else is asked for.
+//! Measurements: `cargo xtask bench`, the quick set of the [`page`] unless something else is asked for.
 //!
 //! A *case* is a program behind a [`front`], with a [`template`] of its packets and what must happen to them.
 //! [`measure`] runs all cases in turn, again and again, and checks the counters; [`fastpath`] says which cases there
@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod connections;
+pub mod csv;
 pub mod fastpath;
 pub mod front;
 pub mod ha;
@@ -14,6 +15,7 @@ pub mod line;
 pub mod machine;
 pub mod measure;
 pub mod memory;
+pub mod page;
 pub mod picture;
 pub mod report;
 pub mod stats;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     fastpath::LARGE_BACKENDS_EACH,
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// How it was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// Flows in each flow table.
     pub flows: u32,
@@ -26,7 +26,7 @@ pub struct Settings {
 }
 
 /// The whole result.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Where.
     pub machine: Machine,
@@ -39,7 +39,7 @@ pub struct Report {
 }
 
 /// What a case cost.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// Its name.
     pub name: String,
@@ -51,7 +51,7 @@ pub struct Row {
     /// Millions of packets a second on one CPU at the median.
     pub mpps: f64,
     /// Name of the floor.
-    pub floor: Option<&'static str>,
+    pub floor: Option<String>,
     /// Nanoseconds by which its median lies above the floor's.
     pub above_floor: Option<f64>,
     /// Nanoseconds above the floor that it should not exceed.
@@ -61,7 +61,7 @@ pub struct Row {
     /// The share of packets whose flow took another's place in the flow table.
     pub evicting: f64,
     /// The same case on a small director, and how many times as much it costs here above the floor.
-    pub small: Option<(&'static str, f64)>,
+    pub small: Option<(String, f64)>,
     /// Whether the samples are too far apart, or too few of them still, to say much.
     pub noisy: bool,
     /// Each sample, in the order of the rounds.
@@ -91,14 +91,14 @@ impl Row {
         let above_floor = above_floor(outcome, all);
         let small = case.small.and_then(|name| {
             let small = above_floor_of(name, all)?;
-            Some((name, above_floor? / small))
+            Some((name.to_owned(), above_floor? / small))
         });
         Some(Self {
             name: case.name.clone(),
             nanoseconds,
             still: outcome.samples.iter().filter(|sample| sample.still).count(),
             mpps: 1000.0 / nanoseconds.median,
-            floor: case.floor,
+            floor: case.floor.map(str::to_owned),
             above_floor,
             target: case.target,
             reached: above_floor
@@ -179,7 +179,7 @@ impl fmt::Display for Report {
 impl Report {
     fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
-            if let Some((small, times)) = row.small {
+            if let Some((small, times)) = &row.small {
                 writeln!(
                     f,
                     "{} services with {} backends: {small} costs {times:.2} times as much as with one service",
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!((rows[0].above_floor, rows[0].reached), (None, None));
         assert_eq!((rows[1].above_floor, rows[1].reached), (Some(20.0), Some(true)));
         assert_eq!((rows[2].above_floor, rows[2].reached), (Some(30.0), Some(false)));
-        assert_eq!(rows[2].small, Some(("cheap", 1.5)));
+        assert_eq!(rows[2].small, Some(("cheap".to_owned(), 1.5)));
         assert_eq!(
             (rows[1].verdict().as_str(), rows[2].verdict().as_str()),
             ("ok", "over by 5.0")

@@ -1,12 +1,12 @@
 //! What a few samples say.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Samples wider apart than this share of their median say that the machine was busy with something else.
 const NOISY: f64 = 0.15;
 
 /// The samples of one quantity.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Smallest.
     pub min: f64,

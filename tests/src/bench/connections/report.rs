@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::{machine::Machine, stats::Summary, subject::Subject};
 
 /// How it was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// Connections at a time.
     pub clients: u32,
@@ -41,10 +41,10 @@ impl Sample {
 }
 
 /// What a subject did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Thousands of requests over lasting connections for a second of CPU time.
     pub requests: Summary,
     /// Each sample of it.
@@ -80,7 +80,7 @@ impl Row {
         let (samples, connection_samples) = (thousands(requests), thousands(connections));
         let (requests, connections) = (Summary::of(&samples)?, Summary::of(&connection_samples)?);
         Some(Self {
-            name: subject.name(),
+            name: subject.name().to_owned(),
             requests_per_second: of(&|sample| sample.answers as f64 / sample.seconds / 1e3)?,
             packets_per_request: of(&|sample| sample.packets as f64 / sample.answers.max(1) as f64)?,
             noisy: requests.is_noisy() || connections.is_noisy(),
@@ -94,7 +94,7 @@ impl Row {
 }
 
 /// The whole result.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Where.
     pub machine: Machine,
@@ -108,7 +108,10 @@ impl Report {
     /// A bar for each subject, for a picture.
     #[must_use]
     pub fn bars(&self) -> Vec<(&str, Summary)> {
-        self.rows.iter().map(|row| (row.name, row.requests)).collect()
+        self.rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.requests))
+            .collect()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{sink::Delays, stage::Trial};
 use crate::bench::{machine::Machine, stats::Summary, subject::Subject};
 
 /// How it was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// Flows that packets were drawn from.
     pub flows: u32,
@@ -27,7 +27,7 @@ pub struct Settings {
 }
 
 /// How long packets were under way at a load.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Delay {
     /// The load, as a share of the no-drop rate.
     pub load: f64,
@@ -54,10 +54,10 @@ impl Delay {
 }
 
 /// What a subject did.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Millions of packets a second of CPU time.
     pub mpps: Summary,
     /// Each sample of it, in the order of the rounds.
@@ -95,7 +95,7 @@ impl Row {
             .collect();
         let mpps = Summary::of(&samples)?;
         Some(Self {
-            name: subject.name(),
+            name: subject.name().to_owned(),
             noisy: mpps.is_noisy(),
             mpps,
             samples,
@@ -132,7 +132,7 @@ const fn target(subject: Subject) -> Option<f64> {
 }
 
 /// The whole result.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Where.
     pub machine: Machine,
@@ -166,7 +166,10 @@ impl Report {
     /// A bar for each subject, for a picture.
     #[must_use]
     pub fn bars(&self) -> Vec<(&str, Summary)> {
-        self.rows.iter().map(|row| (row.name, row.mpps)).collect()
+        self.rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.mpps))
+            .collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: measures the XDP program, whole paths, the pair, sync, and what health checks cost.
 
+mod output;
+
 use std::{
-    fs::File,
-    io::{BufWriter, IsTerminal as _, Write as _},
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -12,14 +13,15 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use lb_tests::bench::{
     compare::Comparison,
-    connections, fastpath, ha, health, picture,
-    stats::Summary,
-    sync,
+    connections, fastpath, ha, health,
+    page::{self, documents},
+    picture, sync,
     throughput::{self, Frames},
 };
-use serde::Serialize;
 
-/// Measures the XDP program, beside the targets.
+use crate::output::{Files, Picture};
+
+/// Measures the quick set, which fits on a page, or what a word asks for.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 #[command(args_conflicts_with_subcommands = true, flatten_help = true)]
@@ -27,12 +29,14 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    fastpath: Fastpath,
+    page: Quick,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Nanoseconds a packet, by case (the default).
+    /// Shows a result of the quick set that `--json` kept.
+    Page(Page),
+    /// Nanoseconds a packet, by case.
     Fastpath(Fastpath),
     /// Packets a second through a director, beside what one would take in its place.
     Throughput(Throughput),
@@ -46,6 +50,23 @@ enum Command {
     Health(Health),
     /// What has changed between two results, and how sure that is.
     Compare(Compare),
+}
+
+#[derive(Args)]
+struct Quick {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    picture: Picture,
+}
+
+#[derive(Args)]
+struct Page {
+    /// The result.
+    result: PathBuf,
+    /// Put it into the documents of the repository in this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    write: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -68,12 +89,10 @@ struct Throughput {
     /// Only subjects whose name contains this text, and the bare redirect.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Write the result to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Draw a picture of it, as SVG.
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    picture: Picture,
 }
 
 fn frames(text: &str) -> Result<Frames, String> {
@@ -100,12 +119,10 @@ struct Connections {
     /// Only subjects whose name contains this text, and plain routing.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Write the result to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Draw a picture of it, as SVG.
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    picture: Picture,
 }
 
 #[derive(Args)]
@@ -124,9 +141,8 @@ struct Sync {
     /// Connections a second at which lateness is measured.
     #[arg(long, default_value_t = 50_000)]
     pace: u32,
-    /// Write the result to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Args)]
@@ -140,9 +156,8 @@ struct Health {
     /// Probes, one each two seconds.
     #[arg(long, default_value_t = 5000)]
     probes: u32,
-    /// Write the result to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Args)]
@@ -153,9 +168,8 @@ struct Ha {
     /// A twentieth of the rounds.
     #[arg(long)]
     quick: bool,
-    /// Write the result to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Args)]
@@ -178,9 +192,8 @@ struct Fastpath {
     /// Run on this CPU [default: the last].
     #[arg(long)]
     cpu: Option<usize>,
-    /// Write the result to this file as JSON.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 const ROUNDS: usize = 40;
@@ -192,14 +205,16 @@ const QUICK_FAULTS: usize = 5;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let measured = match cli.command.unwrap_or(Command::Fastpath(cli.fastpath)) {
-        Command::Fastpath(arguments) => measure_fastpath(&arguments),
-        Command::Throughput(arguments) => measure_throughput(&arguments),
-        Command::Connections(arguments) => measure_connections(&arguments),
-        Command::Ha(arguments) => measure_ha(&arguments),
-        Command::Sync(arguments) => measure_sync(&arguments),
-        Command::Health(arguments) => measure_health(&arguments),
-        Command::Compare(arguments) => compare(&arguments),
+    let measured = match &cli.command {
+        None => measure_page(&cli.page),
+        Some(Command::Page(arguments)) => show_page(arguments),
+        Some(Command::Fastpath(arguments)) => measure_fastpath(arguments),
+        Some(Command::Throughput(arguments)) => measure_throughput(arguments),
+        Some(Command::Connections(arguments)) => measure_connections(arguments),
+        Some(Command::Ha(arguments)) => measure_ha(arguments),
+        Some(Command::Sync(arguments)) => measure_sync(arguments),
+        Some(Command::Health(arguments)) => measure_health(arguments),
+        Some(Command::Compare(arguments)) => compare(arguments),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -210,9 +225,23 @@ fn main() -> ExitCode {
     }
 }
 
+fn measure_page(arguments: &Quick) -> Result<()> {
+    let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
+    let page = watched(|tell| page::run(tell))?;
+    print!("{page}");
+    picture.draw(|| page.picture())?;
+    files.write(&page)
+}
+
+fn show_page(arguments: &Page) -> Result<()> {
+    let page = documents::read(&arguments.result)?;
+    print!("{page}");
+    let repository = arguments.write.as_deref();
+    repository.map_or(Ok(()), |repository| documents::show(&page, repository))
+}
+
 fn measure_throughput(arguments: &Throughput) -> Result<()> {
-    let mut json = arguments.json.as_deref().map(create).transpose()?;
-    let mut svg = arguments.svg.as_deref().map(create).transpose()?;
+    let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
     let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
     let options = throughput::Options {
         flows: arguments.flows,
@@ -225,16 +254,15 @@ fn measure_throughput(arguments: &Throughput) -> Result<()> {
     };
     let report = watched(|tell| throughput::run(&options, tell))?;
     print!("{report}");
-    if let Some(file) = &mut svg {
-        let unit = "million packets a second and core";
-        draw(file, "Packets through one core", unit, &report.bars())?;
-    }
-    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
+    picture.draw(|| {
+        let unit = "million packets for a CPU second";
+        picture::bars("Packets through one core", unit, "Tandem", &report.bars())
+    })?;
+    files.write(&report)
 }
 
 fn measure_connections(arguments: &Connections) -> Result<()> {
-    let mut json = arguments.json.as_deref().map(create).transpose()?;
-    let mut svg = arguments.svg.as_deref().map(create).transpose()?;
+    let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
     let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
     let options = connections::Options {
         clients: arguments.clients,
@@ -244,16 +272,11 @@ fn measure_connections(arguments: &Connections) -> Result<()> {
     };
     let report = watched(|tell| connections::run(&options, tell))?;
     print!("{report}");
-    if let Some(file) = &mut svg {
-        let unit = "thousand requests for a second of CPU time";
-        draw(file, "Requests through one core", unit, &report.bars())?;
-    }
-    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
-}
-
-fn draw(file: &mut File, title: &str, unit: &str, bars: &[(&str, Summary)]) -> Result<()> {
-    file.write_all(picture::bars(title, unit, "Tandem", bars).as_bytes())
-        .context("writing the picture")
+    picture.draw(|| {
+        let unit = "thousand requests for a CPU second";
+        picture::bars("Requests through one core", unit, "Tandem", &report.bars())
+    })?;
+    files.write(&report)
 }
 
 fn compare(arguments: &Compare) -> Result<()> {
@@ -282,39 +305,30 @@ fn watched<T>(work: impl FnOnce(&mut dyn FnMut(&str)) -> Result<T>) -> Result<T>
     done
 }
 
-fn write_json(file: &mut File, result: &impl Serialize) -> Result<()> {
-    let mut file = BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut file, result).context("writing the JSON file")?;
-    writeln!(file)
-        .and_then(|()| file.flush())
-        .context("writing the JSON file")
-}
-
 fn measure_ha(arguments: &Ha) -> Result<()> {
     let rounds = if arguments.quick { QUICK_FAULTS } else { FAULTS };
     let options = ha::Options {
         rounds: arguments.rounds.unwrap_or(rounds),
         handovers: if arguments.quick { 2 } else { 10 },
     };
-    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let files = arguments.files.open()?;
     let report = watched(|tell| ha::run(&options, tell))?;
     print!("{report}");
-    json.as_mut()
-        .map_or(Ok(()), |file| write_json(file, &ha::to_json(&report)))
+    files.write(&ha::to_json(&report))
 }
 
 fn measure_sync(arguments: &Sync) -> Result<()> {
-    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let files = arguments.files.open()?;
     let report = sync::run(&sync::Options {
         flows: arguments.flows,
         pace: arguments.pace,
     })?;
     print!("{report}");
-    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
+    files.write(&report)
 }
 
 fn measure_health(arguments: &Health) -> Result<()> {
-    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let files = arguments.files.open()?;
     let report = health::run(&health::Options {
         backends: arguments.backends,
         failing: arguments.failing.min(arguments.backends),
@@ -323,16 +337,11 @@ fn measure_health(arguments: &Health) -> Result<()> {
         watch: Duration::from_secs(10),
     })?;
     print!("{report}");
-    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
-}
-
-/// Before the work of a minute, not after it.
-fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+    files.write(&report)
 }
 
 fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
-    let mut json = arguments.json.as_deref().map(create).transpose()?;
+    let files = arguments.files.open()?;
     let rounds = arguments
         .rounds
         .unwrap_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS });
@@ -349,5 +358,5 @@ fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
         })
     })?;
     print!("{report}");
-    json.as_mut().map_or(Ok(()), |file| write_json(file, &report))
+    files.write(&report)
 }
