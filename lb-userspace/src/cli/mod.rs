@@ -16,6 +16,7 @@ mod ha;
 mod import;
 mod ipvsadm;
 mod key;
+mod leave;
 mod order;
 mod prefix;
 mod service;
@@ -32,7 +33,7 @@ mod watch;
 use std::{
     ffi::OsString,
     io::{self, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -41,7 +42,10 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use serde::Serialize;
 
 pub use self::exit::{CliError, Exit};
-use crate::api::{Client, DEFAULT_SOCKET};
+use crate::{
+    api::{Client, DEFAULT_SOCKET},
+    config::Time,
+};
 
 /// Shows what the director does, and checks what it is to do.
 #[derive(Debug, Parser)]
@@ -171,6 +175,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         exit
     });
     exit.into()
+}
+
+/// What `tandemd --drain-and-exit` does: `tandem director drain --exit`, with this deadline.
+#[must_use]
+pub fn drain_and_exit(socket: &Path, deadline: Option<Time>) -> ExitCode {
+    let mut arguments: Vec<OsString> = ["tandem", "director", "drain", "--exit", "--socket"]
+        .map(OsString::from)
+        .into();
+    arguments.push(socket.into());
+    arguments.extend(deadline.map(|deadline| format!("--deadline={deadline}").into()));
+    main(arguments)
 }
 
 fn start(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
