@@ -4,6 +4,7 @@
 //! describes it.
 
 mod backend;
+mod bench;
 mod check;
 mod config;
 mod director;
@@ -85,6 +86,8 @@ enum Object {
     /// Services: where clients come in.
     Service(service::Arguments),
     /// Backends: who serves them.
+    // As long as it was the only one with this letter, people have typed no more.
+    #[command(aliases = ["b", "be"])]
     Backend(backend::Arguments),
     /// Orders that stand: what is drained, offline, removed or of another weight.
     Order,
@@ -112,6 +115,8 @@ enum Object {
     Check(check::Arguments),
     /// Looks for what would make the director fail or be slow.
     Doctor(doctor::Arguments),
+    /// Measures: packets a second through a director, and what its program costs.
+    Bench(bench::Arguments),
     /// Manual pages and completions, for packages.
     #[command(hide = true)]
     Generate(generate::Arguments),
@@ -130,7 +135,7 @@ impl Object {
             Self::Events(arguments) => arguments.only_shows(),
             Self::Config(arguments) => arguments.only_shows(),
             Self::Check(_) | Self::Doctor(_) => true,
-            Self::Top(_) | Self::Key(_) | Self::Import(_) | Self::Generate(_) => false,
+            Self::Top(_) | Self::Key(_) | Self::Import(_) | Self::Bench(_) | Self::Generate(_) => false,
         }
     }
 }
@@ -220,6 +225,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Check(arguments) => check::run(arguments, show),
         Object::Generate(arguments) => generate::run(arguments, show),
         Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
+        Object::Bench(arguments) => bench::run(arguments, &client, show).await,
     }
 }
 
