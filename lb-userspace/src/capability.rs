@@ -46,6 +46,11 @@ pub(crate) fn effective() -> Option<u64> {
     u64::from_str_radix(hexadecimal.trim(), 16).ok()
 }
 
+/// Whether a set has CAP_SYS_ADMIN, for what the kernel grants nobody else.
+pub(crate) fn is_admin(effective: u64) -> bool {
+    effective & 1 << CAP_SYS_ADMIN != 0
+}
+
 /// Those of [`NEEDED`] that a set lacks.
 pub(crate) fn missing(effective: u64) -> Vec<Capability> {
     let has = |number: u32| effective & 1 << number != 0;

@@ -1,9 +1,10 @@
 //! Tandem's daemon and command line, as a library.
 //!
 //! Arrows run one way: `core` decides and knows nothing of I/O; `config`, `datapath`, `net` and `notify` know `core`;
-//! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it.
+//! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it. `bench` measures, and nobody but `cli` knows it.
 
 pub mod api;
+pub mod bench;
 mod capability;
 pub mod cli;
 pub mod config;

@@ -11,16 +11,18 @@ use lb_tests::{
     bench::{
         connections, fastpath,
         front::{Floor, Front, Target, Wire, Wrapping},
+        latency,
         line::{Cpus, VIP as THROUGH},
         measure::{Case, Effort, Expected, Scene, Subject, measure},
+        scale::pressure::Pressure,
         subject::{self, Task},
         template::{Order, Payload, Template},
-        throughput::{self, Frames, generator::Pace, stage::Stage},
+        throughput::{self, Frames, stage::Stage},
         world::{World, frontends},
     },
     prog_run::SIZES,
 };
-use lb_userspace::core::model::Forward;
+use lb_userspace::{bench::generator::Pace, core::model::Forward};
 
 /// Paths have CPUs of their own, which two of them would take from each other.
 static PATHS: Mutex<()> = Mutex::new(());
@@ -222,11 +224,13 @@ fn what_a_generator_sends_comes_to_the_sink() {
         assert!(
             trials
                 .iter()
-                .all(|trial| trial.sent >= 4000 && trial.received <= trial.sent),
+                .all(|trial| trial.passage.sent >= 4000 && trial.passage.received <= trial.passage.sent),
             "{trials:?}"
         );
         assert!(
-            trials.iter().any(|trial| trial.received == trial.sent),
+            trials
+                .iter()
+                .any(|trial| trial.passage.received == trial.passage.sent),
             "{trials:?}"
         );
     }
@@ -278,4 +282,45 @@ fn packets_and_connections_go_through_a_director() {
         report.rows.iter().all(|row| row.packets_per_request >= 1.9),
         "{report}"
     );
+}
+
+/// Whoever has a place keeps its backend; whoever has none goes where the schedule says.
+#[test]
+fn connections_without_a_place_follow_the_schedule() {
+    let roomy = Pressure::measure(4096, 0.25).unwrap();
+    assert!(roomy.without_place < 0.01, "{roomy:?}");
+    assert!(roomy.broken_by_change < 0.01, "{roomy:?}");
+    // One of four backends is new, and nearly all that moves, moves there.
+    assert!((0.15..0.45).contains(&roomy.broken_without_memory), "{roomy:?}");
+    let full = Pressure::measure(4096, 3.0).unwrap();
+    assert!((0.6..0.75).contains(&full.without_place), "{full:?}");
+    assert!(full.evictions >= 2 * 4096, "{full:?}");
+    assert!(
+        full.broken_by_change > 0.05 && full.broken_by_change <= full.broken_without_memory,
+        "{full:?}"
+    );
+    for pressure in [roomy, full] {
+        assert!((pressure.same_backend - 1.0).abs() < 1e-9, "{pressure:?}");
+    }
+}
+
+#[test]
+fn requests_are_timed_while_the_director_is_changed() {
+    let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+    let report = latency::run(
+        &latency::Options {
+            rate: 50.0,
+            rounds: 1,
+            turn: Duration::from_millis(500),
+        },
+        |_| (),
+    )
+    .unwrap();
+    assert_eq!(report.rows.len(), latency::Situation::ALL.len(), "{report}");
+    for row in &report.rows {
+        assert_eq!((row.requests, row.failed), (25, 0), "{report}");
+        assert!(0.0 < row.median_us && row.median_us <= row.max_us, "{report}");
+    }
+    let changes: Vec<_> = report.rows.iter().map(|row| row.changes > 0).collect();
+    assert_eq!(changes, [false, false, true, true, true, true], "{report}");
 }

@@ -21,6 +21,7 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     config::{ConfigView, ReloadAnswer, ReloadRequest},
+    exit::{ExitAnswer, ExitRequest},
     flows::{EndAnswer, EndRequest},
     lines::Lines,
     orders::{OrderAnswer, OrderRequest, OrderView},
@@ -221,6 +222,18 @@ impl Client {
     /// [`ClientError`].
     pub async fn order_pair(&self, order: &HaOrder, behalf: Option<&str>) -> Result<HaAnswer, ClientError> {
         self.post(path::HA, order, behalf).await
+    }
+
+    /// Has the daemon end, and balancing with it; `behalf` is for whom, if the user acts for another.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] says why it goes on.
+    pub async fn end_balancing(
+        &self,
+        request: ExitRequest,
+        behalf: Option<&str>,
+    ) -> Result<ExitAnswer, ClientError> {
+        self.post(path::EXIT, &request, behalf).await
     }
 
     async fn post<T: DeserializeOwned>(

@@ -17,6 +17,7 @@
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
 //! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
 //! | `/v1/config` | [`config::ConfigView`]; `POST` has the daemon read its file again, or roll back: [`config::ReloadRequest`] in, or nothing; [`config::ReloadAnswer`] out |
+//! | `/v1/exit` | only `POST`: ends balancing, and the daemon: [`exit::ExitRequest`] in, [`exit::ExitAnswer`] out |
 //! | `/v1/metrics` | [`crate::metrics`] as text; the same as `/metrics` over TCP |
 //!
 //! What fails is answered with [`types::ErrorView`].
@@ -25,6 +26,7 @@ mod access;
 mod client;
 pub mod config;
 mod dump;
+pub mod exit;
 mod filter;
 pub mod flows;
 mod follow;

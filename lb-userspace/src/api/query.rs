@@ -13,6 +13,7 @@ pub use super::filter::{Clients, FlowFilter, FlowSource, NotAFilter, Vip};
 use super::{
     access::Access,
     config::{ConfigView, ReloadAnswer, ReloadRequest},
+    exit::{ExitAnswer, ExitRequest},
     flows::{EndAnswer, EndRequest},
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     types::{
@@ -56,6 +57,8 @@ pub enum Query {
     Verify(oneshot::Sender<VerifyView>),
     /// An order about the pair, and who gives it.
     HaOrder(HaOrder, String, HaReply),
+    /// To end balancing, and who wants it.
+    Exit(ExitRequest, String, oneshot::Sender<Result<ExitAnswer, Refusal>>),
 }
 
 /// Where the answer to an order about the pair goes.

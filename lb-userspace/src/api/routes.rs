@@ -22,6 +22,7 @@ use super::{
     access::guard,
     config::{ConfigView, ReloadAnswer, ReloadRequest},
     dump,
+    exit::{ExitAnswer, ExitRequest},
     flows::{EndAnswer, EndRequest},
     follow, metrics,
     orders::{OrderAnswer, OrderRequest, OrderView},
@@ -50,6 +51,7 @@ pub(super) mod path {
     pub(in crate::api) const ORDERS: &str = "/v1/orders";
     pub(in crate::api) const EVENTS: &str = "/v1/events";
     pub(in crate::api) const CONFIG: &str = "/v1/config";
+    pub(in crate::api) const EXIT: &str = "/v1/exit";
     pub(in crate::api) const METRICS: &str = "/v1/metrics";
     pub(in crate::api) const EVENT_RECEIVERS: &str = "/v1/events/receivers";
 }
@@ -87,6 +89,7 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::EVENTS, get(events))
         .route(path::EVENT_RECEIVERS, get(event_receivers))
         .route(path::CONFIG, get(config).post(reload))
+        .route(path::EXIT, post(exit))
         .route(path::METRICS, get(metrics::scrape))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -143,11 +146,11 @@ impl ApiError {
         match self {
             Self::NotFound(_) => {
                 "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/sync, /v1/flows, \
-                 /v1/flows/count, /v1/flows/end, /v1/orders, /v1/events, /v1/events/receivers, /v1/config or /v1/metrics"
+                 /v1/flows/count, /v1/flows/end, /v1/orders, /v1/events, /v1/events/receivers, /v1/config, /v1/exit or /v1/metrics"
             }
             Self::WrongMethod { .. } => {
-                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair, a reload by POST to /v1/config, and flows \
-                 are ended by POST to /v1/flows/end"
+                "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair, a reload by POST to /v1/config, flows \
+                 are ended by POST to /v1/flows/end, and balancing by POST to /v1/exit"
             }
             Self::BadOrder(_) => {
                 "an order is JSON such as {\"backend\": \"web1\", \"verb\": \"drain\"} (docs/draining.md has all of it), about \
@@ -357,6 +360,18 @@ async fn reload(State(daemon): State<Daemon>, body: Body) -> Result<Json<ReloadA
     let answer = daemon
         .answer_within(RELOAD_TIME, |to| Query::Reload(request, to))
         .await?;
+    answer.map(Json).map_err(ApiError::Refused)
+}
+
+async fn exit(
+    State(daemon): State<Daemon>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ExitAnswer>, ApiError> {
+    let request: ExitRequest = daemon.read(body).await?;
+    let who = peer.describe(behalf(&headers)).await;
+    let answer = daemon.answer(|to| Query::Exit(request, who, to)).await?;
     answer.map(Json).map_err(ApiError::Refused)
 }
 

@@ -24,6 +24,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use super::{
     Access, ApiSocket, Bounds, Client, ClientError, Sources,
     config::{ConfigView, ReloadRequest},
+    exit::{ExitAnswer, ExitRequest},
     flows::{EndAnswer, EndRequest, FlowEnding},
     health::{CheckView, HealthView},
     orders::*,
@@ -267,6 +268,11 @@ impl Server {
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                         (_, Query::Sync(sender)) => sender.send(SyncView::default()).unwrap(),
                         (_, Query::Verify(sender)) => sender.send(VerifyView::default()).unwrap(),
+                        (_, Query::Exit(request, _, sender)) => {
+                            let refusal = || Refusal::harmful("web/web1 is not drained", "drain first");
+                            let answer = request.force.then_some(ExitAnswer { flows: 3 });
+                            sender.send(answer.ok_or_else(refusal)).unwrap();
+                        }
                         (_, Query::HaOrder(order, _, sender)) => {
                             sender.send(orders::pair_answer(&order)).unwrap();
                         }
@@ -646,4 +652,17 @@ async fn flows_are_ended() {
     };
     let answer = server.client().end_flows(&request, None).await.unwrap();
     assert_eq!(answer, EndAnswer { ended: 5 });
+}
+
+#[tokio::test]
+async fn balancing_ends_where_nobody_is_served_or_somebody_insists() {
+    let server = Server::start(Loop::Answers, plenty(3), Bounds::default());
+    let gently = server.client().end_balancing(ExitRequest::default(), None).await;
+    assert!(
+        matches!(&gently, Err(ClientError::Refused { status, .. }) if *status == StatusCode::CONFLICT),
+        "{gently:?}"
+    );
+    let insisting = ExitRequest { force: true };
+    let answer = server.client().end_balancing(insisting, None).await.unwrap();
+    assert_eq!(answer, ExitAnswer { flows: 3 });
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, Exit, Show, order, status};
+use super::{CliError, Exit, Show, leave, order, status};
 use crate::api::{Client, orders::Verb as Order};
 
 #[derive(Debug, Args)]
@@ -21,7 +21,13 @@ enum Verb {
     #[command(visible_alias = "show")]
     List,
     /// No new flows through this director; those there are go on.
-    Drain(order::Drain),
+    Drain {
+        #[command(flatten)]
+        drain: order::Drain,
+        /// Then end balancing, and the daemon. In a pair the VIPs are handed over first.
+        #[arg(long)]
+        exit: bool,
+    },
     /// All backends out of service.
     Offline(order::Drain),
     /// Lifts every order there is.
@@ -42,7 +48,10 @@ pub(super) async fn run<W: Write>(
     let about = order::About::default();
     match &arguments.verb {
         None | Some(Verb::List) => status::run(client, show).await,
-        Some(Verb::Drain(drain)) => order::drain(Order::Drain, &about, drain, client, show).await,
+        Some(Verb::Drain { drain, exit: true }) => leave::run(drain, client, show).await,
+        Some(Verb::Drain { drain, exit: false }) => {
+            order::drain(Order::Drain, &about, drain, client, show).await
+        }
         Some(Verb::Offline(drain)) => order::drain(Order::Offline, &about, drain, client, show).await,
         Some(Verb::Ready(ramp)) => order::ready(&about, ramp, client, show).await,
     }

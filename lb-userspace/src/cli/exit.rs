@@ -4,8 +4,10 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use hyper::StatusCode;
 
+use super::bench;
 use crate::{
     api::ClientError,
+    bench::interfaces::Refusal,
     config::{KeyFileError, import::ImportError},
 };
 
@@ -78,6 +80,15 @@ pub enum CliError {
     /// Standard output takes no more.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
+    /// Nothing may be, or can be, measured there.
+    #[error(transparent)]
+    Bench(Refusal),
+    /// A measurement failed.
+    #[error("{0:#}")]
+    Measuring(anyhow::Error),
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted; all interfaces are as they were")]
+    Interrupted,
     /// No runtime.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
@@ -121,7 +132,10 @@ impl CliError {
             | Self::NoPreviousConfig
             | Self::Key(_)
             | Self::NoRandomness
+            | Self::Measuring(_)
+            | Self::Interrupted
             | Self::Runtime(_) => Exit::Negative,
+            Self::Bench(refusal) => bench::exit_of(refusal),
             Self::Client(error) => match error {
                 ClientError::NotRunning { .. } => Exit::NotRunning,
                 ClientError::Permission(_) => Exit::Permission,

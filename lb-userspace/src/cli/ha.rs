@@ -1,14 +1,12 @@
 //! `tandem ha`
 
-use std::{
-    env,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     CliError, Exit, Show,
+    order::behalf,
     table::{Table, numbers, words},
     units,
 };
@@ -99,8 +97,7 @@ pub(super) async fn run<W: Write>(
 }
 
 async fn order<W: Write>(order: &HaOrder, client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
-    let behalf = env::var("SUDO_USER").ok();
-    let answer = client.order_pair(order, behalf.as_deref()).await?;
+    let answer = client.order_pair(order, behalf().as_deref()).await?;
     if show.json {
         show.json(&answer)?;
     } else {

@@ -4,6 +4,7 @@
 //! describes it.
 
 mod backend;
+mod bench;
 mod check;
 mod config;
 mod director;
@@ -16,6 +17,7 @@ mod ha;
 mod import;
 mod ipvsadm;
 mod key;
+mod leave;
 mod order;
 mod prefix;
 mod service;
@@ -32,7 +34,7 @@ mod watch;
 use std::{
     ffi::OsString,
     io::{self, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -41,7 +43,10 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use serde::Serialize;
 
 pub use self::exit::{CliError, Exit};
-use crate::api::{Client, DEFAULT_SOCKET};
+use crate::{
+    api::{Client, DEFAULT_SOCKET},
+    config::Time,
+};
 
 /// Shows what the director does, and checks what it is to do.
 #[derive(Debug, Parser)]
@@ -81,6 +86,8 @@ enum Object {
     /// Services: where clients come in.
     Service(service::Arguments),
     /// Backends: who serves them.
+    // As long as it was the only one with this letter, people have typed no more.
+    #[command(aliases = ["b", "be"])]
     Backend(backend::Arguments),
     /// Orders that stand: what is drained, offline, removed or of another weight.
     Order,
@@ -108,6 +115,8 @@ enum Object {
     Check(check::Arguments),
     /// Looks for what would make the director fail or be slow.
     Doctor(doctor::Arguments),
+    /// Measures: packets a second through a director, and what its program costs.
+    Bench(bench::Arguments),
     /// Manual pages and completions, for packages.
     #[command(hide = true)]
     Generate(generate::Arguments),
@@ -126,7 +135,7 @@ impl Object {
             Self::Events(arguments) => arguments.only_shows(),
             Self::Config(arguments) => arguments.only_shows(),
             Self::Check(_) | Self::Doctor(_) => true,
-            Self::Top(_) | Self::Key(_) | Self::Import(_) | Self::Generate(_) => false,
+            Self::Top(_) | Self::Key(_) | Self::Import(_) | Self::Bench(_) | Self::Generate(_) => false,
         }
     }
 }
@@ -173,6 +182,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
+/// What `tandemd --drain-and-exit` does: `tandem director drain --exit`, with this deadline.
+#[must_use]
+pub fn drain_and_exit(socket: &Path, deadline: Option<Time>) -> ExitCode {
+    let mut arguments: Vec<OsString> = ["tandem", "director", "drain", "--exit", "--socket"]
+        .map(OsString::from)
+        .into();
+    arguments.push(socket.into());
+    arguments.extend(deadline.map(|deadline| format!("--deadline={deadline}").into()));
+    main(arguments)
+}
+
 fn start(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -205,6 +225,7 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Check(arguments) => check::run(arguments, show),
         Object::Generate(arguments) => generate::run(arguments, show),
         Object::Doctor(arguments) => doctor::run(arguments, &client, show).await,
+        Object::Bench(arguments) => bench::run(arguments, &client, show).await,
     }
 }
 

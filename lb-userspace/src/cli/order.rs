@@ -133,6 +133,26 @@ pub(super) fn seconds(Time(time): Time) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
+impl Drain {
+    /// When the flows that are left are ended.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.deadline.map(|Time(time)| time)
+    }
+
+    /// The same for a director that is to end: nobody is left to serve, and at the deadline clients hear of it at once.
+    pub(super) fn to_exit(&self) -> Self {
+        let mut drain = self.clone();
+        drain.manner.force = true;
+        drain.at_deadline = drain.at_deadline.or(drain.deadline.map(|_| How::Reset));
+        drain
+    }
+}
+
+/// For whom the user acts, if it is another.
+pub(super) fn behalf() -> Option<String> {
+    env::var("SUDO_USER").ok()
+}
+
 /// `drain` and `offline`.
 pub(super) async fn drain<W: Write>(
     verb: Verb,
@@ -141,16 +161,27 @@ pub(super) async fn drain<W: Write>(
     client: &Client,
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
+    let answer = give_drain(verb, about, drain, client, show).await?;
+    if !drain.wait {
+        return Ok(Exit::Success);
+    }
+    wait(&answer.covers, Until::Drained, None, client).await
+}
+
+/// The order alone.
+pub(super) async fn give_drain<W: Write>(
+    verb: Verb,
+    about: &About<'_>,
+    drain: &Drain,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<OrderAnswer, CliError> {
     let request = OrderRequest {
         deadline_seconds: drain.deadline.map(seconds),
         at_deadline: drain.at_deadline.map(AtDeadline::from),
         ..request(verb, about, Some(&drain.manner))
     };
-    let answer = give(&request, client, show).await?;
-    if !drain.wait {
-        return Ok(Exit::Success);
-    }
-    wait(&answer.covers, Until::Drained, None, client).await
+    give(&request, client, show).await
 }
 
 /// `weight`
@@ -200,8 +231,7 @@ async fn give<W: Write>(
     client: &Client,
     show: &mut Show<'_, W>,
 ) -> Result<OrderAnswer, CliError> {
-    let behalf = env::var("SUDO_USER").ok();
-    let answer = client.order(request, behalf.as_deref()).await?;
+    let answer = client.order(request, behalf().as_deref()).await?;
     if show.json {
         show.json(&answer)?;
     } else {

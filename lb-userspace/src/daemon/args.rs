@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{self, ConfigError, Loaded},
+    config::{self, ConfigError, Loaded, Time},
     datapath::DEFAULT_DIRECTORY,
 };
 
@@ -26,7 +26,8 @@ const DEFAULT_CONFIG: &str = "/etc/tandem/tandem.toml";
                   It runs as root, or as a user with the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_RAW who \
                   may write to the directories of --bpffs and --socket; for a pair of directors CAP_SYS_NICE and CAP_IPC_LOCK \
                   (or limits) give the heartbeat real-time priority and locked memory.\n\n\
-                  Exit codes: 0 ended as asked, 1 failure, 2 wrong command line or configuration, 4 no permission."
+                  Exit codes: 0 ended as asked, 1 failure, 2 wrong command line or configuration, 4 no permission; \
+                  with --drain-and-exit also 3 no daemon is running, 5 it did not answer in time."
 )]
 pub struct Args {
     /// Something else than balancing.
@@ -56,6 +57,11 @@ pub struct Args {
     /// End balancing: release the interfaces, remove the VIPs, forget the connections, and exit.
     #[arg(long, conflicts_with_all = ["config", "interface", "vip", "backend"])]
     pub detach: bool,
+    /// Have the running daemon hand its VIPs over, or else take no new connections and wait until those it has have ended (for
+    /// this time at most, such as 10m); then it ends balancing, and itself. The same as `tandem director drain --exit`.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
+          conflicts_with_all = ["config", "interface", "vip", "backend", "detach"])]
+    pub drain_and_exit: Option<Option<Time>>,
 }
 
 /// What `tandemd` does beside balancing.

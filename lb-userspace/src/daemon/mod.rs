@@ -6,6 +6,7 @@ mod courses;
 mod cut;
 mod decap;
 mod director;
+mod exit;
 mod failure;
 mod flows;
 mod fragments;
@@ -37,12 +38,12 @@ use std::{
     fmt,
     io::{self, IsTerminal as _},
     net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use clap::Parser as _;
 use futures_util::FutureExt as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -90,8 +91,7 @@ const CENSUS: Duration = Duration::from_secs(1);
 
 /// Runs `tandemd`. Exit codes: 0 ended as asked, 1 failure, 2 usage or configuration, 4 permission.
 #[must_use]
-pub fn main() -> ExitCode {
-    let args = Args::parse();
+pub fn main(args: &Args) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("TANDEM_LOG")
@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
         }
     };
     eprint!("{}", loaded.warnings);
-    end(runtime.block_on(run(&args, loaded.config)))
+    end(runtime.block_on(run(args, loaded.config)))
 }
 
 fn end(outcome: Result<(), DaemonError>) -> ExitCode {
@@ -158,6 +158,15 @@ struct Pending {
     warnings: String,
     /// Who waits for it to be in force.
     waiting: Vec<ReloadReply>,
+}
+
+/// What ends when the daemon does as it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The daemon; the kernel goes on balancing.
+    Daemon,
+    /// Balancing too.
+    Balancing,
 }
 
 /// The daemon's parts.
@@ -265,6 +274,11 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     let outcome = daemon.serve().await;
     daemon.director.leave_pair().await;
     daemon.director.leave_sync().await;
+    let outcome = match outcome {
+        Ok(End::Balancing) => daemon.end_balancing(&args.bpffs).await,
+        Ok(End::Daemon) => Ok(()),
+        Err(error) => Err(error),
+    };
     api.abort();
     metrics.abort();
     outcome
@@ -282,7 +296,7 @@ fn ensure_capable() -> Result<(), DaemonError> {
 }
 
 impl Daemon {
-    async fn serve(&mut self) -> Result<(), DaemonError> {
+    async fn serve(&mut self) -> Result<End, DaemonError> {
         let mut ticks = interval(CENSUS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut started = false;
@@ -306,7 +320,12 @@ impl Daemon {
                     self.director.note_census(census)?;
                     self.follow();
                 }
-                Some(query) = self.queries.recv() => self.answer(query).await,
+                Some(query) = self.queries.recv() => {
+                    if self.answer(query).await.is_break() {
+                        self.service_manager.stopping();
+                        return Ok(End::Balancing);
+                    }
+                }
                 (watch, report) = self.prober.next() => self.note_health(watch, report).await,
                 kept = self.director.orders.keeper.finished() => self.director.note_kept(kept),
                 _ = self.signals.reload.recv() => self.reload(None),
@@ -349,6 +368,15 @@ impl Daemon {
         }
         self.tell(event::Director::Stopping);
         self.service_manager.stopping();
+        Ok(End::Daemon)
+    }
+
+    /// Leaves nothing behind that balances.
+    async fn end_balancing(&mut self, bpffs: &Path) -> Result<(), DaemonError> {
+        sleep(exit::FAREWELL).await;
+        self.director.end_balancing().await?;
+        Pins::new(bpffs).remove_all()?;
+        info!("released the interfaces, and forgot the connections");
         Ok(())
     }
 
@@ -468,8 +496,8 @@ impl Daemon {
         }
     }
 
-    /// Answers what the director does not know of.
-    async fn answer(&mut self, query: Query) {
+    /// Answers what the director does not know of; breaks if balancing is to end.
+    async fn answer(&mut self, query: Query) -> ControlFlow<()> {
         match query {
             Query::Config(to) => {
                 let view = ConfigView {
@@ -482,8 +510,14 @@ impl Daemon {
             }
             Query::Reload(request, to) if request.rollback => self.roll_back(to),
             Query::Reload(ReloadRequest { .. }, to) => self.reload(Some(to)),
+            Query::Exit(request, who, to) => {
+                if self.director.consents(request, who, to) {
+                    return ControlFlow::Break(());
+                }
+            }
             query => self.director.answer(query).await,
         }
+        ControlFlow::Continue(())
     }
 
     /// Reads the file again, and tells who asked for it what became of that.

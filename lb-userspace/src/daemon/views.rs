@@ -74,7 +74,7 @@ impl Director {
                 Ok(())
             }
             // The daemon answers them itself.
-            Query::Config(_) | Query::Reload(..) => Ok(()),
+            Query::Config(_) | Query::Reload(..) | Query::Exit(..) => Ok(()),
             Query::Ha(to) => {
                 // Who gets no answer is told to ask again.
                 if let Some(view) = self.pair().await {

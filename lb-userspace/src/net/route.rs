@@ -31,6 +31,39 @@ impl Netlink {
     }
 }
 
+impl Netlink {
+    /// Whether the default route of either family leads through this interface, in any of the tables.
+    ///
+    /// # Errors
+    /// [`NetlinkError`].
+    pub async fn is_default(&self, ifindex: u32) -> Result<bool, NetlinkError> {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            let is_it = |message: &RouteNetlinkMessage| match message {
+                RouteNetlinkMessage::NewRoute(route) => is_default_through(route, ifindex),
+                _ => false,
+            };
+            let request = RouteNetlinkMessage::GetRoute(request);
+            if self.any(request, "list the routes", is_it).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_default_through(route: &RouteMessage, ifindex: u32) -> bool {
+    let header = &route.header;
+    let is_default = header.kind == RouteType::Unicast && header.destination_prefix_length == 0;
+    is_default
+        && route.attributes.iter().any(|attribute| match attribute {
+            RouteAttribute::Oif(index) => *index == ifindex,
+            RouteAttribute::MultiPath(hops) => hops.iter().any(|hop| hop.interface_index == ifindex),
+            _ => false,
+        })
+}
+
 fn leads_to(route: &RouteMessage, network: IpAddr, prefix: u8) -> bool {
     let header = &route.header;
     let is_dead = header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown);

@@ -20,11 +20,11 @@ const ADVERTISEMENT: u8 = 136;
 /// Routers do not forward it, and receivers check that none did.
 const HOP_LIMIT: u32 = 255;
 
-/// Sends one question out of an interface, and waits for the answer to it.
+/// Sends one question out of an interface, and waits for the answer to it: the MAC address.
 ///
 /// # Errors
 /// When none comes in time, or it cannot be sent.
-pub fn solicit(to: IpAddr, interface: &str, patience: Duration) -> io::Result<()> {
+pub fn solicit(to: IpAddr, interface: &str, patience: Duration) -> io::Result<Mac> {
     let deadline = Instant::now() + patience;
     match to {
         IpAddr::V4(to) => arp(to, interface, deadline),
@@ -32,7 +32,7 @@ pub fn solicit(to: IpAddr, interface: &str, patience: Duration) -> io::Result<()
     }
 }
 
-fn arp(to: Ipv4Addr, interface: &str, deadline: Instant) -> io::Result<()> {
+fn arp(to: Ipv4Addr, interface: &str, deadline: Instant) -> io::Result<Mac> {
     let index = if_nametoindex(interface)?;
     let protocol = Protocol::from(i32::from(ETH_P_ARP.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::DGRAM.cloexec(), Some(protocol))?;
@@ -42,11 +42,13 @@ fn arp(to: Ipv4Addr, interface: &str, deadline: Instant) -> io::Result<()> {
     sender.send(&frame::arp_request(mac, own, to))?;
     wait(&socket, deadline, |packet| {
         // Ethernet and IPv4, a reply, from the one that was asked.
-        packet.get(..8) == Some(&[0, 1, 0x08, 0, 6, 4, 0, 2]) && packet.get(14..18) == Some(&to.octets()[..])
+        let is_it = packet.get(..8) == Some(&[0, 1, 0x08, 0, 6, 4, 0, 2])
+            && packet.get(14..18) == Some(&to.octets()[..]);
+        is_it.then(|| at(packet, 8)).flatten()
     })
 }
 
-fn discovery(to: Ipv6Addr, interface: &str, deadline: Instant) -> io::Result<()> {
+fn discovery(to: Ipv6Addr, interface: &str, deadline: Instant) -> io::Result<Mac> {
     let index = if_nametoindex(interface)?;
     let socket = Socket::new(Domain::IPV6, Type::RAW.cloexec(), Some(Protocol::ICMPV6))?;
     socket.bind_device(Some(interface.as_bytes()))?;
@@ -63,7 +65,10 @@ fn discovery(to: Ipv6Addr, interface: &str, deadline: Instant) -> io::Result<()>
         &SockAddr::from(SocketAddrV6::new(solicited_node(to), 0, 0, index)),
     )?;
     wait(&socket, deadline, |message| {
-        message.first() == Some(&ADVERTISEMENT) && message.get(8..24) == Some(&to.octets()[..])
+        let is_it = message.first() == Some(&ADVERTISEMENT) && message.get(8..24) == Some(&to.octets()[..]);
+        // Option: target link-layer address, which the answer to a question for all has.
+        let is_told = message.get(24..26) == Some(&[2, 1]);
+        (is_it && is_told).then(|| at(message, 26)).flatten()
     })
 }
 
@@ -82,8 +87,12 @@ fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     )
 }
 
-/// Reads until something `is_it`.
-fn wait(socket: &Socket, deadline: Instant, is_it: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+fn at(packet: &[u8], offset: usize) -> Option<Mac> {
+    Some(Mac(packet.get(offset..)?.first_chunk().copied()?))
+}
+
+/// Reads until something is the answer.
+fn wait(socket: &Socket, deadline: Instant, answer: impl Fn(&[u8]) -> Option<Mac>) -> io::Result<Mac> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 2048];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -98,8 +107,8 @@ fn wait(socket: &Socket, deadline: Instant, is_it: impl Fn(&[u8]) -> bool) -> io
         };
         // SAFETY: so many bytes were written.
         let packet = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), length) };
-        if is_it(packet) {
-            return Ok(());
+        if let Some(mac) = answer(packet) {
+            return Ok(mac);
         }
     }
 }

@@ -121,7 +121,7 @@ impl Row {
 }
 
 /// What the still samples say, and whether it is them: when they are less than a third, all are heard.
-fn summarise(samples: &[Sample]) -> Option<(Summary, bool)> {
+pub(super) fn summarise(samples: &[Sample]) -> Option<(Summary, bool)> {
     let of = |chosen: &dyn Fn(&Sample) -> bool| {
         let chosen = samples.iter().filter(|sample| chosen(sample));
         chosen.map(|sample| sample.nanoseconds).collect::<Vec<_>>()

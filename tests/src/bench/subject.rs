@@ -10,9 +10,9 @@ use nix::{
 };
 
 use super::{
+    choice::{CHOICES, Choice},
     front::{OBJECT, load, take_map, xdp},
     line::{BACKEND_MAC, BACKENDS, Cpus, FAR_MAC, Line, VIP, cpu_time_of},
-    path::{CHOICES, Choice},
 };
 use crate::{
     Process, Tandem,

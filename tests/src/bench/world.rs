@@ -77,14 +77,48 @@ impl World {
         backends_each: u32,
         forward: Forward,
     ) -> Result<Self> {
-        let mut rig = Rig::new(sizes)?;
-        rig.configure(&desired(services, backends_each, forward)?)?;
-        Ok(Self {
-            rig,
-            backends: backends_each * services.len() as u32,
+        Self::with_slots(sizes, services, backends_each, forward, DEFAULT_TABLE_SIZE)
+    }
+
+    /// The same with another number of slots, a prime, in each service's schedule.
+    ///
+    /// # Errors
+    /// What the daemon would say.
+    pub fn with_slots(
+        sizes: &MapSizes,
+        services: &[Vec<Frontend>],
+        backends_each: u32,
+        forward: Forward,
+        slots: u32,
+    ) -> Result<Self> {
+        let mut world = Self {
+            rig: Rig::new(sizes)?,
+            backends: 0,
             residents: Vec::new(),
             settled: None,
-        })
+        };
+        world.configure(services, backends_each, forward, slots)?;
+        Ok(world)
+    }
+
+    /// Puts other services in force, or the same with other backends.
+    ///
+    /// # Errors
+    /// What the daemon would say.
+    pub fn configure(
+        &mut self,
+        services: &[Vec<Frontend>],
+        backends_each: u32,
+        forward: Forward,
+        slots: u32,
+    ) -> Result<()> {
+        let mut desired = desired(services, backends_each, forward)?;
+        for service in &mut desired.services {
+            service.scheduling = Scheduling::new(Scheduler::Maglev, slots);
+        }
+        self.rig.configure(&desired)?;
+        self.backends = backends_each * services.len() as u32;
+        Ok(())
     }
 
     /// The datapath.
@@ -177,6 +211,42 @@ impl World {
     fn evicted(&self) -> Result<u64> {
         let totals = self.rig.kernel.totals()?;
         Ok(EVICTIONS.iter().map(|&event| totals.event(event)).sum())
+    }
+
+    /// How many flows gave up their place so far, by the name of the event.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn evictions(&self) -> Result<Vec<(String, u64)>> {
+        let totals = self.rig.kernel.totals()?;
+        let count = |event: Event| (event.slug().to_owned(), totals.event(event));
+        Ok(EVICTIONS.into_iter().map(count).collect())
+    }
+
+    /// The backend of the template's flow with this number, if the flow is in the table.
+    ///
+    /// # Errors
+    /// When its packets are no flow's.
+    pub fn backend_of(&self, template: &Template, flow: u32) -> Result<Option<u32>> {
+        let tables = &self.rig.kernel.tables;
+        let control = match Key::of(template, flow, &self.rig.kernel.settings().flow_seed)? {
+            Key::V4(key, hash) => lookup(&**tables.flows_v4, &key, hash).map(|hit| hit.control),
+            Key::V6(key, hash) => lookup(&**tables.flows_v6, &key, hash).map(|hit| hit.control),
+        };
+        Ok(control.and_then(|control| control.backend()))
+    }
+
+    /// Runs the program on one packet of the template's flow with this number.
+    ///
+    /// # Errors
+    /// When the kernel does not take the packet.
+    pub fn send(&mut self, template: &Template, flow: u32) -> Result<()> {
+        self.rig.send(&template.packet(flow)).map(drop)
+    }
+
+    /// Empties the flow tables.
+    pub fn forget_flows(&self) {
+        self.rig.forget_flows();
     }
 
     /// Removes flows of the template from the flow table, where they still are.

@@ -170,6 +170,9 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Ha(to) => drop(to.send(view("ha")?)),
                 Query::Verify(to) => drop(to.send(view("sync_verify")?)),
                 Query::Sync(to) => drop(to.send(view("sync")?)),
+                Query::Exit(_, _, to) => {
+                    drop(to.send(Err(Refusal::harmful("web1 is not drained", "drain first"))));
+                }
                 Query::HaOrder(_, _, to) => drop(to.send(Ok(view("ha_order")?))),
             }
         }

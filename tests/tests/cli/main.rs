@@ -1,6 +1,7 @@
 //! The real `tandem`, against the real API server and on real interfaces.
 
 mod answers;
+mod bench;
 mod canned;
 mod doctor;
 mod exit;

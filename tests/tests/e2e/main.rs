@@ -8,6 +8,7 @@ mod continuity;
 mod direct_routing;
 mod drain;
 mod events;
+mod exit;
 mod failures;
 mod fragments;
 mod health;

@@ -105,3 +105,28 @@ fn who_comes_back_takes_the_vips_once_it_has_the_connections() -> Result<()> {
     }
     Ok(())
 }
+
+/// Whoever is taken out of service hands over first, and then has nobody to wait for.
+#[test]
+fn a_director_that_leaves_hands_its_clients_over() -> Result<()> {
+    let mut cluster = Cluster::build("sync-leave", 1, 2)?;
+    cluster.held = 100;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, SYNC, 100)?;
+    let b = cluster.start(1, SYNC, 100)?;
+    expect_role(&a, "active")?;
+    for director in [&a, &b] {
+        expect_in_sync(director)?;
+        expect_proven(director)?;
+    }
+    let mut crowds = cluster.crowds()?;
+    expect_flows(&b, 200)?;
+    let left = a.tandem(&["director", "drain", "--exit"])?.output()?;
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    ensure!(left.status.success() && said.is_empty(), "{said}");
+    ensure!(a.process().wait(PATIENCE)?.success(), "{}", a.process().log());
+    expect_role(&b, "active")?;
+    let answers = ask(&mut crowds);
+    ensure!(answers.kept == 200, "{answers:?}");
+    Ok(())
+}

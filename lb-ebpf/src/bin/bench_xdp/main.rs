@@ -9,6 +9,7 @@
     expect(dead_code, reason = "entry points exist on BPF alone")
 )]
 
+mod choice;
 mod floor;
 mod front;
 mod histogram;

@@ -1,14 +1,21 @@
 //! When packets are sent, and what came to the sink: layouts that the programs and the benchmark share.
 
-/// The one element of the sink's map.
+/// Which packets end at the sink: the one element of its map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
-pub(crate) struct Arrivals {
-    /// IPv4 packets so far.
-    pub(crate) packets: u64,
+pub(crate) struct Admission {
+    /// Not zero: those with this mark, whatever they are, in the 8 bytes before the last 8.
+    pub(crate) mark: u64,
+    /// Else those with this EtherType, as it lies in memory.
+    pub(crate) ether_type: u32,
     /// Not zero: the last 8 bytes of each packet are the time at which it was sent, by the clock of `bpf_ktime_get_ns`.
-    pub(crate) are_stamped: u64,
+    pub(crate) are_stamped: u32,
 }
+
+/// Bytes of a time stamp, the last ones of a packet.
+pub(crate) const STAMP: u32 = 8;
+/// Bytes of a mark, which lies before the stamp.
+pub(crate) const MARK: u32 = 8;
 
 /// Bits behind the binary point of a generator's times.
 pub(crate) const FRACTION: u32 = 10;
@@ -22,17 +29,4 @@ pub(crate) struct Pace {
     pub(crate) due: u64,
     /// Time between two packets; zero: none is waited for.
     pub(crate) interval: u64,
-}
-
-/// Places of the least balancer's table; a power of two.
-pub(crate) const CHOICES: u32 = 1024;
-
-/// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(C)]
-pub(crate) struct Choice {
-    /// Index of the interface that packets leave by.
-    pub(crate) interface: u32,
-    /// Destination and source MAC address, as they lie in memory.
-    pub(crate) macs: [u32; 3],
 }

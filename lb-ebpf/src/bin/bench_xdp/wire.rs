@@ -13,16 +13,15 @@ use aya_ebpf::{
 };
 
 use crate::{
+    choice::CHOICES,
     histogram::bucket,
-    maps::{ARRIVALS, CHOOSE, DELAYS, PACE},
+    maps::{ADMISSION, ARRIVALS, CHOOSE, DELAYS, PACE},
     packet_source::ETHERNET,
-    path::{CHOICES, FRACTION},
+    path::{FRACTION, MARK, STAMP},
 };
 
 /// EtherType of IPv4, as it lies in memory.
 const IPV4: u16 = u16::from_be(0x0800);
-/// Bytes of a time stamp, the last ones of a packet.
-const STAMP: u32 = 8;
 
 /// Looks at the clock while a packet waits for its turn: most of them, which is a third of a second.
 const LOOKS: u32 = 1 << 23;
@@ -117,44 +116,57 @@ pub(crate) fn choose(context: &XdpContext) -> u32 {
     }
 }
 
-/// Counts IPv4 packets and ends them; all else is the kernel's, which has neighbours to answer.
+/// Counts the packets that it is told of and ends them; all else is the kernel's, which has neighbours to answer.
 #[inline(always)]
 pub(crate) fn sink(context: &XdpContext) -> u32 {
     let frame = context.data();
     if frame + ETHERNET > context.data_end() {
         return XDP_PASS;
     }
-    // SAFETY: 14 bytes are there.
-    if unsafe { ((frame + 12) as *const u16).read() } != IPV4 {
-        return XDP_PASS;
-    }
-    let Some(arrivals) = ARRIVALS.get_ptr_mut(0) else {
+    let Some(admission) = ADMISSION.get(0) else {
         return XDP_ABORTED;
     };
-    // SAFETY: an interface with one queue is polled by one CPU at a time.
-    let arrivals = unsafe { &mut *arrivals };
-    arrivals.packets += 1;
-    if arrivals.are_stamped != 0 {
+    if admission.mark == 0 {
+        // SAFETY: 14 bytes are there.
+        let ether_type = unsafe { ((frame + 12) as *const u16).read() };
+        if u32::from(ether_type) != admission.ether_type {
+            return XDP_PASS;
+        }
+    } else if from_the_end(context, STAMP + MARK) != Some(admission.mark) {
+        return XDP_PASS;
+    }
+    if let Some(packets) = ARRIVALS.get_ptr_mut(0) {
+        // SAFETY: a CPU polls one queue at a time, and has an element of its own.
+        unsafe { *packets += 1 };
+    }
+    if admission.are_stamped != 0 {
         note_delay(context);
     }
     XDP_DROP
 }
 
+/// The 8 bytes that begin so far before the packet's end.
+#[inline(always)]
+fn from_the_end(context: &XdpContext, distance: u32) -> Option<u64> {
+    let context = context.as_ptr().cast();
+    let mut word = 0_u64;
+    // SAFETY: the context is valid for the run of the program, and the word for its length.
+    let failed = unsafe {
+        let place = (bpf_xdp_get_buff_len(context) as u32).wrapping_sub(distance);
+        bpf_xdp_load_bytes(context, place, (&raw mut word).cast(), size_of::<u64>() as u32)
+    };
+    (failed == 0).then_some(word)
+}
+
 #[inline(always)]
 fn note_delay(context: &XdpContext) {
-    let context = context.as_ptr().cast();
-    let mut sent = 0_u64;
-    // SAFETY: the context is valid for the run of the program, and the stamp for its length.
-    let (failed, now) = unsafe {
-        let place = bpf_xdp_get_buff_len(context) as u32;
-        let place = place.wrapping_sub(STAMP);
-        let failed = bpf_xdp_load_bytes(context, place, (&raw mut sent).cast(), STAMP);
-        (failed, bpf_ktime_get_ns())
+    let Some(sent) = from_the_end(context, STAMP) else {
+        return;
     };
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_ns() };
     let delay = now.wrapping_sub(sent).min(u32::MAX.into()) as u32;
-    if failed == 0
-        && let Some(count) = DELAYS.get_ptr_mut(bucket(delay))
-    {
+    if let Some(count) = DELAYS.get_ptr_mut(bucket(delay)) {
         // SAFETY: as above.
         unsafe { *count += 1 };
     }

@@ -45,8 +45,11 @@ impl Table {
 fn written(key: &str, value: &toml::Value) -> String {
     match value {
         toml::Value::Table(table) => {
-            let keys: Vec<String> = table
-                .iter()
+            // What kind of thing it is comes first.
+            let (kind, others): (Vec<_>, Vec<_>) = table.iter().partition(|(key, _)| *key == "type");
+            let keys: Vec<String> = kind
+                .into_iter()
+                .chain(others)
                 .map(|(key, value)| format!("{key} = {}", written(key, value)))
                 .collect();
             format!("{{ {} }}", keys.join(", "))

@@ -8,7 +8,8 @@ use std::{
 use super::{
     ImportError, Imported, Place, Report,
     document::{Document, Table},
-    lvs::{self, Backend, Method, Register, Service},
+    forward::{Method, Tunnel},
+    lvs::{self, Backend, Register, Service},
     report::{Comments, Outcome},
     scheduling,
 };
@@ -72,7 +73,8 @@ struct Rule<'a> {
     persistent: Option<&'a str>,
     mask: Option<&'a str>,
     one_packet: bool,
-    method: Option<Method>,
+    method: Option<&'a str>,
+    tunnel: Tunnel<'a>,
     weight: Option<&'a str>,
     upper: Option<&'a str>,
     lower: Option<&'a str>,
@@ -82,7 +84,6 @@ struct Rule<'a> {
 
 /// Seconds that a client keeps its server where `-p` stands alone.
 const USUAL_PERSISTENCE: u64 = 300;
-const ALL_PORTS: &str = "a service at all ports is not imported: write `ADDRESS:*` into `listen` of one";
 
 impl<'a> Rule<'a> {
     fn parse(words: &[&'a str]) -> Result<Self, String> {
@@ -104,10 +105,7 @@ impl<'a> Rule<'a> {
                 "-a" | "--add-server" => {}
                 "-t" | "--tcp-service" => (rule.protocol, rule.service) = (Some(Protocol::Tcp), value()?),
                 "-u" | "--udp-service" => (rule.protocol, rule.service) = (Some(Protocol::Udp), value()?),
-                "--sctp-service" => {
-                    rule.service = value()?;
-                    rule.others.push((option, "only TCP and UDP are balanced yet"));
-                }
+                "--sctp-service" => (rule.protocol, rule.service) = (Some(Protocol::Sctp), value()?),
                 "-f" | "--fwmark-service" => {
                     rule.service = value()?;
                     rule.others.push((
@@ -118,9 +116,9 @@ impl<'a> Rule<'a> {
                 "-r" | "--real-server" => rule.server = Some(value()?),
                 "-s" | "--scheduler" => rule.scheduler = Some(value()?),
                 "-w" | "--weight" => rule.weight = Some(value()?),
-                "-g" | "--gatewaying" => rule.method = Some(Method::Direct),
-                "-m" | "--masquerading" => rule.method = Some(Method::Nat),
-                "-i" | "--ipip" => rule.method = Some(Method::Tunnel),
+                "-g" | "--gatewaying" | "-m" | "--masquerading" | "-i" | "--ipip" => {
+                    rule.method = Some(option);
+                }
                 "-p" | "--persistent" => {
                     // The timeout may be missing.
                     let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
@@ -137,10 +135,12 @@ impl<'a> Rule<'a> {
                 "-y" | "--l-threshold" => rule.lower = Some(value()?),
                 "-b" | "--sched-flags" => rule.flags = Some(value()?),
                 "-o" | "--ops" => rule.one_packet = true,
-                "--tun-type" | "--tun-port" => {
-                    value()?;
+                "--tun-type" => rule.tunnel.kind = Some(value()?),
+                "--tun-port" => rule.tunnel.port = Some(value()?),
+                "--tun-nocsum" | "--tun-csum" | "--tun-remcsum" => {
+                    rule.tunnel.checksum = option.strip_prefix("--tun-");
                 }
-                "-6" | "--ipv6" | "-n" | "--numeric" | "--tun-nocsum" | "--tun-csum" | "--tun-remcsum" => {}
+                "-6" | "--ipv6" | "-n" | "--numeric" => {}
                 _ => return Err(format!("ipvsadm has no option `{word}`")),
             }
         }
@@ -148,6 +148,17 @@ impl<'a> Rule<'a> {
             ("", _) => Err("a rule without a service".to_owned()),
             (_, None) if !rule.is_service => Err("a server without an address".to_owned()),
             _ => Ok(rule),
+        }
+    }
+}
+
+impl Rule<'_> {
+    /// How the server is reached, and what of that is not as it was.
+    fn method(&self) -> Result<(Method, Option<Outcome>), Outcome> {
+        match self.method {
+            Some("-m" | "--masquerading") => Ok((Method::Nat, None)),
+            Some("-i" | "--ipip") => self.tunnel.method(),
+            Some(_) | None => Ok((Method::Direct, None)),
         }
     }
 }
@@ -170,9 +181,6 @@ impl<'a> Importer<'a> {
             self.server(rule)
         };
         let mut outcomes = vec![outcome];
-        if into.is_some() {
-            outcomes.extend(rule.method.map(Method::outcome));
-        }
         outcomes.extend(
             rule.others
                 .iter()
@@ -238,8 +246,12 @@ impl<'a> Importer<'a> {
             return (Outcome::missing("its address cannot be read"), None);
         };
         let service = &mut self.services[index].2;
-        let vip_port = service.frontends[0].port;
-        let mut outcomes = Vec::new();
+        let (method, remark) = match rule.method() {
+            Ok(method) => method,
+            Err(outcome) => return (outcome, None),
+        };
+        let mut outcomes = vec![service.reach(method)];
+        outcomes.extend(remark);
         let mut backend = Backend::new(address);
         match rule.weight.map(lvs::weight) {
             Some(Ok((given, outcome))) => {
@@ -259,16 +271,11 @@ impl<'a> Importer<'a> {
                 outcomes.push(scheduling::threshold(key, given, into));
             }
         }
+        outcomes.insert(0, service.serve_at(port, &mut backend));
         if let Err(outcome) = service.add(backend, &self.register) {
             return (outcome, None);
         }
-        if port != vip_port && port != 0 {
-            outcomes.push(Outcome::approximated(format!(
-                "it has to serve port {vip_port}, or with forward = \"nat\" gets `port = {port}`"
-            )));
-        }
         let into = (index, Some(service.backends.len() - 1));
-        outcomes.insert(0, Outcome::translated("[[service.backend]]"));
         (together(outcomes), Some(into))
     }
 
@@ -320,10 +327,9 @@ fn together(outcomes: Vec<Outcome>) -> Outcome {
 
 fn frontend(rule: &Rule<'_>) -> Result<Frontend, Outcome> {
     let Some(protocol) = rule.protocol else {
-        return Err(Outcome::missing("it names no TCP or UDP port to listen at"));
+        return Err(Outcome::missing("it names no address to listen at"));
     };
     match endpoint(rule.service) {
-        Some((_, 0)) => Err(Outcome::missing(ALL_PORTS)),
         Some((vip, port)) => Ok(Frontend { vip, port, protocol }),
         None => Err(Outcome::missing(
             "its address cannot be read: use `ipvsadm -Sn`, with `-n`",

@@ -5,6 +5,7 @@
 
 mod connections;
 mod document;
+mod forward;
 pub mod ipvsadm;
 pub mod keepalived;
 mod lvs;

@@ -160,7 +160,68 @@ const WORDS: &[&str] = &[
     "version",
     "3",
     "TCP_CHECK",
+    "HTTP_GET",
+    "SSL_GET",
+    "url",
+    "path",
+    "/healthz",
+    "status_code",
+    "200-299",
+    "regex",
+    "(",
+    "MISC_CHECK",
+    "misc_path",
+    "misc_dynamic",
+    "DNS_CHECK",
+    "name",
+    "type",
+    "SMTP_CHECK",
+    "helo_name",
+    "UDP_CHECK",
+    "payload",
+    "require_reply",
+    "connect_timeout",
+    "connect_port",
+    "delay_loop",
+    "retry",
+    "quorum",
+    "hysteresis",
+    "virtualhost",
+    "FNAT",
+    "laddr_group_name",
+    "local_address_group",
+    "gue",
+    "port",
+    "6080",
+    "csum",
 ];
+
+/// How a server is reached.
+const METHODS: &[&str] = &[
+    "DR",
+    "NAT",
+    "FNAT",
+    "TUN",
+    "TUN type gue port 6080 csum",
+    "TUN type gre",
+];
+
+/// How one is checked.
+fn check() -> impl Strategy<Value = String> {
+    let checks = &[
+        "TCP_CHECK",
+        "HTTP_GET",
+        "SSL_GET",
+        "MISC_CHECK",
+        "DNS_CHECK",
+        "SMTP_CHECK",
+        "UDP_CHECK",
+        "PING_CHECK",
+    ];
+    (select(checks), statements(), select(WORDS)).prop_map(|(kind, more, path)| {
+        format!("{kind} {{\n{more}url {{\npath \"{path}\"\n{more}}}\nmisc_path \"{path}\"\n}}\n")
+    })
+}
 
 /// A statement: words, and perhaps a block.
 fn statements() -> impl Strategy<Value = String> {
@@ -204,17 +265,29 @@ fn server() -> impl Strategy<Value = String> {
     (
         select(&["192.0.2.10", "2001:db8::1", "10.0.0.1", "127.0.0.1"]),
         0..90_000_u32,
+        select(METHODS),
         statements(),
-        vec((0..4_u8, 0..3_u32, statements()), 0..4),
+        vec(
+            (
+                0..4_u8,
+                0..3_u32,
+                select(&[80, 8080]),
+                prop_oneof![statements(), check()],
+            ),
+            0..4,
+        ),
     )
-        .prop_map(|(vip, port, more, servers)| {
+        .prop_map(|(vip, port, method, more, servers)| {
             let servers: String = servers
                 .iter()
-                .map(|(last, weight, more)| {
-                    format!("real_server 10.0.0.{last} 80 {{\nweight {weight}\n{more}}}\n")
+                .map(|(last, weight, port, more)| {
+                    format!("real_server 10.0.0.{last} {port} {{\nweight {weight}\n{more}}}\n")
                 })
                 .collect();
-            format!("virtual_server {vip} {port} {{\n{more}{servers}}}\n")
+            format!(
+                "local_address_group g {{\n10.0.0.2-12\n}}\n\
+                 virtual_server {vip} {port} {{\nlvs_method {method}\nladdr_group_name g\n{more}{servers}}}\n"
+            )
         })
 }
 
@@ -239,7 +312,8 @@ proptest! {
     #[test]
     fn any_rules_get_an_answer(lines in vec(vec(select(&[
         "-A", "-a", "-t", "-u", "-f", "-r", "-s", "-w", "-p", "-x", "-y", "-b", "mh-port", "-g", "-m", "-i", "-o", "rr", "mh", "192.0.2.10:80", "10.0.0.1:80",
-        "127.0.0.1:80", "[2001:db8::1]:80", "0", "1", "99999", "--tcp-service=192.0.2.10:81", "-x", "-M",
+        "192.0.2.12:0", "--sctp-service", "127.0.0.1:80", "[2001:db8::1]:80", "0", "1", "99999", "--tcp-service=192.0.2.10:81", "-x", "-M", "10.0.0.2:8080",
+        "--tun-type", "gue", "gre", "--tun-port", "6080", "--tun-csum",
     ]), 1..9), 0..8)) {
         let text: String = lines.iter().map(|words| words.join(" ") + "\n").collect();
         if let Ok(imported) = ipvsadm::import("x", &text, &[]) {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Most checks of a service.
-const MOST_CHECKS: usize = 16;
+pub(in crate::config) const MOST_CHECKS: usize = 16;
 /// Most bytes of a datagram that is sent or expected.
 const MOST_PAYLOAD: usize = 1200;
 /// Longest text that a body must contain, or regular expression.

@@ -19,6 +19,7 @@ use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
 pub(super) use self::{
+    check::MOST_CHECKS,
     scheduling::{MAX_THRESHOLD, SLOTS_PER_BACKEND, next_prime},
     service::not_one_host,
 };

@@ -12,6 +12,13 @@ pub enum Director {
     },
     /// The daemon ends as it was asked to.
     Stopping,
+    /// Balancing ends as it was ordered, and the daemon with it.
+    Ending {
+        /// Who ordered it.
+        who: String,
+        /// Flows that are forgotten.
+        flows: u64,
+    },
     /// A configuration is in force.
     Adopted {
         /// How many services it has.
@@ -65,6 +72,7 @@ pub(super) use kinds;
 kinds! {
     STARTED = "director.started", Info, "The daemon has come up.";
     STOPPING = "director.stopping", Notice, "The daemon ends as it was asked to; the kernel goes on balancing.";
+    ENDING = "director.ending", Warning, "Balancing ends as it was ordered, and the daemon with it.";
     ADOPTED = "director.config_adopted", Info, "A configuration is in force, after a start or a reload.";
     REFUSED = "director.config_refused", Warning, "A new configuration was refused; the old one stays in force.";
     DETACHED = "director.detached", Critical, "The program is no longer on an interface: packets that come in there are not balanced.";
@@ -80,6 +88,7 @@ impl Describe for Director {
         match self {
             Self::Started { .. } => &STARTED,
             Self::Stopping => &STOPPING,
+            Self::Ending { .. } => &ENDING,
             Self::Adopted { .. } => &ADOPTED,
             Self::Refused { .. } => &REFUSED,
             Self::Detached { .. } => &DETACHED,
@@ -96,6 +105,7 @@ impl Describe for Director {
             Self::Detached { interface, .. } | Self::Reattached { interface } => Subject::object(interface),
             Self::Started { .. }
             | Self::Stopping
+            | Self::Ending { .. }
             | Self::Adopted { .. }
             | Self::Refused { .. }
             | Self::Behind { .. }
@@ -111,6 +121,7 @@ impl Describe for Director {
             | Self::Detached { reason, .. }
             | Self::Behind { reason }
             | Self::ChecksAstray { reason } => reason.clone(),
+            Self::Ending { who, .. } => format!("ordered by {who}"),
             Self::Started { .. }
             | Self::Stopping
             | Self::Adopted { .. }
@@ -126,6 +137,7 @@ impl Describe for Director {
             Self::Stopping => {
                 "stopping; the kernel goes on balancing (`tandemd --detach` ends that)".to_owned()
             }
+            Self::Ending { flows, .. } => format!("balancing ends, and {flows} flows with it"),
             Self::Adopted { services } => format!("configuration in force, with {services} services"),
             Self::Refused { reason } => {
                 format!("the new configuration was refused; the old one stays in force: {reason}")

@@ -142,7 +142,7 @@ async fn see(what: &Tracked, interface: &str, patience: Duration) -> Option<Stri
         }
         Tracked::Gateway(address) => {
             let (address, interface) = (*address, interface.to_owned());
-            wait(move || solicit::solicit(address, &interface, patience)).await
+            wait(move || solicit::solicit(address, &interface, patience).map(drop)).await
         }
         Tracked::Disk { path, free } => {
             let (path, needed) = (path.clone(), *free);

@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
+use lb_userspace::bench::trial::Delay;
+
 use super::{Page, aims::aims};
-use crate::bench::{
-    report,
-    stats::Summary,
-    throughput::report::{Delay, Row},
-};
+use crate::bench::{report, stats::Summary, throughput::report::Row};
 
 /// The load at which the short page says how long packets take.
 const LOAD: f64 = 0.5;
@@ -105,7 +103,6 @@ fn delays(page: &Page) -> String {
     let mut text = "| µs under way | no loss, Mpps | load | median | added | 99 % | 99.9 % |\n\
                     |---|--:|--:|--:|--:|--:|--:|\n"
         .to_owned();
-    let floor = report.rows.first();
     for row in &report.rows {
         let rate = row
             .mpps_without_loss
@@ -114,8 +111,7 @@ fn delays(page: &Page) -> String {
             let _ = writeln!(text, "| {} | {rate} | | | | | |", row.name);
         }
         for delay in &row.delays {
-            let least = floor.and_then(|floor| at(floor, delay.load));
-            let added = least.map(|least| format!("{:+.1}", delay.median_us - least.median_us));
+            let added = report.added(delay).map(|added| format!("{added:+.1}"));
             let _ = writeln!(
                 text,
                 "| {} | {rate} | {:.0} % | {:.1} | {} | {:.1} | {:.1} |",

@@ -1,23 +1,28 @@
 //! Packets a second through a director, beside what a user would take in its place: `cargo xtask bench throughput`.
 //!
-//! Each [subject](super::subject) forwards on a [`stage`] of its own: three hosts in a row. The [`generator`] sends on one CPU; it
-//! works on another, in a thread of the kernel whose CPU time is known; the [`sink`] counts what comes. Subjects take turns,
+//! Each [subject](super::subject) forwards on a [`stage`] of its own: three hosts in a row. The generator sends on one CPU; it
+//! works on another, in a thread of the kernel whose CPU time is known; the sink counts what comes. Subjects take turns,
 //! round after round.
 
-pub mod generator;
 pub mod report;
-pub mod search;
-pub mod sink;
 pub mod stage;
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 
-use self::{
+pub use lb_userspace::bench::frames::Frames;
+use lb_userspace::bench::{
     generator::{Generator, Pace},
-    report::{Delay, Report, Row, Settings},
     search::no_drop_rate,
+    trial::{Delay, LOADS},
+};
+
+use self::{
+    report::{Report, Row, Settings},
     stage::{Stage, Trial},
 };
 use super::{
@@ -25,48 +30,16 @@ use super::{
     line::{Cpus, VIP},
     machine::Machine,
     subject::{AtWork, Subject, Task},
-    template::Template,
 };
 
-/// Datagrams go to this port.
+/// Where datagrams go.
 const PORT: u16 = 53;
-/// Where clients are, as in RFC 2544.
-const CLIENTS: [u8; 2] = [198, 18];
+const TO: SocketAddr = SocketAddr::new(IpAddr::V4(VIP), PORT);
 /// Packets of each flow before anything counts: drawn at random, hardly one is left out.
 const WARM_UP: f64 = 12.0;
 /// Packets a second meanwhile, and how often that is tried again at most.
 const WARM_UP_RATE: f64 = 100_000.0;
 const WARM_UPS: usize = 4;
-/// Shares of the no-drop rate at which delays are measured.
-const LOADS: [f64; 3] = [0.1, 0.5, 0.9];
-
-/// Which packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frames {
-    /// All of so many bytes, without the check sequence.
-    Of(usize),
-    /// Seven of 64 bytes, four of 576 and one of 1500: what is called the Internet mix.
-    Mix,
-}
-
-impl Frames {
-    fn templates(self) -> Result<Vec<(Template, u32)>> {
-        let of = |length, parts| -> Result<_> {
-            Ok((Template::datagrams(CLIENTS, VIP.octets(), PORT, length)?, parts))
-        };
-        match self {
-            Self::Of(length) => Ok(vec![of(length, 1)?]),
-            Self::Mix => Ok(vec![of(64, 7)?, of(576, 4)?, of(1500, 1)?]),
-        }
-    }
-
-    fn describe(self) -> String {
-        match self {
-            Self::Of(length) => format!("{length} bytes"),
-            Self::Mix => "Internet mix (64, 576 and 1500 bytes, 7:4:1)".to_owned(),
-        }
-    }
-}
 
 /// What to measure, and how long.
 #[derive(Debug, Clone)]
@@ -106,7 +79,7 @@ impl Lane {
         };
         let at_work = subject.put_to_work(&stage.line, task, cpus)?;
         stage.poll_apart()?;
-        let mut generator = stage.generator(&options.frames.templates()?, options.flows, Wire::Plain)?;
+        let mut generator = stage.generator(&options.frames.templates(TO)?, options.flows, Wire::Plain)?;
         // At a rate that everybody can follow, so that each flow is seen; but a busy machine may not let them.
         let mut warm_up = || {
             let duration = Duration::from_secs_f64(f64::from(options.flows) * WARM_UP / WARM_UP_RATE);
@@ -114,16 +87,16 @@ impl Lane {
         };
         let mut trial = warm_up()?;
         for _ in 0..WARM_UPS {
-            if trial.loss() < 0.05 {
+            if trial.passage.loss() < 0.05 {
                 break;
             }
             trial = warm_up()?;
         }
         ensure!(
-            trial.received > 0,
+            trial.passage.received > 0,
             "{} forwarded none of {} packets",
             subject.name(),
-            trial.sent
+            trial.passage.sent
         );
         Ok(Self {
             subject,
@@ -139,18 +112,19 @@ impl Lane {
         let highest = self
             .full
             .iter()
-            .map(|trial| trial.received as f64 / trial.seconds)
+            .map(|trial| trial.passage.received as f64 / trial.passage.seconds)
             .fold(0.0, f64::max);
         let (stage, generator) = (&self.stage, &mut self.generator);
         let rate = no_drop_rate(highest * 1.05, options.tolerated, |rate| {
-            Ok(stage.trial(generator, Pace::Rate(rate), options.turn)?.loss())
+            let trial = stage.trial(generator, Pace::Rate(rate), options.turn)?;
+            Ok(trial.passage.loss())
         })?;
         let Some(rate) = rate else {
             return Ok((None, Vec::new()));
         };
         let mut stamping =
             self.stage
-                .generator(&options.frames.templates()?, options.flows, Wire::Stamped)?;
+                .generator(&options.frames.templates(TO)?, options.flows, Wire::Stamped)?;
         let mut delays = Vec::new();
         for load in LOADS {
             self.stage.sink().note_delays(true)?;
@@ -194,7 +168,11 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
                 lane.subject.name()
             ));
             let trial = lane.stage.trial(&mut lane.generator, Pace::Full, options.turn)?;
-            ensure!(trial.received > 0, "{} forwards nothing", lane.subject.name());
+            ensure!(
+                trial.passage.received > 0,
+                "{} forwards nothing",
+                lane.subject.name()
+            );
             lane.full.push(trial);
         }
     }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use lb_userspace::bench::trial::Delay;
 use serde::{Deserialize, Serialize};
 
-use super::{sink::Delays, stage::Trial};
+use super::stage::Trial;
 use crate::bench::{machine::Machine, stats::Summary, subject::Subject};
 
 /// How it was measured.
@@ -24,33 +25,6 @@ pub struct Settings {
     pub generator_cpu: usize,
     /// CPU of what forwards.
     pub forwarder_cpu: usize,
-}
-
-/// How long packets were under way at a load.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Delay {
-    /// The load, as a share of the no-drop rate.
-    pub load: f64,
-    /// Microseconds that half of the packets did not exceed.
-    pub median_us: f64,
-    /// The same for 99 % of them.
-    pub p99_us: f64,
-    /// The same for 99.9 %.
-    pub p999_us: f64,
-}
-
-impl Delay {
-    /// `None` if no packet came.
-    #[must_use]
-    pub fn of(load: f64, delays: &Delays) -> Option<Self> {
-        let at = |share| Some(delays.at(share)?.as_secs_f64() * 1e6);
-        Some(Self {
-            load,
-            median_us: at(0.5)?,
-            p99_us: at(0.99)?,
-            p999_us: at(0.999)?,
-        })
-    }
 }
 
 /// What a subject did.
@@ -91,7 +65,7 @@ impl Row {
         let samples: Vec<f64> = full.iter().map(|trial| trial.per_core() / 1e6).collect();
         let at_full_load: Vec<f64> = full
             .iter()
-            .map(|trial| trial.received as f64 / trial.seconds / 1e6)
+            .map(|trial| trial.passage.received as f64 / trial.passage.seconds / 1e6)
             .collect();
         let mpps = Summary::of(&samples)?;
         Some(Self {
@@ -163,6 +137,15 @@ impl Report {
         }
     }
 
+    /// Microseconds that half of the packets took more than through a bare redirect at its own such load.
+    #[must_use]
+    pub fn added(&self, delay: &Delay) -> Option<f64> {
+        let mut rows = self.rows.iter();
+        let floor = rows.find(|row| row.name == Subject::Redirect.name())?;
+        let least = floor.delays.iter().find(|least| least.load == delay.load)?;
+        Some(delay.median_us - least.median_us)
+    }
+
     /// A bar for each subject, for a picture.
     #[must_use]
     pub fn bars(&self) -> Vec<(&str, Summary)> {
@@ -220,8 +203,8 @@ impl fmt::Display for Report {
             writeln!(f)?;
             writeln!(
                 f,
-                "{:30} {:>8} {:>9} {:>9} {:>9}",
-                "microseconds under way", "load", "median", "99 %", "99.9 %"
+                "{:30} {:>8} {:>9} {:>9} {:>9} {:>9}",
+                "microseconds under way", "load", "median", "added", "99 %", "99.9 %"
             )?;
             for row in rows {
                 for delay in &row.delays {
@@ -231,11 +214,13 @@ impl fmt::Display for Report {
                         p99_us,
                         p999_us,
                     } = delay;
+                    let added = self.added(delay).map(|added| format!("{added:+.1}"));
                     writeln!(
                         f,
-                        "{:30} {:>6.0} % {median_us:>9.1} {p99_us:>9.1} {p999_us:>9.1}",
+                        "{:30} {:>6.0} % {median_us:>9.1} {:>9} {p99_us:>9.1} {p999_us:>9.1}",
                         row.name,
-                        load * 100.0
+                        load * 100.0,
+                        added.unwrap_or_default()
                     )?;
                 }
             }

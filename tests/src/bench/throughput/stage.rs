@@ -1,13 +1,15 @@
 //! A line of hosts with a generator at one end and a sink at the other.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-
-use super::{
-    generator::{Generator, Pace},
-    sink::Sink,
+use aya::programs::xdp::XdpMode;
+use lb_userspace::bench::{
+    generator::{Generator, Pace, Priority},
+    sink::{Admit, Sink},
+    trial,
 };
+
 use crate::{
     bench::{
         front::Wire,
@@ -15,21 +17,14 @@ use crate::{
         template::Template,
     },
     cable::take_frames,
-    xdp::Link,
+    xdp::{Link, interface_index},
 };
-
-/// Nothing is under way any more when nothing has come for so long.
-const QUIET: Duration = Duration::from_millis(5);
 
 /// What one trial showed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trial {
-    /// Packets that were sent.
-    pub sent: u64,
-    /// Packets that came to the end.
-    pub received: u64,
-    /// How long it took.
-    pub seconds: f64,
+    /// What was sent, and what came.
+    pub passage: trial::Trial,
     /// CPU time that forwarding took.
     pub cpu_seconds: f64,
 }
@@ -38,13 +33,7 @@ impl Trial {
     /// Packets a second of CPU time.
     #[must_use]
     pub fn per_core(&self) -> f64 {
-        self.received as f64 / self.cpu_seconds
-    }
-
-    /// The share that did not come.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.sent.saturating_sub(self.received) as f64 / self.sent.max(1) as f64
+        self.passage.received as f64 / self.cpu_seconds
     }
 }
 
@@ -65,8 +54,9 @@ impl Stage {
     /// What the lab says.
     pub fn build(cpus: Cpus) -> Result<Self> {
         let line = Line::build()?;
+        let attach = || Sink::attach(&line.end, Admit::Ipv4, XdpMode::Driver);
         Ok(Self {
-            sink: Sink::attach(&line.backend, &line.end)?,
+            sink: line.backend.enter(attach)??,
             cpus,
             poller: None,
             _frames: take_frames(&line.source, &line.from)?,
@@ -89,7 +79,8 @@ impl Stage {
     /// What [`Generator::new`] says.
     pub fn generator(&self, mix: &[(Template, u32)], flows: u32, wire: Wire) -> Result<Generator> {
         let Line { source, from, .. } = &self.line;
-        Generator::new(source, from, self.cpus.ends, mix, flows, wire)
+        let index = source.enter(|| interface_index(from))??;
+        Generator::new(index, self.cpus.ends, Priority::First, mix, flows, wire)
     }
 
     /// Sends for so long, and waits until everything has come or was lost.
@@ -98,21 +89,11 @@ impl Stage {
     /// When the kernel does not answer.
     pub fn trial(&self, generator: &mut Generator, pace: Pace, duration: Duration) -> Result<Trial> {
         let poller = self.poller.as_ref().context("nobody polls the interface")?;
-        let (received, cpu) = (self.sink.packets()?, poller.cpu_time()?);
-        let sent = generator.send(pace, duration)?;
-        let mut last = self.sink.packets()?;
-        loop {
-            thread::sleep(QUIET);
-            let now = self.sink.packets()?;
-            if now == last {
-                break;
-            }
-            last = now;
-        }
+        let cpu = poller.cpu_time()?;
+        let send = || trial::Trial::run(generator, &self.sink, pace, duration);
+        let passage = self.line.source.enter(send)??;
         Ok(Trial {
-            sent: sent.packets,
-            received: last - received,
-            seconds: sent.elapsed.as_secs_f64(),
+            passage,
             cpu_seconds: (poller.cpu_time()? - cpu).as_secs_f64(),
         })
     }

@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use lb_tests::bench::{
     compare::Comparison,
-    connections, fastpath, ha, health,
+    connections, fastpath, ha, health, latency,
     page::{self, documents},
-    picture, sync,
+    picture, scale, sync,
     throughput::{self, Frames},
 };
 
@@ -42,6 +42,10 @@ enum Command {
     Throughput(Throughput),
     /// Requests and connections a second through a director, beside proxies.
     Connections(Connections),
+    /// How long packets are under way, and requests while the director is being changed.
+    Latency(Latency),
+    /// What it costs to have many flows, services, backends and CPUs, and more connections than the table holds.
+    Scale(Scale),
     /// Milliseconds until the other director takes over, by fault, and packets lost in planned handovers.
     Ha(Ha),
     /// What it costs to keep connections the same on two directors, how fast that is, and how late.
@@ -123,6 +127,36 @@ struct Connections {
     files: Files,
     #[command(flatten)]
     picture: Picture,
+}
+
+#[derive(Args)]
+struct Latency {
+    /// Requests a second.
+    #[arg(long, default_value_t = 300.0)]
+    rate: f64,
+    /// Samples of each situation [default: 8, or 2 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Fewer rounds.
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Args)]
+struct Scale {
+    /// Most flows; their table has twice as many places.
+    #[arg(long, default_value_t = 4_000_000)]
+    flows: u32,
+    /// Samples of each row [default: 10, or 3 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Fewer rounds.
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Args)]
@@ -211,6 +245,8 @@ fn main() -> ExitCode {
         Some(Command::Fastpath(arguments)) => measure_fastpath(arguments),
         Some(Command::Throughput(arguments)) => measure_throughput(arguments),
         Some(Command::Connections(arguments)) => measure_connections(arguments),
+        Some(Command::Latency(arguments)) => measure_latency(arguments),
+        Some(Command::Scale(arguments)) => measure_scale(arguments),
         Some(Command::Ha(arguments)) => measure_ha(arguments),
         Some(Command::Sync(arguments)) => measure_sync(arguments),
         Some(Command::Health(arguments)) => measure_health(arguments),
@@ -276,6 +312,39 @@ fn measure_connections(arguments: &Connections) -> Result<()> {
         let unit = "thousand requests for a CPU second";
         picture::bars("Requests through one core", unit, "Tandem", &report.bars())
     })?;
+    files.write(&report)
+}
+
+fn measure_latency(arguments: &Latency) -> Result<()> {
+    let files = arguments.files.open()?;
+    let packets = throughput::Options {
+        flows: 10_000,
+        frames: Frames::Of(64),
+        rounds: if arguments.quick { QUICK_TURNS } else { TURNS },
+        turn: Duration::from_millis(300),
+        tolerated: 0.001,
+        delays: true,
+        filter: None,
+    };
+    let requests = latency::Options {
+        rate: arguments.rate,
+        rounds: arguments.rounds.unwrap_or(if arguments.quick { 2 } else { 8 }),
+        turn: Duration::from_secs(2),
+    };
+    let report = watched(|tell| latency::Both::measure(&packets, &requests, tell))?;
+    print!("{report}");
+    files.write(&report)
+}
+
+fn measure_scale(arguments: &Scale) -> Result<()> {
+    let files = arguments.files.open()?;
+    let options = scale::Options {
+        flows: arguments.flows,
+        rounds: arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 10 }),
+        places: 1 << 16,
+    };
+    let report = watched(|tell| scale::run(&options, tell))?;
+    print!("{report}");
     files.write(&report)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`source`] turns files into statements. The rest goes through them block by block; each statement gets a note.
 
+mod checker;
 mod global;
 mod hook;
 mod instance;
@@ -19,7 +20,7 @@ use self::{
     global::Global,
     instance::Instances,
     statement::Statement,
-    virtual_server::{Groups, Translation},
+    virtual_server::{Groups, Pools, Translation},
 };
 use super::{
     ImportError, Imported, Place, Report,
@@ -65,6 +66,7 @@ pub fn import(path: &Path, options: &Options) -> Result<Imported, ImportError> {
     let global = Global::translate(&sorted.global, &mut notes);
     let instances = Instances::translate(&sorted.instances, &global, &mut notes);
     let groups = Groups::new(&sorted.groups, &mut notes);
+    let pools = Pools::new(&sorted.pools, &mut notes);
     let mut register = Register::default();
     for server in &sorted.servers {
         virtual_server::note_vips(server, &groups, &mut register);
@@ -72,7 +74,7 @@ pub fn import(path: &Path, options: &Options) -> Result<Imported, ImportError> {
     let services: Vec<Translation> = sorted
         .servers
         .iter()
-        .filter_map(|server| Translation::of(server, &groups, &mut register, &mut notes))
+        .filter_map(|server| Translation::of(server, &groups, &pools, &mut register, &mut notes))
         .collect();
 
     document
@@ -98,6 +100,7 @@ struct Sorted<'a> {
     global: Vec<&'a Statement>,
     instances: Vec<&'a Statement>,
     groups: Vec<&'a Statement>,
+    pools: Vec<&'a Statement>,
     servers: Vec<&'a Statement>,
 }
 
@@ -109,6 +112,7 @@ impl<'a> Sorted<'a> {
                 "global_defs" => sorted.global.push(statement),
                 "vrrp_instance" | "vrrp_sync_group" => sorted.instances.push(statement),
                 "virtual_server_group" => sorted.groups.push(statement),
+                "local_address_group" => sorted.pools.push(statement),
                 "virtual_server" => sorted.servers.push(statement),
                 _ => notes.whole(statement, needless::AT_TOP),
             }

@@ -29,6 +29,8 @@ const TUNING: &str = "this is for keepalived's own processes";
 const FIREWALL: &str = "no firewall rules are needed: what is for a VIP is decided before the firewall";
 const NETWORK: &str =
     "addresses, routes and rules other than VIPs belong into the system's network configuration";
+const MAIL: &str = "mail is sent about every event of severity `warning` and above";
+const DOWN_AT_FIRST: &str = "a backend counts as down until its first check has succeeded";
 const TRACKED: &str = "write what is tracked into `track` of the instances that depend on it";
 
 /// At the top of the file.
@@ -78,7 +80,7 @@ pub(super) const AT_TOP: Table = &[
     (
         &["SSL"],
         Something,
-        "there are no health checks yet that could use it",
+        "checks show no certificate of their own; whom they trust is said in each (`ca_file`)",
     ),
 ];
 
@@ -362,11 +364,7 @@ pub(super) const INSTANCE: Table = &[
         Something,
         "`tandem events -f` says what happens",
     ),
-    (
-        &["smtp_alert"],
-        Nothing,
-        "mail is sent about every event of severity `warning` and above",
-    ),
+    (&["smtp_alert"], Nothing, MAIL),
 ];
 
 /// In `virtual_server`.
@@ -387,24 +385,12 @@ pub(super) const VIRTUAL_SERVER: Table = &[
         "a backend that takes no new connections always keeps those it has",
     ),
     (
-        &[
-            "alpha",
-            "omega",
-            "quorum",
-            "hysteresis",
-            "quorum_up",
-            "quorum_down",
-            "connect_timeout",
-            "retry",
-            "delay_before_retry",
-            "warmup",
-            "delay_loop",
-            "virtualhost",
-            "smtp_alert",
-        ],
+        &["quorum_up", "quorum_down"],
         Something,
-        "there are no health checks yet",
+        "an [[events.hook]] for `service.quorum_lost` or `service.quorum_regained` can do it",
     ),
+    (&["alpha", "omega"], Nothing, DOWN_AT_FIRST),
+    (&["smtp_alert"], Nothing, MAIL),
     (
         &["sorry_server_lvs_method"],
         Something,
@@ -420,37 +406,35 @@ pub(super) const REAL_SERVER: Table = &[
         "a backend that takes no new connections always keeps those it has",
     ),
     (
-        &[
-            "notify_up",
-            "notify_down",
-            "smtp_alert",
-            "virtualhost",
-            "alpha",
-            "connect_timeout",
-            "retry",
-            "delay_before_retry",
-            "warmup",
-            "delay_loop",
-        ],
+        &["notify_up", "notify_down"],
         Something,
-        "there are no health checks yet",
+        "an [[events.hook]] for `backend.up` or `backend.down` can do it",
+    ),
+    (&["alpha"], Nothing, DOWN_AT_FIRST),
+    (&["smtp_alert"], Nothing, MAIL),
+    (
+        &["FILE_CHECK", "BFD_CHECK"],
+        Something,
+        "there is no check of this kind: a `script` can do the same",
     ),
 ];
 
-/// Health checks.
-pub(super) const CHECKER: Table = &[(
+/// In a check.
+pub(super) const CHECK: Table = &[(
     &[
-        "HTTP_GET",
-        "SSL_GET",
-        "TCP_CHECK",
-        "SMTP_CHECK",
-        "DNS_CHECK",
-        "MISC_CHECK",
-        "BFD_CHECK",
-        "UDP_CHECK",
-        "PING_CHECK",
-        "FILE_CHECK",
+        "connect_ip",
+        "bindto",
+        "bind_port",
+        "bind_if",
+        "fwmark",
+        "ssl_version",
+        "tls_compliant",
+        "regex_options",
+        "regex_stack",
+        "regex_min_offset",
+        "regex_max_offset",
+        "regex_no_match",
     ],
     Something,
-    "there are no health checks yet: the backend gets connections as long as its machine answers ARP",
+    "a check has nothing like it: it asks the backend's own address, from the one that the kernel chooses",
 )];

@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Notes, needless,
+    Notes,
+    checker::Pace,
+    needless,
     server::{self, Defaults},
     statement::Statement,
 };
 use crate::{
     config::import::{
         document::Document,
-        lvs::{self, Method, Register, Service},
+        forward::Method,
+        lvs::{self, Register, Service},
         report::Outcome,
     },
     core::model::{Frontend, Protocol},
@@ -25,27 +28,47 @@ pub(super) struct Groups(BTreeMap<String, Vec<(IpAddr, u16)>>);
 
 impl Groups {
     pub(super) fn new(blocks: &[&Statement], notes: &mut Notes) -> Self {
-        let mut groups = Self::default();
-        for block in blocks {
-            notes.enter(
-                block,
-                Outcome::translated("`listen` of the services that name it"),
-            );
-            let mut members = Vec::new();
-            for statement in block.inner() {
-                let outcome = match member(&statement.words) {
-                    Ok(found) => {
-                        members.extend(found);
-                        Outcome::translated("`listen`")
-                    }
-                    Err(outcome) => outcome,
-                };
-                notes.enter(statement, outcome);
-            }
-            groups.0.insert(block.argument().to_owned(), members);
-        }
-        groups
+        Self(gather(blocks, "`listen`", member, notes))
     }
+}
+
+/// Addresses that full NAT takes, by the name of their group.
+#[derive(Debug, Default)]
+pub(super) struct Pools(BTreeMap<String, Vec<IpAddr>>);
+
+impl Pools {
+    pub(super) fn new(blocks: &[&Statement], notes: &mut Notes) -> Self {
+        Self(gather(blocks, "`pool`", |words| range(&words[0]), notes))
+    }
+}
+
+/// What stands in blocks, each of which has a name.
+fn gather<T>(
+    blocks: &[&Statement],
+    becomes: &str,
+    member: impl Fn(&[String]) -> Result<Vec<T>, Outcome>,
+    notes: &mut Notes,
+) -> BTreeMap<String, Vec<T>> {
+    let mut groups = BTreeMap::new();
+    for block in blocks {
+        notes.enter(
+            block,
+            Outcome::translated(format!("{becomes} of the services that name it")),
+        );
+        let mut members = Vec::new();
+        for statement in block.inner() {
+            let outcome = match member(&statement.words) {
+                Ok(found) => {
+                    members.extend(found);
+                    Outcome::translated(becomes)
+                }
+                Err(outcome) => outcome,
+            };
+            notes.enter(statement, outcome);
+        }
+        groups.insert(block.argument().to_owned(), members);
+    }
+    groups
 }
 
 /// `ADDRESS [PORT]`, `RANGE [PORT]` or `fwmark N`.
@@ -65,10 +88,8 @@ fn mark() -> Outcome {
 
 fn port(word: Option<&String>) -> Result<u16, Outcome> {
     match word.map(|word| word.parse()) {
-        Some(Ok(port @ 1..)) => Ok(port),
-        None | Some(Ok(0)) => Err(Outcome::missing(
-            "a service at all ports is not imported: write `ADDRESS:*` into `listen` of one",
-        )),
+        Some(Ok(port)) => Ok(port),
+        None => Ok(0),
         Some(Err(_)) => Err(Outcome::missing("no port")),
     }
 }
@@ -160,6 +181,7 @@ impl Translation {
     pub(super) fn of(
         block: &Statement,
         groups: &Groups,
+        pools: &Pools,
         register: &mut Register,
         notes: &mut Notes,
     ) -> Option<Self> {
@@ -193,17 +215,38 @@ impl Translation {
         let outside = notes.take_comments();
         notes.enter(block, outcome);
         facts.unsaid(block, notes);
-        let defaults = Defaults {
-            method: facts.method,
-            port: service.frontends[0].port,
-        };
-        for statement in block.inner() {
-            if matches!(statement.keyword(), "real_server" | "sorry_server") {
-                server::translate(statement, defaults, &mut service, register, notes);
-            } else {
-                one(statement, &mut service, notes);
+        let _ = service.reach(facts.method);
+        if service.method == Some(Method::FullNat) {
+            let addresses = facts.pool.and_then(|name| pools.0.get(name));
+            let outcome = service.take_pool(addresses.map_or(&[][..], Vec::as_slice), register);
+            for statement in block.inner() {
+                if statement.keyword() == "laddr_group_name" {
+                    notes.enter(statement, outcome.clone());
+                }
             }
         }
+        let defaults = Defaults {
+            pace: Pace::default().within(block),
+            host: facts.host,
+        };
+        let mut servers = Vec::new();
+        for statement in block.inner() {
+            if matches!(statement.keyword(), "real_server" | "sorry_server") {
+                let before = service.backends.len();
+                server::translate(statement, defaults, &mut service, register, notes);
+                if service.backends.len() > before {
+                    servers.push(statement);
+                }
+            } else {
+                one(statement, block, facts.method, &mut service, notes);
+            }
+        }
+        service.settle_checks(|index, backend, outcome| {
+            let Statement { place, text, .. } = servers[index];
+            let text = format!("{text} (its checks)");
+            backend.comments.add(place, &text, &outcome);
+            notes.report.enter(place, &text, outcome);
+        });
         service.comments = notes.take_comments();
         notes.comments = outside;
         Some(Self { service })
@@ -221,6 +264,10 @@ struct Facts<'a> {
     says_protocol: bool,
     says_method: bool,
     name: Option<&'a str>,
+    /// Name of the addresses that full NAT takes.
+    pool: Option<&'a str>,
+    /// The name that web servers are asked for.
+    host: Option<&'a str>,
 }
 
 impl<'a> Facts<'a> {
@@ -232,6 +279,8 @@ impl<'a> Facts<'a> {
             says_protocol: false,
             says_method: false,
             name: None,
+            pool: None,
+            host: None,
         };
         for statement in block.inner() {
             match statement.keyword() {
@@ -241,11 +290,13 @@ impl<'a> Facts<'a> {
                 }
                 "lvs_method" | "lb_kind" => {
                     facts.says_method = true;
-                    if let Ok(method) = server::method(statement) {
+                    if let Ok((method, _)) = server::method(statement) {
                         facts.method = method;
                     }
                 }
                 "snmp_name" => facts.name = Some(statement.argument()),
+                "virtualhost" => facts.host = Some(statement.argument()),
+                "laddr_group_name" => facts.pool = Some(statement.argument()),
                 _ => {}
             }
         }
@@ -255,7 +306,7 @@ impl<'a> Facts<'a> {
     fn listen(&self, block: &Statement, groups: &Groups) -> Result<Vec<Frontend>, Outcome> {
         let protocol = self
             .protocol
-            .ok_or_else(|| Outcome::missing("only TCP and UDP are balanced yet"))?;
+            .ok_or_else(|| Outcome::missing("only TCP, UDP and SCTP are balanced"))?;
         let places = match block.arguments() {
             [group, name, ..] if group == "group" => match groups.0.get(name) {
                 Some(members) if !members.is_empty() => members.clone(),
@@ -291,7 +342,7 @@ impl<'a> Facts<'a> {
 /// Seconds that a client keeps its server where `persistence_timeout` stands alone.
 const USUAL_PERSISTENCE: u64 = 360;
 
-fn one(statement: &Statement, service: &mut Service, notes: &mut Notes) {
+fn one(statement: &Statement, block: &Statement, method: Method, service: &mut Service, notes: &mut Notes) {
     let (chosen, connections) = (&mut service.chosen, &mut service.connections);
     let outcome = match statement.keyword() {
         "lvs_sched" | "lb_algo" => chosen.scheduler(statement.argument()),
@@ -301,12 +352,53 @@ fn one(statement: &Statement, service: &mut Service, notes: &mut Notes) {
         "persistence_timeout" => connections.persistent(statement.argument(), USUAL_PERSISTENCE),
         "persistence_granularity" => connections.mask(statement.argument()),
         "ops" => connections.one_packet(),
-        "lvs_method" | "lb_kind" => server::method(statement).map_or_else(|outcome| outcome, Method::outcome),
+        "lvs_method" | "lb_kind" => match server::method(statement) {
+            Ok((Method::FullNat, _)) if service.pool.is_empty() => Outcome::approximated(
+                "forward = \"nat\", since there are no addresses that full NAT could take",
+            ),
+            Ok((method, remark)) => remark.unwrap_or_else(|| service.reach(method)),
+            Err(outcome) => outcome,
+        },
+        // What became of it was said when the method was known.
+        "laddr_group_name" if method == Method::FullNat => return,
+        "laddr_group_name" => Outcome::needless("only full NAT takes addresses of the director"),
         "protocol" => Outcome::translated("`listen`"),
+        "virtualhost" => Outcome::translated("`host` of checks"),
+        "quorum" => match statement.argument().parse::<u16>() {
+            Ok(quorum) => {
+                service
+                    .health
+                    .insert("quorum".to_owned(), i64::from(quorum).into());
+                if weighs(block) {
+                    Outcome::approximated("`quorum` of `health`, which counts backends, whatever they weigh")
+                } else {
+                    Outcome::translated("`quorum` of `health`")
+                }
+            }
+            Err(_) => Outcome::missing("not a number of backends; it is 1"),
+        },
+        "hysteresis" => match statement.argument().parse::<u16>() {
+            Ok(more) => {
+                service
+                    .health
+                    .insert("hysteresis".to_owned(), i64::from(more).into());
+                Outcome::translated("`hysteresis` of `health`")
+            }
+            Err(_) => Outcome::missing("not a number of backends; it is 0"),
+        },
         "snmp_name" => Outcome::translated("`name` of the service"),
-        _ => return notes.whole(statement, needless::VIRTUAL_SERVER),
+        _ => match Pace::default().take(statement) {
+            Some(outcome) => outcome,
+            None => return notes.whole(statement, needless::VIRTUAL_SERVER),
+        },
     };
     notes.enter(statement, outcome);
+}
+
+/// Whether real servers have a weight other than 1.
+fn weighs(block: &Statement) -> bool {
+    let mut servers = block.inner().iter().flat_map(Statement::inner);
+    servers.any(|statement| statement.keyword() == "weight" && statement.argument() != "1")
 }
 
 #[cfg(test)]

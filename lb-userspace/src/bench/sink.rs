@@ -5,51 +5,74 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, MapData},
-    programs::xdp::{XdpLinkId, XdpMode},
+    maps::{Array, MapData, PerCpuArray},
+    programs::xdp::XdpMode,
 };
 
-use crate::{
-    Host,
-    bench::{
-        front::{OBJECT, load, take_map, xdp},
-        histogram::{BUCKETS, least},
-        path::Arrivals,
-    },
+use super::{
+    front::{OBJECT, load, take_map, xdp},
+    histogram::{BUCKETS, least},
+    path::Admission,
 };
 
-// SAFETY: 64-bit words only.
-unsafe impl Pod for Arrivals {}
+// SAFETY: integers without padding.
+unsafe impl Pod for Admission {}
 
-/// The sink's program on an interface.
+/// Which packets end here; all others go on to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admit {
+    /// All of IPv4.
+    Ipv4,
+    /// All of IPv6.
+    Ipv6,
+    /// Those with a template's mark: where others come as well.
+    Marked(u64),
+}
+
+impl Admit {
+    fn admission(self) -> Admission {
+        let (ether_type, mark) = match self {
+            Self::Ipv4 => (0x0800_u16, 0),
+            Self::Ipv6 => (0x86DD, 0),
+            Self::Marked(mark) => (0, mark),
+        };
+        Admission {
+            mark,
+            ether_type: ether_type.to_be().into(),
+            are_stamped: 0,
+        }
+    }
+}
+
+/// The sink's program on an interface, for as long as this lives.
 pub struct Sink {
-    arrivals: Array<MapData, Arrivals>,
-    delays: Array<MapData, u64>,
+    arrivals: PerCpuArray<MapData, u64>,
+    delays: PerCpuArray<MapData, u64>,
+    settings: Array<MapData, Admission>,
     /// Keeps the program where it is.
     _ebpf: Ebpf,
-    _link: XdpLinkId,
 }
 
 impl Sink {
-    /// Ends all IPv4 packets that come to this interface.
+    /// Ends packets that come to this interface of the calling thread's network.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn attach(host: &Host, interface: &str) -> Result<Self> {
+    pub fn attach(interface: &str, admit: Admit, mode: XdpMode) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .load(OBJECT)
             .context("the kernel refused the benchmark's maps (are you root?)")?;
+        let mut settings: Array<_, Admission> = take_map(&mut ebpf, "ADMISSION")?.try_into()?;
+        settings.set(0, admit.admission(), 0)?;
         load(&mut ebpf, "sink")?;
-        let link = host.enter(|| {
-            xdp(&mut ebpf, "sink")?
-                .attach(interface, XdpMode::Driver)
-                .context("attaching the sink")
-        })??;
+        xdp(&mut ebpf, "sink")?
+            .attach(interface, mode)
+            .with_context(|| format!("attaching a program that counts to {interface}"))?;
         Ok(Self {
             arrivals: take_map(&mut ebpf, "ARRIVALS")?.try_into()?,
             delays: take_map(&mut ebpf, "DELAYS")?.try_into()?,
+            settings,
             _ebpf: ebpf,
-            _link: link,
         })
     }
 
@@ -58,7 +81,7 @@ impl Sink {
     /// # Errors
     /// When the map cannot be read.
     pub fn packets(&self) -> Result<u64> {
-        Ok(self.arrivals.get(&0, 0)?.packets)
+        Ok(self.arrivals.get(&0, 0)?.iter().sum())
     }
 
     /// Notes from now on how long packets were under way, which must be stamped, or does so no more.
@@ -66,14 +89,15 @@ impl Sink {
     /// # Errors
     /// When the maps cannot be written.
     pub fn note_delays(&mut self, are_stamped: bool) -> Result<()> {
+        let nothing = self.delays.get(&0, 0)?.iter().map(|_| 0).collect::<Vec<u64>>();
         for bucket in 0..BUCKETS as u32 {
-            self.delays.set(bucket, 0, 0)?;
+            self.delays.set(bucket, nothing.clone().try_into()?, 0)?;
         }
-        let arrivals = Arrivals {
+        let admission = Admission {
             are_stamped: are_stamped.into(),
-            ..self.arrivals.get(&0, 0)?
+            ..self.settings.get(&0, 0)?
         };
-        Ok(self.arrivals.set(0, arrivals, 0)?)
+        Ok(self.settings.set(0, admission, 0)?)
     }
 
     /// How long packets were under way.
@@ -81,8 +105,8 @@ impl Sink {
     /// # Errors
     /// When the map cannot be read.
     pub fn delays(&self) -> Result<Delays> {
-        let counts = (0..BUCKETS as u32).map(|bucket| self.delays.get(&bucket, 0));
-        Ok(Delays(counts.collect::<Result<_, _>>()?))
+        let count = |bucket| Ok(self.delays.get(&bucket, 0)?.iter().sum());
+        Ok(Delays((0..BUCKETS as u32).map(count).collect::<Result<_>>()?))
     }
 }
 
@@ -105,7 +129,6 @@ impl Delays {
         Some(Duration::from_nanos(least(bucket as u32).into()))
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

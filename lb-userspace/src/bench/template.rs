@@ -6,13 +6,18 @@ use anyhow::{Result, anyhow, ensure};
 use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder};
 use lb_common::packet::{FlowKey, parse};
 
-use super::packet_source::{CUTS_V4, CUTS_V6, ETHERNET, PIECES, PacketSource};
-use crate::prog_run::DIRECTOR_MAC;
+use super::{
+    packet_source::{CUTS_V4, CUTS_V6, ETHERNET, PIECES, PacketSource},
+    path::{MARK, STAMP},
+};
 
 /// Source port of flow 0. The front flips the lower 15 bits as they lie in memory, so in either byte order one bit of it
 /// must be out of reach, or some flow had port 0.
 const SOURCE_PORT: u16 = 0x8080;
-pub(super) const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xCC, 1];
+/// MAC address that packets come from unless they are told.
+pub const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xCC, 1];
+/// MAC address that they go to unless they are told.
+pub const DIRECTOR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xDD, 1];
 
 /// Bytes of the shortest and of the longest frame, without the check sequence.
 const SHORTEST: usize = 64;
@@ -146,22 +151,56 @@ impl Template {
     /// # Errors
     /// When they do not fit into a frame.
     pub fn datagrams(network: [u8; 2], vip: [u8; 4], port: u16, length: usize) -> Result<Self> {
+        let template = Self::v4(network, vip, Payload::Udp(port))?;
+        template.lengthened(length, 14 + 2)
+    }
+
+    /// The same with IPv6, at least 84 bytes. There is no datagram without a checksum, and that of the first flow is in all of
+    /// them: whoever is no end of them does not look at it.
+    ///
+    /// # Errors
+    /// When they do not fit into a frame.
+    pub fn datagrams6(network: u16, vip: [u8; 16], port: u16, length: usize) -> Result<Self> {
+        let template = Self::v6(network, vip, Payload::Udp(port))?;
+        template.lengthened(length, 14 + 4)
+    }
+
+    /// Fills frames up to this length, which is also told in the headers: in the network header, at `at`, and in UDP's.
+    fn lengthened(mut self, length: usize, at: usize) -> Result<Self> {
+        let (shortest, network) = match self.family {
+            Family::V4 => (SHORTEST, 20),
+            Family::V6 => (SHORTEST + 20, 40),
+        };
         ensure!(
-            (SHORTEST..=LONGEST).contains(&length),
-            "frames have {SHORTEST} to {LONGEST} bytes, not {length}"
+            (shortest..=LONGEST).contains(&length),
+            "frames have {shortest} to {LONGEST} bytes, not {length}"
         );
-        let mut template = Self::v4(network, vip, Payload::Udp(port))?;
-        let more = length - template.packet.len();
-        template.packet.resize(length, 0);
-        let ip = &mut template.packet[14..];
-        let longer = |field: &[u8]| (u16::from_be_bytes([field[0], field[1]]) + more as u16).to_be_bytes();
-        let (total, datagram) = (longer(&ip[2..4]), longer(&ip[24..26]));
-        ip[2..4].copy_from_slice(&total);
-        ip[24..26].copy_from_slice(&datagram);
-        ip[26..28].fill(0);
-        let header = Ipv4Header::from_slice(&ip[..20])?.0;
-        ip[10..12].copy_from_slice(&header.calc_header_checksum().to_be_bytes());
-        Ok(template)
+        let more = (length - self.packet.len()) as u16;
+        self.packet.resize(length, 0);
+        let udp = ETHERNET + network + 4;
+        for at in [at, udp] {
+            let old = u16::from_be_bytes([self.packet[at], self.packet[at + 1]]);
+            self.packet[at..at + 2].copy_from_slice(&(old + more).to_be_bytes());
+        }
+        if self.family == Family::V4 {
+            self.packet[udp + 2..udp + 4].fill(0);
+            let ip = &mut self.packet[ETHERNET..];
+            let header = Ipv4Header::from_slice(&ip[..20])?.0;
+            ip[10..12].copy_from_slice(&header.calc_header_checksum().to_be_bytes());
+        }
+        Ok(self)
+    }
+
+    /// From and to these MAC addresses.
+    pub fn address(&mut self, source: [u8; 6], destination: [u8; 6]) {
+        self.packet[..6].copy_from_slice(&destination);
+        self.packet[6..12].copy_from_slice(&source);
+    }
+
+    /// Writes a mark into the payload, before the place of a time stamp, by which a sink knows these packets from others.
+    pub fn mark(&mut self, mark: u64) {
+        let end = self.packet.len() - STAMP as usize;
+        self.packet[end - MARK as usize..end].copy_from_slice(&mark.to_ne_bytes());
     }
 
     /// Spreads the flows over this many ports, a power of two.
@@ -204,7 +243,7 @@ impl Template {
 
     /// State of a front that makes packets of this many flows.
     #[must_use]
-    pub(super) fn source(&self, flows: u32, order: Order) -> PacketSource {
+    pub(crate) fn source(&self, flows: u32, order: Order) -> PacketSource {
         let mut pieces = [0; PIECES];
         for ((start, end), piece) in self.cuts().zip(&mut pieces) {
             let mut bytes = [0; 8];
@@ -290,6 +329,31 @@ mod tests {
         }
         assert!(Template::datagrams([198, 18], [192, 0, 2, 10], 53, 63).is_err());
         assert!(Template::datagrams([198, 18], [192, 0, 2, 10], 53, 1515).is_err());
+    }
+
+    #[test]
+    fn datagrams_of_ipv6_have_the_length_that_was_asked_for() {
+        let vip = [0x20, 1, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
+        for length in [84, 512, 1514] {
+            let mut template = Template::datagrams6(0xC, vip, 53, length).unwrap();
+            template.address([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+            template.mark(0x0123_4567_89AB_CDEF);
+            for flow in [0, 1, 99_999] {
+                let packet = template.packet(flow);
+                template.key(flow).unwrap();
+                assert_eq!(packet[..12], [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+                let parsed = etherparse::PacketHeaders::from_ethernet_slice(&packet).unwrap();
+                let Some(etherparse::TransportHeader::Udp(udp)) = parsed.transport else {
+                    panic!("no datagram: {parsed:?}");
+                };
+                assert_eq!((packet.len(), usize::from(udp.length)), (length, length - 54));
+                assert_eq!(
+                    packet[length - 16..length - 8],
+                    0x0123_4567_89AB_CDEF_u64.to_ne_bytes()
+                );
+            }
+        }
+        assert!(Template::datagrams6(0xC, vip, 53, 83).is_err());
     }
 
     #[test]

@@ -16,7 +16,8 @@ use super::{
     template::{Family, Order, Template},
 };
 
-pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
+/// The programs that measure (`lb-ebpf/src/bin/bench_xdp`).
+pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench-xdp"));
 
 /// What a program puts in front of a packet, and its front takes off again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,19 +230,31 @@ fn load_fd(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramFd> {
     Ok(xdp(ebpf, name)?.fd()?.try_clone()?)
 }
 
-pub(super) fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<()> {
+/// Has the kernel take one of the [`OBJECT`]'s programs.
+///
+/// # Errors
+/// When it refuses.
+pub fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<()> {
     xdp(ebpf, name)?
         .load()
         .with_context(|| format!("the kernel refused the program {name}"))
 }
 
-pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp> {
+/// One of the [`OBJECT`]'s programs.
+///
+/// # Errors
+/// When it has none of that name.
+pub fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp> {
     let program = ebpf.program_mut(name);
     let program = program.with_context(|| format!("the benchmark's object has no program {name}"))?;
     Ok(program.try_into()?)
 }
 
-pub(super) fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map> {
+/// One of the [`OBJECT`]'s maps.
+///
+/// # Errors
+/// When it has none of that name, or it was taken.
+pub fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the benchmark's object has no map {name}"))
 }

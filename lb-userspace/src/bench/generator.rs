@@ -1,0 +1,140 @@
+//! Packets out of an interface, as fast as one CPU makes them or at a given rate.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{
+    front::{Front, Target, Wire, Wrapping},
+    machine,
+    template::{Order, Template},
+};
+
+/// Packets that the kernel sends at once where there is no rate to keep (its own choice, `NAPI_POLL_WEIGHT`).
+const AT_ONCE: u32 = 64;
+/// The same where there is one: fewer, so that they are not a burst that no wire would bring.
+const PACED_AT_ONCE: u32 = 16;
+/// Packets of one call where there is no rate to keep.
+const CALL: u32 = 1 << 17;
+
+/// How fast.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// As fast as it goes.
+    Full,
+    /// So many packets a second.
+    Rate(f64),
+}
+
+/// Whose work comes first on the generator's CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// As with every process.
+    Ordinary,
+    /// The generator's, before all ordinary work: for machines that do nothing else.
+    First,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sent {
+    /// Packets.
+    pub packets: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Sends packets of a template's flows, drawn at random, out of an interface.
+pub struct Generator {
+    interface: u32,
+    cpu: usize,
+    priority: Priority,
+    fronts: Vec<(Front, u32)>,
+    /// Packets at once where there is a rate to keep: one by one where each is to tell when it was sent.
+    at_once: u32,
+}
+
+impl Generator {
+    /// Sends from the interface of this index, whose driver must have an XDP program, on this CPU. Of each template in turn as
+    /// many packets as stand with it: a mix of sizes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn new(
+        interface: u32,
+        cpu: usize,
+        priority: Priority,
+        mix: &[(Template, u32)],
+        flows: u32,
+        wire: Wire,
+    ) -> Result<Self> {
+        let front = |(template, parts): &(Template, u32)| {
+            let target = Target::Wire(wire);
+            let front = Front::new(template, flows, Order::Random, &target, Wrapping::Bare)?;
+            Ok((front, *parts))
+        };
+        Ok(Self {
+            interface,
+            cpu,
+            priority,
+            fronts: mix.iter().map(front).collect::<Result<_>>()?,
+            at_once: match wire {
+                Wire::Plain => PACED_AT_ONCE,
+                Wire::Stamped => 1,
+            },
+        })
+    }
+
+    /// Sends for so long, on the calling thread, which is in the interface's network and stays on the generator's CPU.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn send(&mut self, pace: Pace, duration: Duration) -> Result<Sent> {
+        machine::pin(Some(self.cpu))?;
+        if self.priority == Priority::First {
+            machine::come_first(0)?;
+        }
+        match pace {
+            Pace::Full => self.flood(duration),
+            Pace::Rate(rate) => self.keep(rate, duration),
+        }
+    }
+
+    fn parts(&self) -> u32 {
+        self.fronts.iter().map(|(_, parts)| parts).sum()
+    }
+
+    /// Whole rounds of the mix, call after call.
+    fn flood(&mut self, duration: Duration) -> Result<Sent> {
+        let parts = self.parts();
+        let (start, mut packets) = (Instant::now(), 0_u64);
+        while start.elapsed() < duration {
+            for (front, share) in &mut self.fronts {
+                let call = (CALL * *share / parts).next_multiple_of(AT_ONCE);
+                front.send(call, AT_ONCE, None, self.interface)?;
+                packets += u64::from(call);
+            }
+        }
+        Ok(Sent {
+            packets,
+            elapsed: start.elapsed(),
+        })
+    }
+
+    /// All packets of a size in one call, since it takes the kernel a while to begin one.
+    fn keep(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
+        let parts = self.parts();
+        let all = rate * duration.as_secs_f64();
+        let (start, mut packets) = (Instant::now(), 0_u64);
+        for (front, share) in &mut self.fronts {
+            let call = (all * f64::from(*share) / f64::from(parts)) as u32;
+            let call = call.max(1).next_multiple_of(self.at_once);
+            front.send(call, self.at_once, Some(rate), self.interface)?;
+            packets += u64::from(call);
+        }
+        Ok(Sent {
+            packets,
+            elapsed: start.elapsed(),
+        })
+    }
+}

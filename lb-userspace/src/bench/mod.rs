@@ -1,0 +1,35 @@
+//! What measures: packets in memory, packets out of one interface and into another, and the arithmetic of results.
+//!
+//! `tandem bench` measures with it on [`interfaces`] and on a [`live`] director; the project's own benchmarks (package `lb-tests`)
+//! measure with it in the lab. Nothing here changes anything that would outlive the process: programs are attached by links
+//! that go with it, and the kernel's stopwatch stops with it, however it ends.
+
+pub mod frames;
+pub mod front;
+pub mod generator;
+pub mod interfaces;
+pub mod live;
+pub mod machine;
+pub mod search;
+pub mod sink;
+pub mod stats;
+pub mod template;
+pub mod trial;
+
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the sink looks for buckets, and tests look where it finds them"
+    )
+)]
+#[path = "../../../lb-ebpf/src/bin/bench_xdp/histogram.rs"]
+mod histogram;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the front draws, and tests look at what it draws")
+)]
+#[path = "../../../lb-ebpf/src/bin/bench_xdp/packet_source.rs"]
+mod packet_source;
+#[path = "../../../lb-ebpf/src/bin/bench_xdp/path.rs"]
+mod path;

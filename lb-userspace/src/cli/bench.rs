@@ -1,0 +1,217 @@
+//! `tandem bench`
+
+use std::{io::IsTerminal as _, io::Write, net::SocketAddr, thread, time::Duration};
+
+use clap::{Args, Subcommand};
+use tokio::{signal::ctrl_c, sync::oneshot};
+
+use super::{CliError, Exit, Show};
+use crate::{
+    api::Client,
+    bench::{
+        frames::Frames,
+        interfaces::{self, Refusal, examine_admin},
+        live,
+    },
+    core::neighbour::Mac,
+    net::Netlink,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Packets a second and delays, out of one interface of this machine and back into another.
+    Throughput(Throughput),
+    /// What the program of this director costs, on the packets that come anyway.
+    Live(Live),
+}
+
+#[derive(Debug, Args)]
+struct Throughput {
+    /// Interface that packets leave by.
+    #[arg(long, value_name = "NAME")]
+    tx: String,
+    /// Interface that they come back by [default: the same]
+    #[arg(long, value_name = "NAME")]
+    rx: Option<String>,
+    /// Service of a director that datagrams are sent to, such as 192.0.2.10:53; without it they are sent to the other interface,
+    /// which shows what the path itself can do.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    to: Option<SocketAddr>,
+    /// MAC address that frames are sent to [default: whoever answers for the address]
+    #[arg(long, value_name = "MAC", value_parser = mac)]
+    mac: Option<Mac>,
+    /// Flows that packets are drawn from.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    flows: u32,
+    /// Bytes of a frame, from 64 (84 with IPv6) to 1514, or `imix`.
+    #[arg(long, default_value = "64")]
+    frames: Frames,
+    /// How often as many are sent as can be.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How long each time, and for each rate that is tried.
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = super::patience)]
+    seconds: Duration,
+    /// Share of packets that may be lost at the no-drop rate, in percent.
+    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
+    loss: f64,
+    /// CPU that sends [default: the last]
+    #[arg(long)]
+    cpu: Option<usize>,
+    /// Use an interface although the default route leads through it.
+    #[arg(long)]
+    allow_default_route: bool,
+}
+
+#[derive(Debug, Args)]
+struct Live {
+    /// Interface whose program is watched; may be given several times [default: those of the running daemon]
+    #[arg(short, long, value_name = "NAME")]
+    interface: Vec<String>,
+    /// How long.
+    #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = super::patience)]
+    seconds: Duration,
+}
+
+fn mac(text: &str) -> Result<Mac, String> {
+    let mut bytes = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut bytes {
+        let part = parts.next().filter(|part| part.len() == 2);
+        *byte = part
+            .and_then(|part| u8::from_str_radix(part, 16).ok())
+            .ok_or("expected six bytes, such as 02:00:5e:10:00:01")?;
+    }
+    if parts.next().is_some() {
+        return Err("expected six bytes, such as 02:00:5e:10:00:01".to_owned());
+    }
+    Ok(Mac(bytes))
+}
+
+pub(super) async fn run<W: Write>(
+    arguments: &Arguments,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    match &arguments.what {
+        What::Throughput(arguments) => throughput(arguments, show).await,
+        What::Live(arguments) => live(arguments, client, show).await,
+    }
+}
+
+async fn throughput<W: Write>(arguments: &Throughput, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    let ready = interfaces::prepare(interfaces::Options {
+        tx: arguments.tx.clone(),
+        rx: arguments.rx.clone().unwrap_or_else(|| arguments.tx.clone()),
+        to: arguments.to,
+        mac: arguments.mac,
+        flows: arguments.flows,
+        frames: arguments.frames,
+        rounds: arguments.rounds as usize,
+        turn: arguments.seconds,
+        tolerated: arguments.loss / 100.0,
+        cpu: arguments.cpu,
+        allow_default_route: arguments.allow_default_route,
+    })
+    .await
+    .map_err(CliError::Bench)?;
+    let report = watched(move |tell| interfaces::run(&ready, tell)).await?;
+    if show.json {
+        show.json(&report)?;
+    } else {
+        write!(show.out, "{report}")?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn live<W: Write>(arguments: &Live, client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    examine_admin().map_err(CliError::Bench)?;
+    let mut names = arguments.interface.clone();
+    if names.is_empty() {
+        let status = client.status().await?;
+        names = status
+            .interfaces
+            .into_iter()
+            .map(|interface| interface.name)
+            .collect();
+    }
+    let netlink = Netlink::open().map_err(|error| CliError::Bench(error.into()))?;
+    let mut facts = Vec::new();
+    for name in &names {
+        let seen = netlink.link_facts(name).await;
+        facts.push(seen.map_err(|error| CliError::Bench(error.into()))?);
+    }
+    let seconds = arguments.seconds;
+    let report = watched(move |_| live::run(&facts, seconds)).await?;
+    if show.json {
+        show.json(&report)?;
+    } else {
+        write!(show.out, "{report}")?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Does something on a thread of its own, which is shown where somebody watches, and can be interrupted: whatever is attached or
+/// switched on goes with this process.
+async fn watched<T: Send + 'static>(
+    work: impl FnOnce(&mut dyn FnMut(&str)) -> anyhow::Result<T> + Send + 'static,
+) -> Result<T, CliError> {
+    let is_watched = std::io::stderr().is_terminal();
+    let (done, outcome) = oneshot::channel();
+    thread::Builder::new()
+        .name("tandem-bench".to_owned())
+        .spawn(move || {
+            let result = work(&mut |doing| {
+                if is_watched {
+                    eprint!("\r\x1b[K{doing} ");
+                }
+            });
+            if is_watched {
+                eprint!("\r\x1b[K");
+            }
+            // Nobody waits any more for what was interrupted.
+            let _ = done.send(result);
+        })
+        .map_err(CliError::Runtime)?;
+    tokio::select! {
+        outcome = outcome => match outcome {
+            Ok(result) => result.map_err(CliError::Measuring),
+            Err(_) => Err(CliError::Measuring(anyhow::anyhow!("the thread that measures has ended"))),
+        },
+        _ = ctrl_c() => Err(CliError::Interrupted),
+    }
+}
+
+/// The code of a refusal.
+pub(super) fn exit_of(refusal: &Refusal) -> Exit {
+    if matches!(refusal, Refusal::Permission { .. }) {
+        Exit::Permission
+    } else {
+        Exit::Negative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mac_addresses_have_six_bytes() {
+        assert_eq!(mac("02:00:5e:10:00:0A"), Ok(Mac([2, 0, 0x5E, 0x10, 0, 10])));
+        for wrong in [
+            "",
+            "02:00:5e:10:00",
+            "02:00:5e:10:00:01:02",
+            "2:0:5e:10:0:1",
+            "02-00-5e-10-00-01",
+        ] {
+            assert!(mac(wrong).is_err(), "{wrong}");
+        }
+    }
+}

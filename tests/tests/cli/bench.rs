@@ -1,0 +1,316 @@
+//! `tandem bench` on real interfaces: what it refuses, what it measures, and that it leaves nothing behind however it ends.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::{
+    Host, Lab, Tandem,
+    cable::{End, join},
+    tandem::binary,
+    wait_for,
+    xdp::Program,
+};
+use nix::sys::signal::Signal;
+
+use crate::canned::{Directory, PATIENCE, Said};
+
+const TX_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xBE, 1];
+const RX_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xBE, 2];
+
+/// A machine with two interfaces, and a director between them whose only backend is the second one.
+struct Place {
+    tester: Host,
+    director: Host,
+    tandem: Tandem,
+    _lab: Lab,
+}
+
+impl Place {
+    fn build(name: &str) -> Result<Self> {
+        let lab = Lab::new(name)?;
+        let (tester, director) = (lab.host("tester")?, lab.host("director")?);
+        let end = |host, name, mac, addresses| End {
+            host,
+            name,
+            mac,
+            addresses,
+        };
+        join(
+            &end(&tester, "send0", TX_MAC, &["192.0.2.100/24"]),
+            &end(&director, "near", [0x02, 0, 0, 0, 0xBE, 3], &["192.0.2.2/24"]),
+        )?;
+        join(
+            &end(&tester, "back0", RX_MAC, &["10.9.1.11/24"]),
+            &end(&director, "far", [0x02, 0, 0, 0, 0xBE, 4], &["10.9.1.1/24"]),
+        )?;
+        let tandem = Tandem::start(
+            &director,
+            "[director]\ninterfaces = [\"near\", \"far\"]\n\n[limits]\nflows_v4 = 65536\n\n[[service]]\nname = \"dns\"\n\
+             listen = [\"192.0.2.10:53/udp\"]\n\n[[service.backend]]\naddress = \"10.9.1.11\"\n",
+        )?;
+        wait_for(PATIENCE, "the backend to be reached", || {
+            tandem
+                .ask(&["backend"])
+                .is_ok_and(|backends| backends[0]["state"] == "ready")
+        })?;
+        Ok(Self {
+            tester,
+            director,
+            tandem,
+            _lab: lab,
+        })
+    }
+
+    /// What a benchmark could have changed on the machine: addresses, flags and programs of the interfaces, and their settings.
+    fn state(&self) -> Result<String> {
+        let show = "ip -d -o link show; ip -o address show; ip route show table all; ip neigh show nud permanent; \
+                    for i in send0 back0; do grep -H . /proc/sys/net/ipv4/conf/$i/* /proc/sys/net/ipv6/conf/$i/*; done 2>/dev/null; \
+                    cat /proc/sys/kernel/bpf_stats_enabled";
+        let output = self.tester.command("sh")?.args(["-c", show]).output()?;
+        ensure!(
+            output.status.success() && output.stdout.len() > 1000,
+            "{output:?}"
+        );
+        let text = String::from_utf8(output.stdout)?;
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        Ok(lines.join("\n"))
+    }
+
+    fn expect_state(&self, before: &str) -> Result<()> {
+        // Links go a moment after their process.
+        let same = || self.state().is_ok_and(|now| now == before);
+        wait_for(PATIENCE, "everything to be as it was", same)
+            .with_context(|| format!("{before}\nand now\n{}", self.state().unwrap_or_default()))?;
+        Ok(())
+    }
+
+    fn has_programs(&self) -> bool {
+        self.state()
+            .is_ok_and(|state| state.matches("prog/xdp").count() == 2)
+    }
+}
+
+fn ask(host: &Host, arguments: &[&str]) -> Result<Said> {
+    let mut command = host.command(binary("tandem")?)?;
+    Said::by(command.arg("bench").args(arguments))
+}
+
+const THROUGH: [&str; 7] = [
+    "throughput",
+    "--tx",
+    "send0",
+    "--rx",
+    "back0",
+    "--to",
+    "192.0.2.10:53",
+];
+
+#[test]
+fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
+    let place = Place::build("bench-through")?;
+    let before = place.state()?;
+    let short = ["--rounds", "2", "--seconds", "0.2", "--flows", "100", "-j"];
+    let report = ask(&place.tester, &[&THROUGH[..], &short].concat())?.json()?;
+    let came = &report["rows"][1];
+    assert_eq!(came["name"], "came back", "{report}");
+    assert!(came["mpps"]["min"].as_f64() > Some(0.0), "{report}");
+    let lost = report["loss_at_full"].as_f64().context("a share")?;
+    assert!((0.0..1.0).contains(&lost), "{report}");
+    place.expect_state(&before)?;
+    // It was the director that sent them.
+    let forwarded = place.tandem.ask(&["stats"])?["packets"]
+        .as_u64()
+        .unwrap_or_default();
+    assert!(forwarded > 1000, "{forwarded}");
+    // Without a service: to the other interface itself. There is no way between them, which is said.
+    let said = ask(&place.tester, &["throughput", "--tx", "send0", "--rx", "back0"])?;
+    ensure!(
+        said.code == Some(1) && said.err.contains("none of") && said.err.contains("cable"),
+        "{said:?}"
+    );
+    place.expect_state(&before)
+}
+
+#[test]
+fn whoever_is_interrupted_or_killed_leaves_nothing() -> Result<()> {
+    let place = Place::build("bench-ctrl-c")?;
+    let before = place.state()?;
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let mut command = place.tester.command(binary("tandem")?)?;
+        command.arg("bench").args(THROUGH).args(["--seconds", "60"]);
+        let bench = place.tester.spawn("bench", command)?;
+        wait_for(PATIENCE, "programs on both interfaces", || place.has_programs())?;
+        bench.signal(signal)?;
+        let ended = bench.wait(PATIENCE)?;
+        if signal == Signal::SIGINT {
+            ensure!(
+                ended.code() == Some(1)
+                    && bench
+                        .log()
+                        .contains("interrupted; all interfaces are as they were"),
+                "{ended:?} {}",
+                bench.log()
+            );
+        }
+        place.expect_state(&before)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_live_director_is_measured_without_its_knowing() -> Result<()> {
+    let place = Place::build("bench-live")?;
+    let mut command = place.tester.command(binary("tandem")?)?;
+    command.arg("bench").args(THROUGH).args(["--seconds", "60"]);
+    let traffic = place.tester.spawn("bench", command)?;
+    wait_for(PATIENCE, "packets", || {
+        place
+            .tandem
+            .ask(&["stats"])
+            .is_ok_and(|stats| stats["packets"].as_u64() > Some(10_000))
+    })?;
+    let socket = place.tandem.socket().display().to_string();
+    let watch = ["live", "--seconds", "0.5", "-j", "--socket", &socket];
+    let report = ask(&place.director, &watch)?.json()?;
+    let rows = report["rows"].as_array().context("rows")?;
+    assert_eq!(rows.len(), 2, "{report}");
+    assert_eq!(rows[0]["interface"], "near", "{report}");
+    assert!(rows[0]["packets"].as_u64() > Some(100), "{report}");
+    assert!(rows[0]["nanoseconds"].as_f64() > Some(0.0), "{report}");
+    traffic.kill()?;
+    // Nothing of ours is among what the director counts: it forwarded everything, or knows why not.
+    let said = ask(
+        &place.director,
+        &["live", "--seconds", "0.2", "--interface", "far"],
+    )?;
+    ensure!(said.code == Some(0) && said.out.contains("NS/PACKET"), "{said:?}");
+    let said = ask(
+        &place.tester,
+        &["live", "--seconds", "0.2", "--interface", "back0"],
+    )?;
+    ensure!(
+        said.code == Some(1) && said.err.contains("back0 has no XDP program"),
+        "{said:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_would_not_work_or_would_harm_is_refused() -> Result<()> {
+    let place = Place::build("bench-refused")?;
+    let tester = &place.tester;
+    let refused = |arguments: &[&str], code, words: &[&str]| -> Result<()> {
+        let said = ask(tester, arguments)?;
+        ensure!(
+            said.code == Some(code)
+                && said.out.is_empty()
+                && words.iter().all(|word| said.err.contains(word)),
+            "{words:?}: {said:?}"
+        );
+        Ok(())
+    };
+    let tx_rx = ["throughput", "--tx", "send0", "--rx", "back0"];
+    let before = place.state()?;
+    refused(
+        &["throughput", "--tx", "eth9", "--rx", "back0"],
+        1,
+        &["there is no interface eth9", "`ip link`"],
+    )?;
+    refused(
+        &["throughput", "--tx", "lo", "--rx", "back0"],
+        1,
+        &["lo is no Ethernet interface"],
+    )?;
+    refused(&["throughput", "--tx", "send0"], 1, &["send0 to itself", "--to"])?;
+    refused(
+        &[
+            "throughput",
+            "--tx",
+            "send0",
+            "--rx",
+            "back0",
+            "--to",
+            "192.0.2.77:53",
+        ],
+        1,
+        &["nobody on send0 answers for 192.0.2.77", "--mac"],
+    )?;
+    refused(
+        &[&tx_rx[..], &["--frames", "9000"]].concat(),
+        1,
+        &["9000", "--frames 1514"],
+    )?;
+    refused(&[&tx_rx[..], &["--mac", "2:0"]].concat(), 2, &["six bytes"])?;
+    tester
+        .namespace()
+        .ip(&["route add default via 192.0.2.1 dev send0"])?;
+    refused(
+        &tx_rx,
+        1,
+        &["default route leads through send0", "--allow-default-route"],
+    )?;
+    tester
+        .namespace()
+        .ip(&["route del default", "route add default dev back0 metric 7"])?;
+    refused(&tx_rx, 1, &["default route leads through back0"])?;
+    tester
+        .namespace()
+        .ip(&["route del default", "link set back0 down"])?;
+    refused(&tx_rx, 1, &["back0 is down", "`ip link set back0 up`"])?;
+    let all_up = || {
+        wait_for(PATIENCE, "everything to be up again", || {
+            place.state().is_ok_and(|now| now == before)
+        })
+    };
+    tester.namespace().ip(&["link set back0 up"])?;
+    all_up()?;
+    place.director.namespace().ip(&["link set near down"])?;
+    // The kernel says so a moment later.
+    wait_for(PATIENCE, "the carrier to be lost", || {
+        place.state().is_ok_and(|now| now.contains("NO-CARRIER"))
+    })?;
+    refused(&tx_rx, 1, &["send0 has no carrier", "cable"])?;
+    place.director.namespace().ip(&["link set near up"])?;
+    all_up()?;
+    let link = Program::load("somebodys", &PASS)?.attach(tester.namespace(), "back0")?;
+    refused(
+        &tx_rx,
+        1,
+        &["back0 runs the XDP program `somebodys`", "tandem bench live"],
+    )?;
+    drop(link);
+    Ok(())
+}
+
+/// Passes everything: `r0 = XDP_PASS; exit`.
+const PASS: [u64; 2] = [
+    lb_tests::xdp::instruction(0xb7, 0, 0, 0, 2),
+    lb_tests::xdp::instruction(0x95, 0, 0, 0, 0),
+];
+
+#[test]
+fn who_may_not_is_told_what_is_missing() -> Result<()> {
+    const NOBODY: u32 = 65_534;
+    // Neither this tree nor a private directory need be open to others.
+    let directory = Directory::new()?;
+    let copy = directory.path().join("tandem");
+    fs::copy(binary("tandem")?, &copy)?;
+    for path in [directory.path(), &copy] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    for arguments in [&["throughput", "--tx", "lo"][..], &["live", "--interface", "lo"]] {
+        let mut command = Command::new(&copy);
+        command.uid(NOBODY).gid(NOBODY).arg("bench").args(arguments);
+        let said = Said::by(&mut command)?;
+        ensure!(
+            said.code == Some(4) && said.err.contains("no permission") && said.err.contains("root"),
+            "{said:?}"
+        );
+    }
+    Ok(())
+}
