@@ -13,6 +13,7 @@ mod failures;
 mod fragments;
 mod health;
 mod icmp;
+mod kernel_nat;
 mod metrics;
 mod nat;
 mod network;
