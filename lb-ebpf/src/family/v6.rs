@@ -44,8 +44,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn template(key: &FlowKey6, persistence: Persistence, replica: u32) -> FlowKey6 {
-        key.template(persistence, replica)
+    fn template(key: &FlowKey6, persistence: Persistence) -> FlowKey6 {
+        key.template(persistence)
     }
 
     #[inline(always)]
@@ -54,13 +54,13 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn recall(parcel: *const Parcel<FlowKey6>, replica: u32) -> u32 {
-        tandem_recall6(parcel, replica)
+    fn recall(parcel: *const Parcel<FlowKey6>) -> u32 {
+        tandem_recall6(parcel)
     }
 
     #[inline(always)]
-    fn remember(parcel: *const Parcel<FlowKey6>, backend: u32, replica: u32) -> u32 {
-        tandem_remember6(parcel, backend, replica)
+    fn remember(parcel: *const Parcel<FlowKey6>, backend: u32) -> u32 {
+        tandem_remember6(parcel, backend)
     }
 
     #[inline(always)]
