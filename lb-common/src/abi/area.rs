@@ -110,9 +110,13 @@ impl AreaEntry {
 impl AreaEntry {
     /// Makes the entry speak of this area.
     pub fn set(&self, bounds: &AreaBounds, service: u32) {
-        use crate::{abi::Persistence, packet::address_words};
+        use crate::{
+            abi::{Keeper, Persistence},
+            packet::address_words,
+        };
 
         let masks = Persistence {
+            keeper: Keeper::Client,
             service: 0,
             prefix_v4: bounds.prefix,
             prefix_v6: bounds.prefix,

@@ -138,6 +138,20 @@ impl BackendLoad {
         self.kept.load() != 0
     }
 
+    /// Whether it has more to do than its weight says that it should (`is_overloaded` of `ip_vs_lblc.c`).
+    #[inline(always)]
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.is_full() || self.counts().active > self.weight()
+    }
+
+    /// Whether it has not half as much to do as its weight says that it could.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_slack(&self) -> bool {
+        !self.is_full() && self.counts().active.saturating_mul(2) < self.weight()
+    }
+
     /// Whether the backend has as many flows as it may have.
     #[inline(always)]
     #[must_use]

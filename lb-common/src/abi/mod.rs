@@ -45,7 +45,9 @@ pub use load::{BackendLoad, LoadCount, LoadLimits};
 pub use pool::{POOL_ADDRESSES, Pool};
 pub use schedule::{MOST_SCHEDULE_SLOTS, NO_BACKEND, SLOTS_PER_LINE, Schedule, SlotLine};
 pub use server_id::{IDS_PER_LINE, LONGEST_SERVER_ID, SERVER_ID_LINES, ServerId, ServerIdLine};
-pub use service::{HashFields, Persistence, Policy, PolicyFlags, ServiceEntry, Unknown};
+pub use service::{
+    HashFields, Keeper, MOST_REPLICAS, Persistence, Policy, PolicyFlags, ServiceEntry, Unknown,
+};
 pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use strangers::Strangers;

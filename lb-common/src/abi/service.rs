@@ -144,9 +144,49 @@ impl Unknown {
     }
 }
 
+/// Who keeps a backend for flows to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Keeper {
+    /// Each client.
+    #[default]
+    Client = 0,
+    /// Each destination, until the backend has too much to do: `lblc`.
+    Destination = 1,
+    /// Each destination, as many backends as it takes, up to [`MOST_REPLICAS`]: `lblcr`.
+    Destinations = 2,
+}
+
+/// Backends that serve one destination, at most.
+pub const MOST_REPLICAS: u32 = 4;
+
+impl Keeper {
+    /// From the number; one that is unknown is a client.
+    #[inline(always)]
+    const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Destination,
+            2 => Self::Destinations,
+            _ => Self::Client,
+        }
+    }
+
+    /// How many backends it can have.
+    #[inline(always)]
+    #[must_use]
+    pub const fn most(self) -> u32 {
+        match self {
+            Self::Client | Self::Destination => 1,
+            Self::Destinations => MOST_REPLICAS,
+        }
+    }
+}
+
 /// Which clients are one, for a service whose clients keep their backends, and the service's name in their templates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Persistence {
+    /// Whose the templates are.
+    pub keeper: Keeper,
     /// The service, by a number that is the same on every director.
     pub service: u32,
     /// IPv4 clients that are alike in so many bits are one; at most 32.
@@ -156,11 +196,12 @@ pub struct Persistence {
 }
 
 impl Persistence {
-    /// From the word: service (bits 0..32), length of the IPv4 prefix (32..40), of the IPv6 prefix (40..48).
+    /// From the word: service (bits 0..32), length of the IPv4 prefix (32..40), of the IPv6 prefix (40..48), [`Keeper`] (48..56).
     #[inline(always)]
     #[must_use]
     pub const fn from_word(word: u64) -> Self {
         Self {
+            keeper: Keeper::from_number((word >> 48) as u8),
             service: word as u32,
             prefix_v4: (word >> 32) as u8,
             prefix_v6: (word >> 40) as u8,
@@ -170,7 +211,10 @@ impl Persistence {
     /// The word.
     #[must_use]
     pub const fn to_word(self) -> u64 {
-        self.service as u64 | (self.prefix_v4 as u64) << 32 | (self.prefix_v6 as u64) << 40
+        self.service as u64
+            | (self.prefix_v4 as u64) << 32
+            | (self.prefix_v6 as u64) << 40
+            | (self.keeper as u64) << 48
     }
 
     /// What counts of an IPv4 address, as it lies in a packet.
@@ -379,6 +423,7 @@ mod tests {
             flags: PolicyFlags::THRESHOLDS.with(PolicyFlags::FALLBACK),
         };
         let persistence = Persistence {
+            keeper: Keeper::Destinations,
             service: u32::MAX - 1,
             prefix_v4: 32,
             prefix_v6: 128,
@@ -414,6 +459,7 @@ mod tests {
             (128, "255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ] {
             let persistence = Persistence {
+                keeper: Keeper::Client,
                 service: 1,
                 prefix_v4: length.min(32),
                 prefix_v6: length,

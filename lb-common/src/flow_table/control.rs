@@ -133,6 +133,13 @@ impl Control {
         self.0 & (0b10 << PHASE_SHIFT) != 0
     }
 
+    /// The number of the phase, 0 where nothing is here.
+    #[inline(always)]
+    #[must_use]
+    pub(super) const fn phase_bits(self) -> u32 {
+        (self.0 >> PHASE_SHIFT) as u32 & 0b11
+    }
+
     /// Whether nothing is here.
     #[inline(always)]
     #[must_use]

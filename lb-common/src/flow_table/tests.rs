@@ -118,6 +118,36 @@ fn a_removed_flow_is_gone_and_its_place_is_used_again() {
 
 /// Two buckets take eight flows; the ninth costs the cheapest of them its place.
 #[test]
+fn a_table_half_full_costs_hardly_a_flow_and_few_lie_in_their_second_bucket() {
+    const BUCKETS: usize = 1 << 14;
+    const FLOWS: u32 = (BUCKETS * WAYS / 2) as u32;
+    let table = table(BUCKETS);
+    let mut evicted = 0;
+    for n in 0..FLOWS {
+        match insert(&*table, &flow(n, 1, FlowState::Established), &at(0)) {
+            Insertion::Inserted => {}
+            Insertion::Evicted(..) => evicted += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    let second = (0..FLOWS)
+        .filter(|&n| {
+            let first = &table[places(key(n).hash(&SEED), table.mask()).0 as usize];
+            get(&table, n).is_some() && !first.entries.iter().any(|entry| entry.holds(&key(n)))
+        })
+        .count();
+    assert_eq!(live(&table).len(), (FLOWS - evicted) as usize);
+    assert!(
+        evicted * 1000 < FLOWS,
+        "{evicted} of {FLOWS} flows evicted another"
+    );
+    assert!(
+        second * 8 < FLOWS as usize,
+        "{second} of {FLOWS} flows in second buckets"
+    );
+}
+
+#[test]
 fn a_full_table_evicts_by_worth_and_then_by_silence() {
     let states = [
         (FlowState::Established, 990),

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::protocol;
 use crate::{
-    abi::{HashFields, Persistence},
+    abi::{HashFields, Keeper, Persistence},
     hash::Seed,
 };
 
@@ -151,13 +151,17 @@ impl FlowKey4 {
 }
 
 impl FlowKey4 {
-    /// Key of the template for the client of this flow.
+    /// Key of the template for the client of this flow, or the `replica`-th one for its destination.
     #[inline(always)]
     #[must_use]
-    pub const fn template(&self, persistence: Persistence) -> Self {
+    pub const fn template(&self, persistence: Persistence, replica: u32) -> Self {
+        let (keeper, number) = match persistence.keeper {
+            Keeper::Client => (self.words[0] as u32, 0),
+            Keeper::Destination | Keeper::Destinations => ((self.words[0] >> 32) as u32, 1 + replica),
+        };
         Self::new(
-            self.words[0] as u32 & persistence.mask_v4(),
-            0,
+            keeper & persistence.mask_v4(),
+            number,
             persistence.service,
             protocol::TEMPLATE,
         )
@@ -284,13 +288,19 @@ impl FlowKey6 {
 }
 
 impl FlowKey6 {
-    /// Key of the template for the client of this flow.
+    /// Key of the template for the client of this flow, or the `replica`-th one for its destination.
     #[inline(always)]
     #[must_use]
-    pub const fn template(&self, persistence: Persistence) -> Self {
+    pub const fn template(&self, persistence: Persistence, replica: u32) -> Self {
+        let (keeper, number) = match persistence.keeper {
+            Keeper::Client => ([self.words[1], self.words[2]], 0),
+            Keeper::Destination | Keeper::Destinations => {
+                ([self.words[3], self.words[4]], 1 + replica as u64)
+            }
+        };
         let [first, second] = persistence.mask_v6();
-        let source = [self.words[1] & first, self.words[2] & second];
-        Self::new(source, [0; 2], persistence.service, protocol::TEMPLATE)
+        let source = [keeper[0] & first, keeper[1] & second];
+        Self::new(source, [0, number], persistence.service, protocol::TEMPLATE)
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) trait Family {
     fn hash(key: &Self::Key, seed: &Seed) -> u64;
     /// The key with zeroes for what a schedule's hash is not over.
     fn masked(key: &Self::Key, fields: HashFields) -> Self::Key;
-    /// Key of the template for the client of a flow.
-    fn template(key: &Self::Key, persistence: Persistence) -> Self::Key;
+    /// Key of the template for the client of a flow, or of the `replica`-th one for its destination.
+    fn template(key: &Self::Key, persistence: Persistence, replica: u32) -> Self::Key;
     /// Where the parcel of this CPU's packet lies.
     fn parcel() -> Option<&'static mut Parcel<Self::Key>>;
     /// The way of a packet that changes its flow's state, or has none yet: see [`flow`](crate::flow).
@@ -42,10 +42,10 @@ pub(crate) trait Family {
     fn place(parcel: *mut Parcel<Self::Key>) -> u64;
     /// Whether a new flow is one too many, and what becomes of it then.
     fn flood(parcel: *const Parcel<Self::Key>) -> u64;
-    /// The backend that the client keeps, or [`NO_BACKEND`](lb_common::abi::NO_BACKEND).
-    fn recall(parcel: *const Parcel<Self::Key>) -> u32;
-    /// The backend that the client keeps from now on, if it is to keep one, or else this one.
-    fn remember(parcel: *const Parcel<Self::Key>, backend: u32) -> u32;
+    /// The backend that the client, or the destination as its `replica`-th one, keeps; or [`NO_BACKEND`](lb_common::abi::NO_BACKEND).
+    fn recall(parcel: *const Parcel<Self::Key>, replica: u32) -> u32;
+    /// The backend that it keeps from now on; or [`NO_BACKEND`](lb_common::abi::NO_BACKEND) where it has a busy one there.
+    fn remember(parcel: *const Parcel<Self::Key>, backend: u32, replica: u32) -> u32;
     /// The last step of it.
     fn enter(parcel: *const Parcel<Self::Key>, backend: u32, target: u64) -> u64;
     /// The frontend that a flow of this key would come in by.

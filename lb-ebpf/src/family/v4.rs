@@ -44,8 +44,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn template(key: &FlowKey4, persistence: Persistence) -> FlowKey4 {
-        key.template(persistence)
+    fn template(key: &FlowKey4, persistence: Persistence, replica: u32) -> FlowKey4 {
+        key.template(persistence, replica)
     }
 
     #[inline(always)]
@@ -54,13 +54,13 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn recall(parcel: *const Parcel<FlowKey4>) -> u32 {
-        tandem_recall4(parcel)
+    fn recall(parcel: *const Parcel<FlowKey4>, replica: u32) -> u32 {
+        tandem_recall4(parcel, replica)
     }
 
     #[inline(always)]
-    fn remember(parcel: *const Parcel<FlowKey4>, backend: u32) -> u32 {
-        tandem_remember4(parcel, backend)
+    fn remember(parcel: *const Parcel<FlowKey4>, backend: u32, replica: u32) -> u32 {
+        tandem_remember4(parcel, backend, replica)
     }
 
     #[inline(always)]

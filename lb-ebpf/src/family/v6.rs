@@ -44,8 +44,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn template(key: &FlowKey6, persistence: Persistence) -> FlowKey6 {
-        key.template(persistence)
+    fn template(key: &FlowKey6, persistence: Persistence, replica: u32) -> FlowKey6 {
+        key.template(persistence, replica)
     }
 
     #[inline(always)]
@@ -54,13 +54,13 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn recall(parcel: *const Parcel<FlowKey6>) -> u32 {
-        tandem_recall6(parcel)
+    fn recall(parcel: *const Parcel<FlowKey6>, replica: u32) -> u32 {
+        tandem_recall6(parcel, replica)
     }
 
     #[inline(always)]
-    fn remember(parcel: *const Parcel<FlowKey6>, backend: u32) -> u32 {
-        tandem_remember6(parcel, backend)
+    fn remember(parcel: *const Parcel<FlowKey6>, backend: u32, replica: u32) -> u32 {
+        tandem_remember6(parcel, backend, replica)
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! New flows beyond what a service is to have in a second.
 
 use lb_common::{
-    abi::{Event, FloodLimits, Persistence},
+    abi::{Event, FloodLimits, Keeper, Persistence},
     packet::{TcpFlags, protocol},
     reason::Reason,
 };
@@ -50,11 +50,12 @@ fn limit<F: Family>(parcel: *const Parcel<F::Key>) -> Result<u64, Refusal> {
     if of_source != 0 {
         // A client is an IPv4 address or an IPv6 network, as providers give them out.
         let client = Persistence {
+            keeper: Keeper::Client,
             service: parcel.service,
             prefix_v4: 32,
             prefix_v6: 64,
         };
-        let hash = F::hash(&F::template(&parcel.key, client), &settings().flow_seed);
+        let hash = F::hash(&F::template(&parcel.key, client, 0), &settings().flow_seed);
         let sources = SOURCES.get(0).ok_or(Reason::MapMissing)?;
         if sources.count(hash, second) > of_source {
             return Err(Reason::SourceFlood.into());

@@ -139,7 +139,7 @@ fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> 
     }
     let persistent = policy.has(PolicyFlags::PERSISTENT);
     if persistent {
-        let backend = F::recall(parcel);
+        let backend = template::recalled::<F>(parcel, service)?;
         if backend != NO_BACKEND {
             return enter::<F>(parcel, backend);
         }
@@ -149,7 +149,7 @@ fn settle<F: NatFamily>(parcel: *mut Parcel<F::Key>) -> Result<Target, Refusal> 
         Placed::Open | Placed::Known(_) | Placed::Named(_) => schedule::search(service, hash)?,
     };
     if persistent {
-        backend = F::remember(parcel, backend);
+        backend = template::remembered::<F>(parcel, service, backend)?;
     }
     enter::<F>(parcel, backend)
 }
@@ -180,7 +180,7 @@ fn prolong<F: NatFamily>(parcel: &mut Parcel<F::Key>, target: Target) {
         && let Some(entry) = BACKENDS.get(backend)
     {
         parcel.service = entry.service();
-        F::recall(parcel);
+        F::recall(parcel, 0);
     }
 }
 

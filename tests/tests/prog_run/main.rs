@@ -17,6 +17,7 @@ mod header_v4;
 mod header_v6;
 mod icmp;
 mod jumbo;
+mod locality;
 mod nat;
 mod nat_properties;
 mod neighbour;

@@ -15,8 +15,6 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chosen {
     scheduler: Scheduler,
-    /// Whether caches are meant: clients of one destination stay together.
-    by_destination: bool,
     /// `sh-port`, `mh-port`
     port: bool,
     /// `sh-fallback`, `mh-fallback`
@@ -28,7 +26,6 @@ impl Default for Chosen {
     fn default() -> Self {
         Self {
             scheduler: Scheduler::Wlc,
-            by_destination: false,
             port: false,
             fallback: false,
         }
@@ -40,14 +37,6 @@ impl Chosen {
     pub(super) fn scheduler(&mut self, name: &str) -> Outcome {
         let known = match name {
             "mh" => Some(Scheduler::Maglev),
-            "lblc" | "lblcr" => {
-                self.scheduler = Scheduler::Maglev;
-                self.by_destination = true;
-                return Outcome::approximated(
-                    "scheduler = \"maglev\" with hash_on = [\"destination\"]: each destination stays with a backend, but \
-                     does not move when it is busy",
-                );
-            }
             _ => Scheduler::ALL
                 .iter()
                 .copied()
@@ -93,10 +82,10 @@ impl Chosen {
         let mut scheduling = Scheduling::new(self.scheduler, table_size);
         if matches!(self.scheduler, Scheduler::Sh | Scheduler::Maglev) {
             scheduling.fallback = self.fallback;
-            scheduling.hash_on = match (self.by_destination, self.port) {
-                (true, _) => BTreeSet::from([HashField::Destination]),
-                (false, true) => BTreeSet::from([HashField::Source, HashField::SourcePort]),
-                (false, false) => BTreeSet::from([HashField::Source]),
+            scheduling.hash_on = if self.port {
+                BTreeSet::from([HashField::Source, HashField::SourcePort])
+            } else {
+                BTreeSet::from([HashField::Source])
             };
         }
         scheduling

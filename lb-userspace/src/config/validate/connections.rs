@@ -1,6 +1,6 @@
 //! How services treat their connections.
 
-use std::{collections::BTreeSet, num::NonZeroU32};
+use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use lb_common::{abi::LONGEST_SERVER_ID, flow_state::FlowState};
 use toml::Spanned;
@@ -17,6 +17,9 @@ use crate::{
         timeouts::Timeouts,
     },
 };
+
+/// How long a destination to which nobody connects keeps its backend with `lblc`, `lblcr` (`lblc_expiration` of IPVS).
+const ASSIGNMENT: Duration = Duration::from_secs(24 * 3600);
 
 impl Validator<'_> {
     /// What the service says of its connections; how long a client keeps its backend goes into the timeouts.
@@ -47,6 +50,19 @@ impl Validator<'_> {
                     "a connection whose SYN left no entry would be refused when its client answers the handshake",
                 ),
             );
+        }
+        if let Some(scheduler) = &table.scheduler
+            && scheduler.get_ref().keeper().is_some()
+        {
+            match &table.persistence {
+                None => timeouts.set(FlowState::Template, ASSIGNMENT),
+                Some(_) => self.report(
+                    Diagnostic::warning("with `persistence` this scheduler is `wlc`").at(
+                        scheduler.span(),
+                        "it is clients that keep their backends then, and not destinations",
+                    ),
+                ),
+            }
         }
         Connections {
             persistence: table

@@ -11,8 +11,8 @@ use std::{
 };
 
 use lb_common::abi::{
-    FloodLimits, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, ServerId, TIMEOUT_CLASSES, Timeouts,
-    Way,
+    FloodLimits, Keeper, LoadLimits, NO_LEASE, Persistence, Policy, PolicyFlags, ServerId, TIMEOUT_CLASSES,
+    Timeouts, Way,
 };
 
 use self::{
@@ -21,7 +21,7 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{Area, Connections, Forward, Frontend, OnGone, Pool, Thresholds},
+    model::{self, Area, Connections, Forward, Frontend, OnGone, Pool, Thresholds},
     neighbour::{Egress, Unresolved},
     schedule::{ScheduleSpec, Scheduling},
     seal::name_prefix,
@@ -359,13 +359,28 @@ fn service_id(name: &str) -> u32 {
     u32::from_be_bytes(name_prefix(name))
 }
 
+/// Who keeps a backend for connections to come: clients where the configuration says so, or else destinations where the
+/// scheduler does.
+fn persistence(of: &DesiredService) -> Option<Persistence> {
+    let (keeper, whose) = match of.connections.persistence {
+        Some(clients) => (Keeper::Client, clients),
+        None => (of.scheduling.scheduler.keeper()?, model::Persistence::default()),
+    };
+    Some(Persistence {
+        keeper,
+        service: service_id(&of.name),
+        prefix_v4: whose.prefix_v4,
+        prefix_v6: whose.prefix_v6,
+    })
+}
+
 /// What the service wants beside its schedule, yes or no.
 fn flags(of: &DesiredService) -> PolicyFlags {
     let wanted = [
         (schedules::has_thresholds(&of.backends), PolicyFlags::THRESHOLDS),
         (of.scheduling.fallback, PolicyFlags::FALLBACK),
         (of.connections.one_packet, PolicyFlags::ONE_PACKET),
-        (of.connections.persistence.is_some(), PolicyFlags::PERSISTENT),
+        (persistence(of).is_some(), PolicyFlags::PERSISTENT),
         (of.connections.flood.limits().is_some(), PolicyFlags::LIMITED),
     ];
     let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
@@ -599,11 +614,7 @@ impl Planner {
         let Some(service) = self.services.get_mut(&of.name) else {
             return Ok(());
         };
-        let persistence = of.connections.persistence.map(|clients| Persistence {
-            service: service_id(&of.name),
-            prefix_v4: clients.prefix_v4,
-            prefix_v6: clients.prefix_v6,
-        });
+        let persistence = persistence(of);
         let number = service.number;
         if let Some(persistence) = persistence
             && service.persistence != Some(persistence)
@@ -646,7 +657,7 @@ impl Planner {
             let thresholds = candidate.backend.thresholds;
             // Whoever takes no new flows keeps no client, and a backup only serves while it has to.
             let takes_clients = candidate.weight > 0 && !candidate.backend.backup;
-            let kept = of.connections.persistence.is_some() && takes_clients;
+            let kept = persistence(of).is_some() && takes_clients;
             // Where nobody asks, there is nothing to say.
             let limits = if counted {
                 LoadLimits {

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use lb_common::{abi, scheduling::Choice};
+use lb_common::{
+    abi::{self, Keeper},
+    scheduling::Choice,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Layout;
@@ -66,6 +69,10 @@ schedulers! {
     Sed = "sed", List, ShortestDelay;
     /// Never queue: one that is idle, or else as `sed`.
     Nq = "nq", List, NeverQueue;
+    /// Locality-based least connections: a destination keeps its backend until that is busy.
+    Lblc = "lblc", List, WeightedLeast;
+    /// The same with replication: a destination has more than one backend where those that it has are busy.
+    Lblcr = "lblcr", List, WeightedLeast;
     /// Source hashing.
     Sh = "sh", Interleaved, Hash;
     /// Destination hashing.
@@ -102,7 +109,28 @@ impl Scheduler {
     /// Whether a weight is a number of connections, and no share.
     #[must_use]
     pub fn counts_by_weight(self) -> bool {
-        matches!(self, Self::Ovf)
+        matches!(self, Self::Ovf | Self::Lblc | Self::Lblcr)
+    }
+
+    /// Who keeps the backend that was chosen, where that is not for the configuration to say.
+    #[must_use]
+    pub const fn keeper(self) -> Option<Keeper> {
+        match self {
+            Self::Lblc => Some(Keeper::Destination),
+            Self::Lblcr => Some(Keeper::Destinations),
+            Self::Rr
+            | Self::Wrr
+            | Self::Lc
+            | Self::Wlc
+            | Self::Sed
+            | Self::Nq
+            | Self::Sh
+            | Self::Dh
+            | Self::Maglev
+            | Self::Fo
+            | Self::Ovf
+            | Self::Twos => None,
+        }
     }
 
     /// Whether it has a table of a size that can be set.
@@ -201,7 +229,8 @@ mod tests {
         assert_eq!(
             names,
             [
-                "rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "maglev", "fo", "ovf", "twos"
+                "rr", "wrr", "lc", "wlc", "sed", "nq", "lblc", "lblcr", "sh", "dh", "maglev", "fo", "ovf",
+                "twos"
             ]
         );
         for &scheduler in Scheduler::ALL {
