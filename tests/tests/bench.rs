@@ -16,7 +16,7 @@ use lb_tests::{
         measure::{Case, Effort, Expected, Scene, Subject, measure},
         scale::pressure::Pressure,
         subject::{self, Task},
-        template::{Order, Payload, Template},
+        template::{Family, Order, Payload, Template},
         throughput::{self, Frames, stage::Stage},
         world::{World, frontends},
     },
@@ -198,11 +198,12 @@ fn every_case_of_the_fast_path_is_what_it_claims() {
 fn what_a_generator_sends_comes_to_the_sink() {
     let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
     let cpus = Cpus::choose().unwrap();
-    let mut stage = Stage::build(cpus).unwrap();
+    let mut stage = Stage::build(cpus, Family::V4).unwrap();
     let task = Task {
         protocol: "udp",
         port: 53,
         flows: 100,
+        family: Family::V4,
     };
     let _at_work = subject::Subject::Redirect
         .put_to_work(&stage.line, task, cpus)
@@ -254,11 +255,28 @@ fn packets_and_connections_go_through_a_director() {
     let report = throughput::run(
         &throughput::Options {
             flows: 1000,
+            family: Family::V4,
             frames: Frames::Mix,
             rounds: 1,
             turn: Duration::from_millis(100),
             tolerated: 0.5,
             delays: true,
+            filter: Some("Tandem".to_owned()),
+        },
+        |_| (),
+    )
+    .unwrap();
+    assert!(report.rows.len() >= 4, "{report}");
+    assert!(report.rows.iter().all(|row| row.mpps.median > 0.0), "{report}");
+    let report = throughput::run(
+        &throughput::Options {
+            flows: 1000,
+            family: Family::V6,
+            frames: Frames::Of(100),
+            rounds: 1,
+            turn: Duration::from_millis(100),
+            tolerated: 0.5,
+            delays: false,
             filter: Some("Tandem".to_owned()),
         },
         |_| (),

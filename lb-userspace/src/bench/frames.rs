@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr};
 
 use anyhow::Result;
 
-use super::template::Template;
+use super::template::{Family, Template};
 
 /// Where clients are: RFC 2544's network for benchmarks, and a part of IPv6's for documentation.
 const CLIENTS: [u8; 2] = [198, 18];
@@ -15,7 +15,7 @@ const CLIENTS6: u16 = 0xC;
 pub enum Frames {
     /// All of so many bytes.
     Of(usize),
-    /// Seven of 64 bytes, four of 576 and one of 1500: what is called the Internet mix.
+    /// Seven of 64 bytes (84 with IPv6), four of 576 and one of 1500: what is called the Internet mix.
     Mix,
 }
 
@@ -34,7 +34,10 @@ impl Frames {
         };
         match self {
             Self::Of(length) => Ok(vec![of(length, 1)?]),
-            Self::Mix => Ok(vec![of(64, 7)?, of(576, 4)?, of(1500, 1)?]),
+            Self::Mix => {
+                let shortest = if to.is_ipv4() { Family::V4 } else { Family::V6 }.shortest();
+                Ok(vec![of(shortest, 7)?, of(576, 4)?, of(1500, 1)?])
+            }
         }
     }
 

@@ -35,6 +35,26 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// For a sentence.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    /// Bytes of the shortest frame that a datagram of a benchmark has, without the check sequence.
+    #[must_use]
+    pub const fn shortest(self) -> usize {
+        match self {
+            Self::V4 => SHORTEST,
+            Self::V6 => SHORTEST + 20,
+        }
+    }
+}
+
 /// The order in which flows come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -167,9 +187,10 @@ impl Template {
 
     /// Fills frames up to this length, which is also told in the headers: in the network header, at `at`, and in UDP's.
     fn lengthened(mut self, length: usize, at: usize) -> Result<Self> {
-        let (shortest, network) = match self.family {
-            Family::V4 => (SHORTEST, 20),
-            Family::V6 => (SHORTEST + 20, 40),
+        let shortest = self.family.shortest();
+        let network = match self.family {
+            Family::V4 => 20,
+            Family::V6 => 40,
         };
         ensure!(
             (shortest..=LONGEST).contains(&length),

@@ -76,14 +76,10 @@ impl Comparison {
             !changes.is_empty(),
             "these results have no row in common: are they of the same benchmark?"
         );
-        let mut doubts = Vec::new();
-        for what in ["machine", "settings"] {
-            let different = differing(&before[what], &after[what]);
-            if !different.is_empty() {
-                doubts.push(format!("other {what}: {}", different.join(", ")));
-            }
-        }
-        Ok(Self { changes, doubts })
+        Ok(Self {
+            changes,
+            doubts: doubts(before, after),
+        })
     }
 }
 
@@ -91,7 +87,7 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:34} {:>10} {:>10} {:>8} {:>8}",
+            "{:46} {:>10} {:>10} {:>8} {:>8}",
             "median", "before", "after", "change", "chance"
         )?;
         for change in &self.changes {
@@ -104,7 +100,7 @@ impl fmt::Display for Comparison {
             });
             writeln!(
                 f,
-                "{:34} {:>10.2} {:>10.2} {:>+7.1}% {chance:>8}  {}",
+                "{:46} {:>10.2} {:>10.2} {:>+7.1}% {chance:>8}  {}",
                 change.name,
                 change.before,
                 change.after,
@@ -125,11 +121,50 @@ struct Samples {
     less_is_better: bool,
 }
 
-/// The rows of a result. Samples are nanoseconds with a word on how still the machine was, or plain rates.
+/// What is not the same about two results, and about those within them.
+fn doubts(before: &Value, after: &Value) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for what in ["machine", "settings"] {
+        let different = differing(&before[what], &after[what]);
+        if !different.is_empty() {
+            doubts.push(format!("other {what}: {}", different.join(", ")));
+        }
+    }
+    for (name, before) in within(before) {
+        let inner = self::doubts(before, &after[name]).into_iter();
+        doubts.extend(inner.map(|doubt| format!("{name}: {doubt}")));
+    }
+    doubts
+}
+
+/// Results that a result is made of, as that of the quick set is, and their names.
+fn within(result: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = result.as_object().into_iter().flatten();
+    fields.filter(|(_, value)| value["rows"].is_array())
+}
+
+/// All rows of a result, and of those within it, behind their names.
 fn samples(result: &Value) -> Result<Vec<Samples>> {
-    let rows = result["rows"]
-        .as_array()
-        .context("this is no result of a benchmark that compares rows: it has no list `rows`")?;
+    let mut all = Vec::new();
+    if result["rows"].is_array() {
+        all = of_rows(result)?;
+    }
+    for (name, result) in within(result) {
+        all.extend(of_rows(result)?.into_iter().map(|samples| Samples {
+            name: format!("{name}: {}", samples.name),
+            ..samples
+        }));
+    }
+    ensure!(
+        !all.is_empty(),
+        "this is no result of a benchmark that compares rows: it has no list `rows`"
+    );
+    Ok(all)
+}
+
+/// Samples are nanoseconds with a word on how still the machine was, or plain rates.
+fn of_rows(result: &Value) -> Result<Vec<Samples>> {
+    let rows = result["rows"].as_array().context("there is a list of rows")?;
     rows.iter()
         .map(|row| {
             let name = row["name"].as_str().context("a row has no name")?;
@@ -292,6 +327,25 @@ mod tests {
         );
         assert_eq!(comparison.doubts, ["other machine: cpu \"old\" and \"new\""]);
         assert!(Comparison::of(&before, &json!({})).is_err());
+        // A result that is made of others.
+        let comparison = Comparison::of(
+            &json!({ "fast": before, "slow": before }),
+            &json!({ "fast": after, "slow": before }),
+        );
+        let comparison = comparison.unwrap();
+        let find = |name: &str| {
+            comparison
+                .changes
+                .iter()
+                .find(|change| change.name == name)
+                .unwrap()
+        };
+        assert_eq!(find("fast: time").verdict(), "WORSE");
+        assert_eq!(find("slow: time").verdict(), "no difference");
+        assert_eq!(
+            comparison.doubts,
+            ["fast: other machine: cpu \"old\" and \"new\""]
+        );
         assert!(Comparison::of(&before, &result(&json!([]), "old")).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     process,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -16,7 +16,10 @@ use nix::{
 
 use crate::{
     Host, Lab,
-    bench::{machine, template::CLIENT_MAC},
+    bench::{
+        machine,
+        template::{CLIENT_MAC, Family},
+    },
     cable::{End, join},
     interface::spell,
     prog_run::DIRECTOR_MAC,
@@ -25,18 +28,40 @@ use crate::{
 
 /// What clients talk to.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
-/// The backends, which are one host.
-pub const BACKENDS: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(10, 9, 1, 11),
-    Ipv4Addr::new(10, 9, 1, 12),
-    Ipv4Addr::new(10, 9, 1, 13),
+/// The same, IPv6.
+pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
+const BACKENDS_PREFIXED: [&str; 6] = [
+    "10.9.1.11/24",
+    "10.9.1.12/24",
+    "10.9.1.13/24",
+    "2001:db8:9::11/64",
+    "2001:db8:9::12/64",
+    "2001:db8:9::13/64",
 ];
-const BACKENDS_PREFIXED: [&str; 3] = ["10.9.1.11/24", "10.9.1.12/24", "10.9.1.13/24"];
-const SOURCE_PREFIXED: &str = "192.0.2.100/24";
-const NEAR_PREFIXED: &str = "192.0.2.2/24";
-const FAR_PREFIXED: &str = "10.9.1.1/24";
+const SOURCE_PREFIXED: [&str; 2] = ["192.0.2.100/24", "2001:db8:1::100/64"];
+const NEAR_PREFIXED: [&str; 2] = ["192.0.2.2/24", "2001:db8:1::2/64"];
+const FAR_PREFIXED: [&str; 2] = ["10.9.1.1/24", "2001:db8:9::1/64"];
 const NEAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+
+/// What clients talk to, in this family.
+#[must_use]
+pub const fn vip(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(VIP),
+        Family::V6 => IpAddr::V6(VIP6),
+    }
+}
+
+/// The backends, which are one host.
+#[must_use]
+pub fn backends(family: Family) -> [IpAddr; 3] {
+    [11, 12, 13].map(|number| match family {
+        Family::V4 => Ipv4Addr::new(10, 9, 1, number).into(),
+        Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, u16::from(number) + 6).into(),
+    })
+}
+
 /// The forwarder's MAC address towards the backends.
 pub const FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xDD, 2];
 /// The backends' MAC address.
@@ -109,13 +134,13 @@ impl Line {
                 host: &source,
                 name: &from,
                 mac: CLIENT_MAC,
-                addresses: &[SOURCE_PREFIXED],
+                addresses: &SOURCE_PREFIXED,
             },
             &End {
                 host: &forwarder,
                 name: &near,
                 mac: DIRECTOR_MAC,
-                addresses: &[NEAR_PREFIXED],
+                addresses: &NEAR_PREFIXED,
             },
         )?;
         join(
@@ -123,7 +148,7 @@ impl Line {
                 host: &forwarder,
                 name: &far,
                 mac: FAR_MAC,
-                addresses: &[FAR_PREFIXED],
+                addresses: &FAR_PREFIXED,
             },
             &End {
                 host: &backend,
@@ -138,17 +163,14 @@ impl Line {
         source.namespace().ip(&[
             format!("route add 10.9.1.0/24 via {NEAR} dev {from}"),
             // Not everything that forwards packets for the VIP also says where it is.
-            format!(
-                "neigh replace {VIP} lladdr {} dev {from} nud permanent",
-                spell(DIRECTOR_MAC)
-            ),
+            neighbour(VIP.into(), DIRECTOR_MAC, &from),
+            neighbour(VIP6.into(), DIRECTOR_MAC, &from),
         ])?;
         // Nobody has to ask, and whoever is asked may be an XDP program.
-        let known = BACKENDS.map(|backend| {
-            let mac = spell(BACKEND_MAC);
-            format!("neigh replace {backend} lladdr {mac} dev {far} nud permanent")
-        });
-        forwarder.namespace().ip(&known)?;
+        for family in [Family::V4, Family::V6] {
+            let known = backends(family).map(|backend| neighbour(backend, BACKEND_MAC, &far));
+            forwarder.namespace().ip(&known)?;
+        }
         Ok(Self {
             source,
             from,
@@ -177,6 +199,14 @@ impl Line {
         );
         Poller::of(interface, cpu)
     }
+}
+
+/// What tells a host who is where.
+fn neighbour(address: IpAddr, mac: [u8; 6], interface: &str) -> String {
+    format!(
+        "neigh replace {address} lladdr {} dev {interface} nud permanent",
+        spell(mac)
+    )
 }
 
 /// A thread of the kernel that polls an interface.

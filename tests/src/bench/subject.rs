@@ -1,6 +1,13 @@
 //! What forwards: Tandem, and what a user would take in its place.
 
-use std::{fmt::Write as _, fs, io::Write as _, net::TcpStream, process::Stdio, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    fs,
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, Pod, maps::Array, programs::xdp::XdpMode};
@@ -12,12 +19,13 @@ use nix::{
 use super::{
     choice::{CHOICES, Choice},
     front::{OBJECT, load, take_map, xdp},
-    line::{BACKEND_MAC, BACKENDS, Cpus, FAR_MAC, Line, VIP, cpu_time_of},
+    line::{BACKEND_MAC, Cpus, FAR_MAC, Line, backends, cpu_time_of, vip},
+    template::Family,
 };
 use crate::{
     Process, Tandem,
     cable::take_frames,
-    wait_for,
+    tool, wait_for,
     xdp::{Link, Program, instruction, interface_index},
 };
 
@@ -45,10 +53,29 @@ pub enum Subject {
     Routing,
     /// nftables: destination NAT by a map, with conntrack.
     Nftables,
+    /// IPVS, with NAT.
+    Ipvs,
     /// HAProxy, in TCP mode.
     Haproxy,
     /// nginx, as a proxy of TCP streams.
     Nginx,
+}
+
+/// How each was configured, for the end of a result: so that anybody can say that it was unfair.
+///
+/// # Errors
+/// Those of the formatter.
+pub fn write_configurations<'a>(
+    f: &mut fmt::Formatter<'_>,
+    rows: impl Iterator<Item = (&'a str, &'a str)>,
+) -> fmt::Result {
+    for (name, how) in rows {
+        writeln!(f, "\nhow it was configured: {name}")?;
+        for line in how.lines().filter(|line| !line.trim().is_empty()) {
+            writeln!(f, "    {line}")?;
+        }
+    }
+    Ok(())
 }
 
 /// What is to be forwarded.
@@ -60,6 +87,8 @@ pub struct Task {
     pub port: u16,
     /// Of how many flows at a time.
     pub flows: u32,
+    /// By which network protocol.
+    pub family: Family,
 }
 
 /// What keeps a subject at work; dropping it ends it.
@@ -96,7 +125,7 @@ impl AtWork {
 
 impl Subject {
     /// Those that packets of one direction can be sent through, the floor first.
-    pub const OF_PACKETS: [Self; 7] = [
+    pub const OF_PACKETS: [Self; 8] = [
         Self::Redirect,
         Self::Stateless,
         Self::Dr,
@@ -104,13 +133,15 @@ impl Subject {
         Self::Nat,
         Self::Routing,
         Self::Nftables,
+        Self::Ipvs,
     ];
 
     /// Those that connections can be opened through, the floor first.
-    pub const OF_CONNECTIONS: [Self; 5] = [
+    pub const OF_CONNECTIONS: [Self; 6] = [
         Self::Routing,
         Self::Nat,
         Self::Nftables,
+        Self::Ipvs,
         Self::Haproxy,
         Self::Nginx,
     ];
@@ -126,15 +157,22 @@ impl Subject {
             Self::Nat => "Tandem, NAT",
             Self::Routing => "kernel routing, no balancing",
             Self::Nftables => "nftables DNAT map",
+            Self::Ipvs => "IPVS, NAT",
             Self::Haproxy => "HAProxy, TCP mode",
             Self::Nginx => "nginx stream",
         }
     }
 
-    /// Why it cannot be measured with this many flows.
+    /// Why it cannot be measured with such packets.
     #[must_use]
-    pub fn obstacle(self, flows: u32) -> Option<String> {
+    pub fn obstacle(self, flows: u32, family: Family) -> Option<String> {
         const MOST: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+        if self == Self::Stateless && family == Family::V6 {
+            return Some("it knows IPv4 alone".to_owned());
+        }
+        if self == Self::Ipvs {
+            return without_ipvs();
+        }
         if self != Self::Nftables {
             return None;
         }
@@ -154,11 +192,13 @@ impl Subject {
             Self::Ipip => direct(line, &config(line, task, "tunnel")),
             Self::Nat => direct(line, &config(line, task, "nat")),
             Self::Routing => {
-                let links = forwarding(line)?;
+                let links = forwarding(line, task.family)?;
+                let vip = vip(task.family);
                 line.backend
                     .namespace()
-                    .ip(&[format!("address add {VIP}/32 dev lo")])?;
-                let route = format!("route add {VIP}/32 via {} dev {}", BACKENDS[0], line.far);
+                    .ip(&[format!("address add {vip} dev lo")])?;
+                let [backend, ..] = backends(task.family);
+                let route = format!("route add {vip} via {backend} dev {}", line.far);
                 line.forwarder.namespace().ip(&[&route])?;
                 Ok(AtWork {
                     _links: links,
@@ -166,10 +206,26 @@ impl Subject {
                 })
             }
             Self::Nftables => {
-                let links = forwarding(line)?;
-                own_vip(line)?;
+                let links = forwarding(line, task.family)?;
+                own_vip(line, task.family)?;
                 let rules = ruleset(task);
-                load_rules(line, &rules)?;
+                feed(line, "nft", &["-f", "-"], &rules)?;
+                if task.family == Family::V6 {
+                    // All datagrams have the checksum of the first flow: see `Template::datagrams6`.
+                    line.forwarder
+                        .namespace()
+                        .set("netfilter/nf_conntrack_checksum", "0")?;
+                }
+                Ok(AtWork {
+                    _links: links,
+                    ..AtWork::new(rules)
+                })
+            }
+            Self::Ipvs => {
+                let links = forwarding(line, task.family)?;
+                own_vip(line, task.family)?;
+                let rules = virtual_service(task);
+                feed(line, "ipvsadm", &["-R"], &rules)?;
                 Ok(AtWork {
                     _links: links,
                     ..AtWork::new(rules)
@@ -187,6 +243,17 @@ impl Subject {
     }
 }
 
+/// Why there is no IPVS to compare with.
+fn without_ipvs() -> Option<String> {
+    const LOADED: &str = "/proc/net/ip_vs";
+    if !fs::exists(LOADED).unwrap_or(false) {
+        return Some(format!(
+            "this kernel has no IPVS, or it is not loaded ({LOADED}; `modprobe ip_vs`)"
+        ));
+    }
+    tool::find("ipvsadm").err().map(|error| error.to_string())
+}
+
 fn direct(line: &Line, config: &str) -> Result<AtWork> {
     let director = Tandem::start(&line.forwarder, config)?;
     Ok(AtWork {
@@ -198,12 +265,17 @@ fn direct(line: &Line, config: &str) -> Result<AtWork> {
 fn config(line: &Line, task: Task, forward: &str) -> String {
     let flows = (2 * task.flows).next_power_of_two().max(1024);
     let Task { protocol, port, .. } = task;
+    let listen = SocketAddr::new(vip(task.family), port);
+    let family = match task.family {
+        Family::V4 => "v4",
+        Family::V6 => "v6",
+    };
     let mut config = format!(
-        "[director]\ninterfaces = [\"{}\", \"{}\"]\n\n[limits]\nflows_v4 = {flows}\ntranslations_v4 = {flows}\n\n\
-         [[service]]\nname = \"bench\"\nlisten = [\"{VIP}:{port}/{protocol}\"]\nforward = \"{forward}\"\n",
+        "[director]\ninterfaces = [\"{}\", \"{}\"]\n\n[limits]\nflows_{family} = {flows}\ntranslations_{family} = {flows}\n\n\
+         [[service]]\nname = \"bench\"\nlisten = [\"{listen}/{protocol}\"]\nforward = \"{forward}\"\n",
         line.near, line.far,
     );
-    for backend in BACKENDS {
+    for backend in backends(task.family) {
         let _ = write!(config, "\n[[service.backend]]\naddress = \"{backend}\"\n");
     }
     config
@@ -266,8 +338,12 @@ fn choose(line: &Line) -> Result<AtWork> {
 }
 
 /// The kernel's stack forwards. A veth takes frames only with a program on it, so there is one that passes everything.
-fn forwarding(line: &Line) -> Result<Vec<Link>> {
-    line.forwarder.namespace().set("ipv4/ip_forward", "1")?;
+fn forwarding(line: &Line, family: Family) -> Result<Vec<Link>> {
+    let setting = match family {
+        Family::V4 => "ipv4/ip_forward",
+        Family::V6 => "ipv6/conf/all/forwarding",
+    };
+    line.forwarder.namespace().set(setting, "1")?;
     take_all(line)
 }
 
@@ -278,47 +354,67 @@ fn take_all(line: &Line) -> Result<Vec<Link>> {
 }
 
 /// The VIP is an address of the forwarder, as it is Tandem's.
-fn own_vip(line: &Line) -> Result<()> {
-    let assign = format!("address add {VIP}/32 dev {}", line.near);
+fn own_vip(line: &Line, family: Family) -> Result<()> {
+    let assign = format!("address add {} dev {}", vip(family), line.near);
     Ok(line.forwarder.namespace().ip(&[&assign])?)
 }
 
 fn ruleset(task: Task) -> String {
-    let [a, b, c] = BACKENDS;
+    let [a, b, c] = backends(task.family);
+    let vip = vip(task.family);
     let Task { protocol, port, .. } = task;
+    let ip = match task.family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    };
     format!(
-        "table ip bench {{
+        "table {ip} bench {{
   chain in {{
     type nat hook prerouting priority dstnat; policy accept;
-    ip daddr {VIP} {protocol} dport {port} dnat to jhash ip saddr . {protocol} sport mod 3 map {{ 0 : {a}, 1 : {b}, 2 : {c} }}
+    {ip} daddr {vip} {protocol} dport {port} dnat to jhash {ip} saddr . {protocol} sport mod 3 map {{ 0 : {a}, 1 : {b}, 2 : {c} }}
   }}
 }}
 "
     )
 }
 
-fn load_rules(line: &Line, rules: &str) -> Result<()> {
-    let mut command = line.forwarder.command("nft")?;
-    let mut nft = command
-        .args(["-f", "-"])
+/// As `ipvsadm -R` reads it.
+fn virtual_service(task: Task) -> String {
+    let service = SocketAddr::new(vip(task.family), task.port);
+    let option = if task.protocol == "udp" { "-u" } else { "-t" };
+    let mut rules = format!("-A {option} {service} -s rr\n");
+    for backend in backends(task.family) {
+        let backend = SocketAddr::new(backend, task.port);
+        let _ = writeln!(rules, "-a {option} {service} -r {backend} -m");
+    }
+    rules
+}
+
+/// Has a program of the forwarder read rules.
+fn feed(line: &Line, program: &str, arguments: &[&str], rules: &str) -> Result<()> {
+    let mut command = line.forwarder.command(program)?;
+    let mut reading = command
+        .args(arguments)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .context("starting nft")?;
-    if let Some(mut stdin) = nft.stdin.take() {
-        stdin.write_all(rules.as_bytes()).context("talking to nft")?;
+        .with_context(|| format!("starting {program}"))?;
+    if let Some(mut stdin) = reading.stdin.take() {
+        stdin
+            .write_all(rules.as_bytes())
+            .with_context(|| format!("talking to {program}"))?;
     }
-    let output = nft.wait_with_output()?;
+    let output = reading.wait_with_output()?;
     ensure!(
         output.status.success(),
-        "nft refuses the rules: {}",
+        "{program} refuses the rules: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
 }
 
 fn haproxy(task: Task) -> String {
-    let Task { port, .. } = task;
+    let (port, vip) = (task.port, vip(task.family));
     let mut config = format!(
         "global
   nbthread 1
@@ -329,11 +425,11 @@ defaults
   timeout client 1m
   timeout server 1m
 listen bench
-  bind {VIP}:{port}
+  bind {vip}:{port}
   balance roundrobin
 "
     );
-    for (number, backend) in BACKENDS.iter().enumerate() {
+    for (number, backend) in backends(task.family).iter().enumerate() {
         let _ = writeln!(config, "  server b{number} {backend}:{port}");
     }
     config
@@ -341,7 +437,7 @@ listen bench
 
 /// One process, as with `worker_processes 1`, that can be waited for and measured.
 fn nginx(line: &Line, task: Task) -> String {
-    let Task { port, .. } = task;
+    let (port, vip) = (task.port, vip(task.family));
     let directory = line.forwarder.run_dir().display();
     let mut config = format!(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -355,13 +451,13 @@ stream {{
 ",
         2 * PROXIED
     );
-    for backend in BACKENDS {
+    for backend in backends(task.family) {
         let _ = writeln!(config, "    server {backend}:{port};");
     }
     let _ = write!(
         config,
         "  }}
-  server {{ listen {VIP}:{port} backlog=65535; proxy_pass backends; tcp_nodelay on; }}
+  server {{ listen {vip}:{port} backlog=65535; proxy_pass backends; tcp_nodelay on; }}
 }}
 "
     );
@@ -378,7 +474,7 @@ fn proxy(
     config: &str,
 ) -> Result<AtWork> {
     let links = take_all(line)?;
-    own_vip(line)?;
+    own_vip(line, task.family)?;
     let path = line.forwarder.run_dir().join(format!("{program}.conf"));
     fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
     let mut command = line.forwarder.command(program)?;
@@ -392,7 +488,7 @@ fn proxy(
         process.status().is_some()
             || line
                 .forwarder
-                .enter(|| TcpStream::connect((VIP, task.port)))
+                .enter(|| TcpStream::connect((vip(task.family), task.port)))
                 .is_ok_and(|connected| connected.is_ok())
     })?;
     ensure!(

@@ -18,6 +18,7 @@ use super::{
     line::{Cpus, Line, Poller, VIP},
     machine::Machine,
     subject::{AtWork, Subject, Task},
+    template::Family,
 };
 use crate::{cable::take_frames, device, server::HoldServer, xdp::Link};
 
@@ -63,6 +64,7 @@ impl Lane {
             port: PORT,
             // Those of some turns: short ones stay for a while.
             flows: 1 << 20,
+            family: Family::V4,
         };
         let server = HoldServer::start(&line.backend, &[SocketAddr::from(([0, 0, 0, 0], PORT))])?;
         let at_work = subject.put_to_work(&line, task, cpus)?;
@@ -125,12 +127,16 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     let cpus = Cpus::choose()?;
     let machine = Machine::describe(cpus.forwarder)?;
     let filter = options.filter.as_deref().unwrap_or_default();
+    let mut left_out = Vec::new();
     let mut lanes = Vec::new();
-    for subject in Subject::OF_CONNECTIONS {
-        if subject == Subject::Routing || subject.name().contains(filter) {
-            tell(&format!("setting up: {}", subject.name()));
-            lanes.push(Lane::new(subject, cpus, options)?);
+    let is_wanted = |subject: &Subject| *subject == Subject::Routing || subject.name().contains(filter);
+    for subject in Subject::OF_CONNECTIONS.into_iter().filter(is_wanted) {
+        if let Some(obstacle) = subject.obstacle(options.clients, Family::V4) {
+            left_out.push(format!("{}: {obstacle}", subject.name()));
+            continue;
         }
+        tell(&format!("setting up: {}", subject.name()));
+        lanes.push(Lane::new(subject, cpus, options)?);
     }
     for round in 1..=options.rounds {
         for lane in &mut lanes {
@@ -162,5 +168,6 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
         machine,
         settings,
         rows: rows.collect(),
+        left_out,
     })
 }

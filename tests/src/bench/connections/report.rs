@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{machine::Machine, stats::Summary, subject::Subject};
+use crate::bench::{
+    machine::Machine,
+    stats::Summary,
+    subject::{Subject, write_configurations},
+};
 
 /// How it was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,6 +106,8 @@ pub struct Report {
     pub settings: Settings,
     /// One a subject.
     pub rows: Vec<Row>,
+    /// Subjects that were not measured, and why.
+    pub left_out: Vec<String>,
 }
 
 impl Report {
@@ -121,6 +127,7 @@ impl fmt::Display for Report {
             machine,
             settings,
             rows,
+            left_out,
         } = self;
         writeln!(
             f,
@@ -156,9 +163,13 @@ impl fmt::Display for Report {
                 row.requests_per_second
             )?;
         }
+        for reason in left_out {
+            writeln!(f, "left out: {reason}")?;
+        }
         for row in rows.iter().filter(|row| row.noisy) {
             writeln!(f, "NOISY: {}: the samples lie far apart", row.name)?;
         }
-        Ok(())
+        let configurations = rows.iter().map(|row| (row.name.as_str(), row.how.as_str()));
+        write_configurations(f, configurations)
     }
 }

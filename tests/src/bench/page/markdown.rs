@@ -5,16 +5,22 @@ use std::fmt::Write as _;
 use lb_userspace::bench::trial::Delay;
 
 use super::{Page, aims::aims};
-use crate::bench::{report, stats::Summary, throughput::report::Row};
+use crate::bench::{
+    report,
+    stats::Summary,
+    throughput::report::{Report, Row},
+};
 
 /// The load at which the short page says how long packets take.
 const LOAD: f64 = 0.5;
 
 pub(super) fn short(page: &Page) -> String {
     let mut text = machine(page);
-    text.push_str(&packets(page));
+    text.push_str(&packets(&page.throughput));
     text.push('\n');
     text.push_str(&connections(page));
+    text.push('\n');
+    text.push_str(&requests(page));
     text.push('\n');
     // Those that stand for the others are those that have a target.
     text.push_str(&program(page, |row| row.target.is_some()));
@@ -24,11 +30,17 @@ pub(super) fn short(page: &Page) -> String {
 
 pub(super) fn full(page: &Page) -> String {
     let mut text = machine(page);
-    text.push_str(&packets(page));
+    text.push_str(&packets(&page.throughput));
+    text.push('\n');
+    let settings = &page.throughput6.settings;
+    let _ = writeln!(text, "The same with {}, {}:\n", settings.family, settings.frames);
+    text.push_str(&packets(&page.throughput6));
     text.push('\n');
     text.push_str(&delays(page));
     text.push('\n');
     text.push_str(&connections(page));
+    text.push('\n');
+    text.push_str(&requests(page));
     text.push('\n');
     text.push_str(&program(page, |_| true));
     text.push('\n');
@@ -70,8 +82,7 @@ fn at(row: &Row, load: f64) -> Option<&Delay> {
     row.delays.iter().find(|delay| delay.load == load)
 }
 
-fn packets(page: &Page) -> String {
-    let report = &page.throughput;
+fn packets(report: &Report) -> String {
     let mut text = "| packets through a director | millions for a CPU second | min .. max | of a redirect | µs under way at half load, median | 99 % |\n\
                     |---|--:|--:|--:|--:|--:|\n"
         .to_owned();
@@ -140,6 +151,29 @@ fn connections(page: &Page) -> String {
             range(&row.requests, 0),
             row.connections.median,
             range(&row.connections, 0)
+        );
+    }
+    for reason in &page.connections.left_out {
+        let _ = writeln!(text, "\nLeft out: {reason}.");
+    }
+    text
+}
+
+fn requests(page: &Page) -> String {
+    let mut text = "| µs for a request over HTTP, while | median | 99 % | longest | failed | changes |\n\
+                    |---|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    for row in &page.latency.rows {
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {:.0} | {} of {} | {} |",
+            row.name,
+            row.median_us,
+            row.p99_us,
+            row.max_us,
+            row.failed,
+            row.requests + row.failed,
+            row.changes
         );
     }
     text

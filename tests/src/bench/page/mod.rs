@@ -12,13 +12,15 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    connections, fastpath, picture, report,
+    connections, fastpath, latency, picture, report,
+    template::Family,
     throughput::{self, Frames},
 };
 
-/// Samples of each row: so many that the whole takes some four minutes.
+/// Samples of each row: so many that the whole takes some five minutes.
 const FASTPATH_ROUNDS: usize = 8;
 const ROUNDS: usize = 10;
+const LATENCY_ROUNDS: usize = 3;
 const FLOWS: u32 = 1_000_000;
 const SERVICES: u16 = 512;
 
@@ -29,8 +31,12 @@ pub struct Page {
     pub fastpath: report::Report,
     /// Packets through a director, and how long they take.
     pub throughput: throughput::report::Report,
+    /// The same with IPv6.
+    pub throughput6: throughput::report::Report,
     /// Requests and connections through it.
     pub connections: connections::report::Report,
+    /// Requests while the director is changed.
+    pub latency: latency::report::Report,
 }
 
 /// Measures; `tell` hears what is being done.
@@ -41,7 +47,8 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
     let throughput = throughput::run(
         &throughput::Options {
             flows: 10_000,
-            frames: Frames::Of(64),
+            family: Family::V4,
+            frames: Frames::Of(Family::V4.shortest()),
             rounds: ROUNDS,
             turn: Duration::from_millis(300),
             tolerated: 0.001,
@@ -49,6 +56,19 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
             filter: None,
         },
         |doing| tell(&format!("packets: {doing}")),
+    )?;
+    let throughput6 = throughput::run(
+        &throughput::Options {
+            flows: 10_000,
+            family: Family::V6,
+            frames: Frames::Of(Family::V6.shortest()),
+            rounds: ROUNDS,
+            turn: Duration::from_millis(300),
+            tolerated: 0.001,
+            delays: false,
+            filter: None,
+        },
+        |doing| tell(&format!("packets, IPv6: {doing}")),
     )?;
     let connections = connections::run(
         &connections::Options {
@@ -59,6 +79,15 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
         },
         |doing| tell(&format!("connections: {doing}")),
     )?;
+    let latency = latency::run(
+        &latency::Options {
+            rate: 300.0,
+            rounds: LATENCY_ROUNDS,
+            turn: Duration::from_secs(2),
+        },
+        |doing| tell(&format!("requests: {doing}")),
+    )?;
+    // Last, since it keeps this thread on one CPU.
     let fastpath = fastpath::run(
         &fastpath::Options {
             flows: FLOWS,
@@ -75,7 +104,9 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
     Ok(Page {
         fastpath,
         throughput,
+        throughput6,
         connections,
+        latency,
     })
 }
 
@@ -98,11 +129,14 @@ impl Page {
         let fastpath = rows.map(|row| (row.name.as_str(), row.noisy));
         let rows = self.throughput.rows.iter();
         let throughput = rows.map(|row| (row.name.as_str(), row.noisy));
+        let rows = self.latency.rows.iter();
+        let latency = rows.map(|row| (row.name.as_str(), row.noisy));
         let rows = self.connections.rows.iter();
         let connections = rows.map(|row| (row.name.as_str(), row.noisy));
         fastpath
             .chain(throughput)
             .chain(connections)
+            .chain(latency)
             .filter(|(_, noisy)| *noisy)
             .map(|(name, _)| name)
             .collect()

@@ -7,10 +7,7 @@
 pub mod report;
 pub mod stage;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 
@@ -27,14 +24,14 @@ use self::{
 };
 use super::{
     front::Wire,
-    line::{Cpus, VIP},
+    line::{Cpus, vip},
     machine::Machine,
     subject::{AtWork, Subject, Task},
+    template::{Family, Template},
 };
 
-/// Where datagrams go.
+/// Port that datagrams go to.
 const PORT: u16 = 53;
-const TO: SocketAddr = SocketAddr::new(IpAddr::V4(VIP), PORT);
 /// Packets of each flow before anything counts: drawn at random, hardly one is left out.
 const WARM_UP: f64 = 12.0;
 /// Packets a second meanwhile, and how often that is tried again at most.
@@ -46,6 +43,8 @@ const WARM_UPS: usize = 4;
 pub struct Options {
     /// Flows that packets are drawn from.
     pub flows: u32,
+    /// By which network protocol.
+    pub family: Family,
     /// Which packets.
     pub frames: Frames,
     /// Times that each subject has its turn.
@@ -60,6 +59,12 @@ pub struct Options {
     pub filter: Option<String>,
 }
 
+impl Options {
+    fn templates(&self) -> Result<Vec<(Template, u32)>> {
+        self.frames.templates(SocketAddr::new(vip(self.family), PORT))
+    }
+}
+
 /// A subject at work.
 struct Lane {
     subject: Subject,
@@ -71,15 +76,16 @@ struct Lane {
 
 impl Lane {
     fn new(subject: Subject, cpus: Cpus, options: &Options) -> Result<Self> {
-        let mut stage = Stage::build(cpus)?;
+        let mut stage = Stage::build(cpus, options.family)?;
         let task = Task {
             protocol: "udp",
             port: PORT,
             flows: options.flows,
+            family: options.family,
         };
         let at_work = subject.put_to_work(&stage.line, task, cpus)?;
         stage.poll_apart()?;
-        let mut generator = stage.generator(&options.frames.templates(TO)?, options.flows, Wire::Plain)?;
+        let mut generator = stage.generator(&options.templates()?, options.flows, Wire::Plain)?;
         // At a rate that everybody can follow, so that each flow is seen; but a busy machine may not let them.
         let mut warm_up = || {
             let duration = Duration::from_secs_f64(f64::from(options.flows) * WARM_UP / WARM_UP_RATE);
@@ -122,9 +128,9 @@ impl Lane {
         let Some(rate) = rate else {
             return Ok((None, Vec::new()));
         };
-        let mut stamping =
-            self.stage
-                .generator(&options.frames.templates(TO)?, options.flows, Wire::Stamped)?;
+        let mut stamping = self
+            .stage
+            .generator(&options.templates()?, options.flows, Wire::Stamped)?;
         let mut delays = Vec::new();
         for load in LOADS {
             self.stage.sink().note_delays(true)?;
@@ -153,7 +159,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
         *subject == Subject::Redirect || subject.name().contains(filter)
     };
     for subject in Subject::OF_PACKETS.into_iter().filter(is_wanted) {
-        if let Some(obstacle) = subject.obstacle(options.flows) {
+        if let Some(obstacle) = subject.obstacle(options.flows, options.family) {
             left_out.push(format!("{}: {obstacle}", subject.name()));
             continue;
         }
@@ -194,6 +200,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     }
     let settings = Settings {
         flows: options.flows,
+        family: options.family.name().to_owned(),
         frames: options.frames.describe(),
         rounds: options.rounds,
         turn_milliseconds: options.turn.as_secs_f64() * 1000.0,

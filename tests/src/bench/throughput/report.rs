@@ -6,13 +6,19 @@ use lb_userspace::bench::trial::Delay;
 use serde::{Deserialize, Serialize};
 
 use super::stage::Trial;
-use crate::bench::{machine::Machine, stats::Summary, subject::Subject};
+use crate::bench::{
+    machine::Machine,
+    stats::Summary,
+    subject::{Subject, write_configurations},
+};
 
 /// How it was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// Flows that packets were drawn from.
     pub flows: u32,
+    /// By which network protocol.
+    pub family: String,
     /// Which packets.
     pub frames: String,
     /// Samples of each subject.
@@ -100,6 +106,7 @@ const fn target(subject: Subject) -> Option<f64> {
         | Subject::Nat
         | Subject::Routing
         | Subject::Nftables
+        | Subject::Ipvs
         | Subject::Haproxy
         | Subject::Nginx => None,
     }
@@ -166,11 +173,12 @@ impl fmt::Display for Report {
         } = self;
         writeln!(
             f,
-            "{}, Linux {}, veth; forwarding on CPU {} of {}; {} flows, {}; {} rounds of {} ms",
+            "{}, Linux {}, veth; forwarding on CPU {} of {}; {}, {} flows, {}; {} rounds of {} ms",
             machine.cpu,
             machine.kernel,
             settings.forwarder_cpu,
             machine.cpus,
+            settings.family,
             settings.flows,
             settings.frames,
             settings.rounds,
@@ -236,6 +244,7 @@ impl fmt::Display for Report {
                 row.name
             )?;
         }
-        Ok(())
+        let configurations = rows.iter().map(|row| (row.name.as_str(), row.how.as_str()));
+        write_configurations(f, configurations)
     }
 }

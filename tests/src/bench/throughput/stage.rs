@@ -14,7 +14,7 @@ use crate::{
     bench::{
         front::Wire,
         line::{Cpus, Line, Poller},
-        template::Template,
+        template::{Family, Template},
     },
     cable::take_frames,
     xdp::{Link, interface_index},
@@ -48,13 +48,17 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes the hosts; nothing forwards yet.
+    /// Makes the hosts; nothing forwards yet. What comes to the end counts if it is of this family.
     ///
     /// # Errors
     /// What the lab says.
-    pub fn build(cpus: Cpus) -> Result<Self> {
+    pub fn build(cpus: Cpus, family: Family) -> Result<Self> {
         let line = Line::build()?;
-        let attach = || Sink::attach(&line.end, Admit::Ipv4, XdpMode::Driver);
+        let admit = match family {
+            Family::V4 => Admit::Ipv4,
+            Family::V6 => Admit::Ipv6,
+        };
+        let attach = || Sink::attach(&line.end, admit, XdpMode::Driver);
         Ok(Self {
             sink: line.backend.enter(attach)??,
             cpus,

@@ -16,6 +16,7 @@ use lb_tests::bench::{
     connections, fastpath, ha, health, latency,
     page::{self, documents},
     picture, scale, sync,
+    template::Family,
     throughput::{self, Frames},
 };
 
@@ -78,9 +79,12 @@ struct Throughput {
     /// Flows that packets are drawn from.
     #[arg(long, default_value_t = 10_000)]
     flows: u32,
-    /// Bytes of a frame, from 64 to 1514, or `imix`.
-    #[arg(long, value_parser = frames, default_value = "64")]
-    frames: Frames,
+    /// IPv6 in place of IPv4.
+    #[arg(long)]
+    ipv6: bool,
+    /// Bytes of a frame, from 64 (84 with IPv6) to 1514, or `imix` [default: the least]
+    #[arg(long)]
+    frames: Option<Frames>,
     /// Samples of each subject [default: 20, or 5 with --quick].
     #[arg(long)]
     rounds: Option<usize>,
@@ -97,16 +101,6 @@ struct Throughput {
     files: Files,
     #[command(flatten)]
     picture: Picture,
-}
-
-fn frames(text: &str) -> Result<Frames, String> {
-    match text {
-        "imix" => Ok(Frames::Mix),
-        length => length
-            .parse()
-            .map(Frames::Of)
-            .map_err(|_| "expected a number of bytes, or `imix`".to_owned()),
-    }
 }
 
 #[derive(Args)]
@@ -279,9 +273,11 @@ fn show_page(arguments: &Page) -> Result<()> {
 fn measure_throughput(arguments: &Throughput) -> Result<()> {
     let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
     let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
+    let family = if arguments.ipv6 { Family::V6 } else { Family::V4 };
     let options = throughput::Options {
         flows: arguments.flows,
-        frames: arguments.frames,
+        family,
+        frames: arguments.frames.unwrap_or(Frames::Of(family.shortest())),
         rounds: arguments.rounds.unwrap_or(rounds),
         turn: Duration::from_millis(300),
         tolerated: arguments.loss / 100.0,
@@ -319,6 +315,7 @@ fn measure_latency(arguments: &Latency) -> Result<()> {
     let files = arguments.files.open()?;
     let packets = throughput::Options {
         flows: 10_000,
+        family: Family::V4,
         frames: Frames::Of(64),
         rounds: if arguments.quick { QUICK_TURNS } else { TURNS },
         turn: Duration::from_millis(300),
