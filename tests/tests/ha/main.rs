@@ -1,6 +1,7 @@
 //! Directors that stand in for each other: real daemons, real keepalived, real clients.
 
 mod demo;
+mod guests;
 mod handover;
 mod health;
 mod heartbeats;
