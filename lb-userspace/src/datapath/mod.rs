@@ -18,8 +18,10 @@ mod object;
 mod pins;
 mod region;
 mod server_ids;
+mod shadow;
 mod tables;
 mod translations;
+mod watch;
 
 pub use ages::{AGES, Ages, ages};
 pub use attach::AttachMode;
@@ -33,5 +35,7 @@ pub use kernel::{BackendTotals, Kernel, Totals};
 pub use object::MapSizes;
 pub use pins::{Claim, DEFAULT_DIRECTORY, Pins};
 pub use region::{Elements, First, Region};
+pub use shadow::{Decision, Known, Living, Shadow};
 pub use tables::{StepError, Tables};
 pub use translations::{backend_of, sweep};
+pub use watch::{Watch, WatchPlan, WatchRing};
