@@ -46,7 +46,7 @@ enum Command {
     /// Watch real clients reach real servers through an XDP director.
     #[command(disable_help_flag = true)]
     Demo(run::Arguments),
-    /// Measure the XDP programs, beside the targets.
+    /// Measure the XDP programs and whole paths, beside others: the quick set, or what a word asks for.
     #[command(disable_help_flag = true)]
     Bench(run::Arguments),
     /// Make packages for Debian and for systems with RPM.

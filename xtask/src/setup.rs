@@ -75,7 +75,7 @@ const TOOLS: &[Tool] = {
             "nft",
             "nftables",
             "the kernel's own NAT, to compare with",
-            &[Bench],
+            &[Test, Bench],
         ),
         tool(
             "/usr/lib/nginx/modules/ngx_stream_module.so",

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{
     front::{Front, Target, Wire, Wrapping},
     machine,
+    socket::Sender,
     template::{Order, Template},
 };
 
@@ -44,12 +45,20 @@ pub struct Sent {
     pub elapsed: Duration,
 }
 
+/// How packets get onto the wire.
+enum Source {
+    /// The kernel runs fronts on frames, and sends those. As many of each as stand with it in a round.
+    Frames(Vec<(Front, u32)>),
+    /// A socket.
+    Socket(Sender),
+}
+
 /// Sends packets of a template's flows, drawn at random, out of an interface.
 pub struct Generator {
     interface: u32,
     cpu: usize,
     priority: Priority,
-    fronts: Vec<(Front, u32)>,
+    source: Source,
     /// Packets at once where there is a rate to keep: one by one where each is to tell when it was sent.
     at_once: u32,
 }
@@ -77,11 +86,32 @@ impl Generator {
             interface,
             cpu,
             priority,
-            fronts: mix.iter().map(front).collect::<Result<_>>()?,
+            source: Source::Frames(mix.iter().map(front).collect::<Result<_>>()?),
             at_once: match wire {
                 Wire::Plain => PACED_AT_ONCE,
                 Wire::Stamped => 1,
             },
+        })
+    }
+
+    /// The same by a packet socket, for drivers without XDP; several times slower, and of some thousand packets that are made before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn by_socket(
+        interface: u32,
+        cpu: usize,
+        priority: Priority,
+        mix: &[(Template, u32)],
+        flows: u32,
+        wire: Wire,
+    ) -> Result<Self> {
+        Ok(Self {
+            interface,
+            cpu,
+            priority,
+            source: Source::Socket(Sender::open(interface, mix, flows, wire)?),
+            at_once: 1,
         })
     }
 
@@ -100,19 +130,20 @@ impl Generator {
         }
     }
 
-    fn parts(&self) -> u32 {
-        self.fronts.iter().map(|(_, parts)| parts).sum()
-    }
-
     /// Whole rounds of the mix, call after call.
     fn flood(&mut self, duration: Duration) -> Result<Sent> {
-        let parts = self.parts();
         let (start, mut packets) = (Instant::now(), 0_u64);
-        while start.elapsed() < duration {
-            for (front, share) in &mut self.fronts {
-                let call = (CALL * *share / parts).next_multiple_of(AT_ONCE);
-                front.send(call, AT_ONCE, None, self.interface)?;
-                packets += u64::from(call);
+        match &mut self.source {
+            Source::Socket(sender) => packets = sender.flood(duration)?,
+            Source::Frames(fronts) => {
+                let parts: u32 = fronts.iter().map(|(_, parts)| parts).sum();
+                while start.elapsed() < duration {
+                    for (front, share) in &mut *fronts {
+                        let call = (CALL * *share / parts).next_multiple_of(AT_ONCE);
+                        front.send(call, AT_ONCE, None, self.interface)?;
+                        packets += u64::from(call);
+                    }
+                }
             }
         }
         Ok(Sent {
@@ -123,14 +154,22 @@ impl Generator {
 
     /// All packets of a size in one call, since it takes the kernel a while to begin one.
     fn keep(&mut self, rate: f64, duration: Duration) -> Result<Sent> {
-        let parts = self.parts();
         let all = rate * duration.as_secs_f64();
         let (start, mut packets) = (Instant::now(), 0_u64);
-        for (front, share) in &mut self.fronts {
-            let call = (all * f64::from(*share) / f64::from(parts)) as u32;
-            let call = call.max(1).next_multiple_of(self.at_once);
-            front.send(call, self.at_once, Some(rate), self.interface)?;
-            packets += u64::from(call);
+        match &mut self.source {
+            Source::Socket(sender) => {
+                packets = (all as u64).max(1);
+                sender.keep(packets, rate)?;
+            }
+            Source::Frames(fronts) => {
+                let parts: u32 = fronts.iter().map(|(_, parts)| parts).sum();
+                for (front, share) in fronts {
+                    let call = (all * f64::from(*share) / f64::from(parts)) as u32;
+                    let call = call.max(1).next_multiple_of(self.at_once);
+                    front.send(call, self.at_once, Some(rate), self.interface)?;
+                    packets += u64::from(call);
+                }
+            }
         }
         Ok(Sent {
             packets,

@@ -12,6 +12,7 @@ pub mod live;
 pub mod machine;
 pub mod search;
 pub mod sink;
+mod socket;
 pub mod stats;
 pub mod template;
 pub mod trial;
@@ -25,10 +26,6 @@ pub mod trial;
 )]
 #[path = "../../../lb-ebpf/src/bin/bench_xdp/histogram.rs"]
 mod histogram;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the front draws, and tests look at what it draws")
-)]
 #[path = "../../../lb-ebpf/src/bin/bench_xdp/packet_source.rs"]
 mod packet_source;
 #[path = "../../../lb-ebpf/src/bin/bench_xdp/path.rs"]

@@ -64,6 +64,9 @@ struct Throughput {
     /// CPU that sends [default: the last]
     #[arg(long)]
     cpu: Option<usize>,
+    /// Send by a packet socket, as where the driver has no XDP: slower.
+    #[arg(long)]
+    packet_socket: bool,
     /// Use an interface although the default route leads through it.
     #[arg(long)]
     allow_default_route: bool,
@@ -117,6 +120,7 @@ async fn throughput<W: Write>(arguments: &Throughput, show: &mut Show<'_, W>) ->
         turn: arguments.seconds,
         tolerated: arguments.loss / 100.0,
         cpu: arguments.cpu,
+        packet_socket: arguments.packet_socket,
         allow_default_route: arguments.allow_default_route,
     })
     .await

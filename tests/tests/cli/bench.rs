@@ -122,6 +122,13 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
     let lost = report["loss_at_full"].as_f64().context("a share")?;
     assert!((0.0..1.0).contains(&lost), "{report}");
     place.expect_state(&before)?;
+    // The same by a socket, for drivers without XDP, and to an address of a director that answers for it.
+    let by_socket = [&THROUGH[..], &short, &["--packet-socket", "--frames", "imix"]].concat();
+    let report = ask(&place.tester, &by_socket)?.json()?;
+    assert_eq!(report["tx"]["mode"], "packet socket", "{report}");
+    assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
+    assert!(report["delays"][0]["median_us"].as_f64() > Some(0.0), "{report}");
+    place.expect_state(&before)?;
     // It was the director that sent them.
     let forwarded = place.tandem.ask(&["stats"])?["packets"]
         .as_u64()

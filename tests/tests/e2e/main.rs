@@ -14,6 +14,7 @@ mod failures;
 mod fragments;
 mod health;
 mod icmp;
+mod kernel_nat;
 mod metrics;
 mod nat;
 mod network;

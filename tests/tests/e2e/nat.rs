@@ -17,7 +17,7 @@ const SERVER_PORT: u16 = 8080;
 /// Addresses that packets come from with full NAT.
 const POOL: [&str; 2] = ["192.0.2.200", "2001:db8::c8"];
 
-fn address(host: &Host, v4: bool) -> IpAddr {
+pub(crate) fn address(host: &Host, v4: bool) -> IpAddr {
     let mut addresses = host.addresses().into_iter();
     addresses
         .find(|address| address.is_ipv4() == v4)
@@ -25,7 +25,7 @@ fn address(host: &Host, v4: bool) -> IpAddr {
 }
 
 /// A service for each family, with these lines, over all backends of the lab.
-fn config(lab: &OneDirector, method: [&str; 2]) -> String {
+pub(crate) fn config(lab: &OneDirector, method: [&str; 2]) -> String {
     let mut config = "[director]\nname = \"a\"\ninterfaces = [\"eth0\"]\n\n[limits]\nflows_v4 = \"64k\"\nflows_v6 = \"64k\"\n"
         .to_owned();
     for (vip, method) in VIPS.into_iter().zip(method) {
@@ -56,7 +56,7 @@ fn full() -> [String; 2] {
 }
 
 /// The backend's way to the clients is the director, as where it is the default gateway.
-fn through_the_director(lab: &OneDirector, backend: &Host) -> Result<()> {
+pub(crate) fn through_the_director(lab: &OneDirector, backend: &Host) -> Result<()> {
     for client in &lab.clients {
         for v4 in [true, false] {
             let (client, director) = (address(client, v4), address(&lab.director, v4));

@@ -51,11 +51,9 @@ fn the_service_manager_hears_how_the_daemon_is() -> Result<()> {
         .arg(director.run_dir().join("tandem.sock"));
     let daemon = director.spawn("tandemd", command)?;
     wait_for_words(&["READY=1", "STATUS=balancing, services: 1"])?;
-    ensure!(
-        daemon.log().contains("configuration in force"),
-        "{}",
-        daemon.log()
-    );
+    wait_for(PATIENCE, "the log to say so, too", || {
+        daemon.log().contains("configuration in force")
+    })?;
     for _ in 0..3 {
         wait_for_words(&["WATCHDOG=1"])?;
     }

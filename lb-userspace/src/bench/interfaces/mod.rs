@@ -2,7 +2,7 @@
 //!
 //! Two programs are attached, by links that go with this process: one to the receiving interface, which counts and ends marked
 //! packets and passes all others; one to the sending interface, which passes everything, since drivers send frames for XDP only
-//! while they have a program. Nothing else changes on the machine.
+//! while they have a program. Where a driver has no XDP, a packet socket sends. Nothing else changes on the machine.
 
 mod refusal;
 pub mod report;
@@ -45,6 +45,10 @@ const FIRST: Duration = Duration::from_secs(10);
 const WARM_UP_RATE: f64 = 50_000.0;
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// How an interface sends or receives, as results say it: by its driver's XDP, or by a socket.
+const NATIVE: &str = "native";
+const SOCKET: &str = "packet socket";
+
 /// What to measure, and how long.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -68,6 +72,8 @@ pub struct Options {
     pub tolerated: f64,
     /// CPU that sends; else the last.
     pub cpu: Option<usize>,
+    /// Whether a packet socket sends, although the driver may have XDP.
+    pub packet_socket: bool,
     /// Whether an interface with a default route may be filled.
     pub allow_default_route: bool,
 }
@@ -134,10 +140,12 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
     let cpu = machine::pin(options.cpu)?;
     let mark = rand::random::<u64>() | 1;
     let (mut sink, mode) = attach_sink(&options.rx, mark)?;
-    let _sending = if tx.ifindex == rx.ifindex {
-        None
+    let (_sending, by) = if options.packet_socket {
+        (None, SOCKET)
+    } else if tx.ifindex == rx.ifindex {
+        (None, if mode == NATIVE { NATIVE } else { SOCKET })
     } else {
-        Some(attach_pass(tx)?)
+        attach_pass(tx)?.map_or((None, SOCKET), |program| (Some(program), NATIVE))
     };
     let generator = |wire| {
         let source = tx.mac.context("an Ethernet interface has a MAC address")?;
@@ -146,7 +154,12 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
             template.address(source.0, ready.mac.0);
             template.mark(mark);
         }
-        Generator::new(tx.ifindex, cpu, Priority::Ordinary, &mix, options.flows, wire)
+        let make = if by == SOCKET {
+            Generator::by_socket
+        } else {
+            Generator::new
+        };
+        make(tx.ifindex, cpu, Priority::Ordinary, &mix, options.flows, wire)
     };
     let mut plain = generator(Wire::Plain)?;
     tell("waiting for the first packets");
@@ -182,7 +195,7 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
     };
     Ok(Report {
         machine: Machine::describe(cpu)?,
-        tx: port(tx, "native"),
+        tx: port(tx, by),
         rx: port(rx, mode),
         settings: Settings {
             to: options.to,
@@ -205,27 +218,19 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
 fn attach_sink(interface: &str, mark: u64) -> Result<(Sink, &'static str)> {
     let admit = Admit::Marked(mark);
     match Sink::attach(interface, admit, XdpMode::Driver) {
-        Ok(sink) => Ok((sink, "native")),
+        Ok(sink) => Ok((sink, NATIVE)),
         Err(_) => Ok((Sink::attach(interface, admit, XdpMode::Skb)?, "generic")),
     }
 }
 
-fn attach_pass(tx: &LinkFacts) -> Result<Ebpf> {
+/// `None` where the driver has no XDP.
+fn attach_pass(tx: &LinkFacts) -> Result<Option<Ebpf>> {
     let mut ebpf = EbpfLoader::new()
         .load(OBJECT)
         .context("the kernel refused the benchmark's maps")?;
     load(&mut ebpf, "floor_empty")?;
-    xdp(&mut ebpf, "floor_empty")?
-        .attach(&tx.name, XdpMode::Driver)
-        .with_context(|| {
-            format!(
-                "{} (driver {}) cannot send: its driver runs no XDP program, which the benchmark needs there; choose another \
-                 interface to send by",
-                tx.name,
-                tx.driver.as_deref().unwrap_or("unknown"),
-            )
-        })?;
-    Ok(ebpf)
+    let attached = xdp(&mut ebpf, "floor_empty")?.attach(&tx.name, XdpMode::Driver);
+    Ok(attached.is_ok().then_some(ebpf))
 }
 
 fn wait_for_packets(ready: &Ready, generator: &mut Generator, sink: &Sink) -> Result<()> {

@@ -19,7 +19,7 @@ pub struct Port {
     pub driver: Option<String>,
     /// Its MTU.
     pub mtu: u32,
-    /// Where the benchmark's program ran: `native` or `generic`.
+    /// Where the benchmark's program ran, `native` or `generic`; or `packet socket` for what sent.
     pub mode: String,
 }
 
