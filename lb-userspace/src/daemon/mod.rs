@@ -25,6 +25,7 @@ mod orders;
 mod pair;
 mod passive;
 mod resets;
+mod returns;
 mod service_manager;
 mod shared;
 mod standing;
@@ -63,7 +64,8 @@ pub use self::state::{StateDirectory, StateError};
 pub use self::sync::SyncError;
 use self::{
     check_path::CheckWay, director::Director, follow::Watcher, fragments::Fragments, history::History,
-    orders::Orders, service_manager::ServiceManager, survey::Survey, trace::Tracer, vips::Vips,
+    orders::Orders, returns::Returns, service_manager::ServiceManager, survey::Survey, trace::Tracer,
+    vips::Vips,
 };
 use crate::{
     api::{
@@ -176,6 +178,7 @@ struct Daemon {
     director: Director,
     monitor: Monitor,
     followed: BTreeSet<IpAddr>,
+    returns: Returns,
     prober: Prober,
     watched: Watches,
     checks: CheckWay,
@@ -250,6 +253,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
         director,
         monitor: Monitor::spawn(Timing::default())?,
         followed: BTreeSet::new(),
+        returns: Returns::default(),
         prober: Prober::start()?,
         watched: Watches::new(),
         checks: CheckWay::default(),
@@ -323,7 +327,8 @@ impl Daemon {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 () = self.service_manager.next_sign_of_life() => self.service_manager.alive(),
-                census = self.survey.finished() => {
+                mut census = self.survey.finished() => {
+                    self.returns.follow(std::mem::take(&mut census.silent));
                     self.director.note_census(census)?;
                     self.follow();
                 }

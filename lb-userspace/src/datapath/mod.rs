@@ -37,5 +37,5 @@ pub use pins::{Claim, DEFAULT_DIRECTORY, Pins};
 pub use region::{Elements, First, Region};
 pub use shadow::{Decision, Known, Living, Shadow};
 pub use tables::{StepError, Tables};
-pub use translations::{backend_of, sweep};
+pub use translations::{backend_of, silent, sweep};
 pub use watch::{Watch, WatchPlan, WatchRing};

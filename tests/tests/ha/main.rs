@@ -16,4 +16,5 @@ mod roles;
 mod serial;
 mod sync;
 mod transfers;
+mod translated;
 mod wire;
