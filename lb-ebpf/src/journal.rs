@@ -42,10 +42,18 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>) -> Option<()> {
     // To look for it once more is cheaper than to have every step before carry its place.
     let Hit { control, place, .. } = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash)?;
     if !FlowState::is_half_open(control.state_number().into()) {
-        let is_v6 = F::IS_V6;
-        JOURNAL.get(cpu())?.note(FlowPlace { is_v6, place });
+        note_place::<F>(place);
     }
     Some(())
+}
+
+/// Notes the flow at this place of its family's table.
+#[inline(always)]
+pub(crate) fn note_place<F: Family>(place: u32) {
+    if let Some(ring) = JOURNAL.get(cpu()) {
+        let is_v6 = F::IS_V6;
+        ring.note(FlowPlace { is_v6, place });
+    }
 }
 
 #[inline(always)]

@@ -41,11 +41,22 @@ mod too_big;
 mod translate;
 mod verdict;
 mod vip;
+mod watch;
 
 #[cfg(target_arch = "bpf")]
 #[aya_ebpf::macros::xdp(frags)]
 fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
     handle(&lb_ebpf::packet::Packet::new(context.ctx))
+}
+
+/// The same for packets that somebody follows.
+#[cfg(target_arch = "bpf")]
+#[aya_ebpf::macros::xdp(frags)]
+fn tandem_watched(context: aya_ebpf::programs::XdpContext) -> u32 {
+    watch::tandem_arrives(context.ctx);
+    let (action, told) = decide(&lb_ebpf::packet::Packet::new(context.ctx));
+    watch::tandem_leaves(context.ctx, action, told);
+    action
 }
 
 /// Writes the time in jiffies over the packet's first eight bytes: the daemon runs it to read the flow table's clock.
@@ -66,11 +77,17 @@ fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
 
 #[inline(always)]
 fn handle(packet: &lb_ebpf::packet::Packet) -> u32 {
+    decide(packet).0
+}
+
+/// The XDP action, and what is told of it (see [`lb_common::abi::WatchRecord::told`]).
+#[inline(always)]
+fn decide(packet: &lb_ebpf::packet::Packet) -> (u32, u32) {
     match balance::balance(packet) {
-        Ok(verdict) => verdict.action(packet),
+        Ok(verdict) => (verdict.action(packet), verdict.ifindex()),
         Err(refusal) => {
             count::refused(refusal);
-            refusal.action()
+            (refusal.action(), refusal.reason() | lb_common::abi::REFUSED)
         }
     }
 }

@@ -8,15 +8,15 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         AddressSet, AreaEntry, BackendCounters, BackendEntry, BackendLoad, ClaimTable, Counters, Frontend4,
-        Frontend6, FrontendBucket, HELD_RING, HeldFrame, JournalRing, LeaseTable, Pool, Runtime,
-        SERVER_ID_LINES, ServerIdLine, ServiceEntry, ServiceName, SlotLine, SourceTable, Strangers,
-        TimeoutTable,
+        Frontend6, FrontendBucket, HELD_RING, HeldFrame, IDLE_WATCH_RING, JournalRing, LeaseTable, Pool,
+        Runtime, SERVER_ID_LINES, ServerIdLine, ServiceEntry, ServiceName, SlotLine, SourceTable, Strangers,
+        TimeoutTable, WatchRecord,
     },
     flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     packet::{FlowKey4, FlowKey6},
 };
 
-use crate::{flow::Parcel, pace::Pace, translate::Bid};
+use crate::{flow::Parcel, pace::Pace, translate::Bid, watch::Watched};
 
 /// The daemon reads and writes these without system calls.
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -83,6 +83,11 @@ pub(crate) static LEASES: Array<LeaseTable, 1, MMAPABLE> = Array::new();
 pub(crate) static CLAIMS: Array<ClaimTable, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static JOURNAL: Array<JournalRing, 1, MMAPABLE> = Array::new();
+/// What is told of packets; of this size while nobody follows them.
+#[btf_map]
+pub(crate) static WATCH: RingBuf<WatchRecord, { IDLE_WATCH_RING as usize }> = RingBuf::new();
+#[btf_map]
+pub(crate) static WATCHED: PerCpuArray<Watched, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 #[btf_map]

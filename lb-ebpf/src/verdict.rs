@@ -25,6 +25,12 @@ impl Verdict {
         Self { ifindex: 0 }
     }
 
+    /// The interface that it is sent out of; 0 for none.
+    #[inline(always)]
+    pub(crate) const fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
     /// The XDP action: back out of the interface it came in by, over to another, or to the kernel.
     #[inline(always)]
     pub(crate) fn action(&self, packet: &Packet) -> u32 {

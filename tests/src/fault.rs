@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::error::LabError;
 use crate::host::Host;
 use crate::interface::{Interface, spell};
+use crate::xdp::{Link, Program};
 
 impl Host {
     /// Takes an interface down, as an administrator would; its addresses stay.
@@ -62,6 +63,15 @@ impl Host {
         let interface = self.interface(interface)?;
         self.namespace()
             .ip(&[format!("neighbour del {neighbour} dev {}", interface.name())])
+    }
+
+    /// Loses so many of a thousand frames that come in by an interface, by chance, until the answer is dropped.
+    ///
+    /// # Errors
+    /// [`LabError::Xdp`], also when the interface has a program already.
+    pub fn lose(&self, interface: &str, per_mille: u32) -> Result<Link, LabError> {
+        let interface = self.interface(interface)?;
+        Program::lossy(per_mille)?.attach(self.namespace(), interface.name())
     }
 
     fn set_link(&self, interface: &str, state: &str) -> Result<(), LabError> {

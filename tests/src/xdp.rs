@@ -115,6 +115,29 @@ impl Program {
         )
     }
 
+    /// The program that loses so many of a thousand frames, by chance.
+    pub(crate) fn lossy(per_mille: u32) -> Result<Self, LabError> {
+        const CALL: u8 = 0x85;
+        const GET_PRANDOM_U32: i32 = 7;
+        const JUMP_IF_32_BITS_LESS: u8 = 0xa6;
+        const MOV64_IMM: u8 = 0xb7;
+        const EXIT: u8 = 0x95;
+        const XDP_DROP: i32 = 1;
+        const XDP_PASS: i32 = 2;
+        let threshold = (u64::from(u32::MAX) * u64::from(per_mille.min(1000)) / 1000) as u32;
+        Self::load(
+            "lab_lossy",
+            &[
+                instruction(CALL, 0, 0, 0, GET_PRANDOM_U32),
+                instruction(JUMP_IF_32_BITS_LESS, 0, 0, 2, threshold.cast_signed()),
+                instruction(MOV64_IMM, 0, 0, 0, XDP_PASS),
+                instruction(EXIT, 0, 0, 0, 0),
+                instruction(MOV64_IMM, 0, 0, 0, XDP_DROP),
+                instruction(EXIT, 0, 0, 0, 0),
+            ],
+        )
+    }
+
     /// Attaches the program to an interface, in native mode.
     ///
     /// # Errors

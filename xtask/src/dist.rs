@@ -86,9 +86,9 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Manual pages and completions, by the command line that was just built.
+/// Manual pages, completions and schemas, by the command line that was just built.
 fn generate(directory: &Path) -> Result<()> {
-    for what in ["man", "completions"] {
+    for what in ["man", "completions", "schemas"] {
         let place = directory.join(what);
         // A page of a command that is gone would be packed too.
         if place.exists() {

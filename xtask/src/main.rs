@@ -7,6 +7,7 @@ mod lint;
 mod miri;
 mod program;
 mod run;
+mod schemathesis;
 mod setup;
 mod tally;
 mod test;

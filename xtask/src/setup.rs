@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use crate::apt::Apt;
 use crate::miri;
 use crate::program::find;
+use crate::schemathesis;
 use crate::toolchain;
 
 /// What the machine is to be made ready for.
@@ -120,6 +121,12 @@ const TOOLS: &[Tool] = {
             &[Test],
         ),
         tool("aiosmtpd", "python3-aiosmtpd", "a real mail server", &[Test]),
+        tool(
+            "/usr/share/doc/python3-venv/copyright",
+            "python3-venv",
+            "a place of its own for schemathesis",
+            &[Test],
+        ),
         tool("dnsmasq", "dnsmasq-base", "a real DNS server", &[Test]),
         Tool {
             unit: Some("prometheus.service"),
@@ -149,6 +156,7 @@ pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Test) {
         miri::ensure();
+        schemathesis::ensure();
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ mod service_name;
 mod settings;
 mod strangers;
 mod timeouts;
+mod watch;
 mod way;
 
 pub mod names;
@@ -52,6 +53,7 @@ pub use service_name::ServiceName;
 pub use settings::{Runtime, Settings};
 pub use strangers::Strangers;
 pub use timeouts::{TIMEOUT_CLASSES, TimeoutTable, Timeouts};
+pub use watch::{ARRIVES, IDLE_WATCH_RING, LEAVES, REFUSED, WATCHED_BYTES, WatchFilter, WatchRecord};
 pub use way::{Encapsulation, Link, Mac, Method, Server, Tunnel, Way};
 
 /// Version of these layouts. Pinned maps of another version are not touched.

@@ -2,10 +2,16 @@
 
 /// The XDP program.
 pub const PROGRAM: &str = "tandem";
+/// The same, which also tells of packets: it takes the place of the other while somebody follows them.
+pub const WATCHED_PROGRAM: &str = "tandem_watched";
 /// A program that is never attached: run once, it writes the time in jiffies (8 bytes) over the packet's first bytes.
 pub const CLOCK_PROGRAM: &str = "tandem_clock";
 /// Read-only [`Settings`](super::Settings).
 pub const SETTINGS: &str = "SETTINGS";
+/// Read-only [`WatchFilter`](super::WatchFilter), of the program that tells of packets.
+pub const WATCH_FILTER: &str = "WATCH_FILTER";
+/// Ring of [`WatchRecord`](super::WatchRecord)s; not pinned.
+pub const WATCH: &str = "WATCH";
 /// Array of one [`Runtime`](super::Runtime).
 pub const RUNTIME: &str = "RUNTIME";
 /// Array of one [`AddressSet`](super::AddressSet): the VIPs.

@@ -12,7 +12,7 @@ use super::{Parcel, evicted};
 use crate::{
     clock::jiffies,
     family::{Family, V4, V6},
-    load,
+    journal, load,
     maps::TIMEOUTS,
     outcome::Refusal,
     schedule,
@@ -113,13 +113,14 @@ fn remember<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, replica: u32
         class: service.policy().timeout_class,
     };
     match flow_table::insert(&flows, &template, &clock) {
-        Insertion::Existing(control) => control.backend(),
-        Insertion::Evicted(worth, victim) => {
-            evicted(worth, victim);
-            Some(backend)
-        }
-        Insertion::Inserted | Insertion::Contended => Some(backend),
+        Insertion::Existing(control) => return control.backend(),
+        Insertion::Evicted(worth, victim) => evicted(worth, victim),
+        Insertion::Inserted | Insertion::Contended => {}
     }
+    if let Some(hit) = flow_table::lookup(&flows, &key, hash) {
+        journal::note_place::<F>(hit.place);
+    }
+    Some(backend)
 }
 
 /// The backend that the packet's client or destination has, or [`NO_BACKEND`].

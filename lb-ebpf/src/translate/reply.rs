@@ -1,6 +1,7 @@
 //! A backend's reply, on its way back to the client: it comes from the VIP from here on.
 
 use lb_common::{
+    flow_state::FlowState,
     flow_table::{self, Control, Entry, Hit, Origin, Translation},
     packet::{FlowKey4, FlowKey6, Ipv4, Ipv6, TcpFlags, Transport},
     reason::Reason,
@@ -18,7 +19,7 @@ use crate::{
     count,
     family::{V4, V6},
     forward::{Place, Shape},
-    load,
+    journal, load,
     outcome::{Refusal, decode, encode},
     settings::settings,
     verdict::Verdict,
@@ -143,9 +144,13 @@ fn advance<F: NatFamily>(original: &F::Key, entry: &F::Translation, control: Con
         && flow
             .entry
             .change(flow.control, flow.control.with_state_number(next))
-        && let Some(backend) = control.backend()
     {
-        load::moved_of(backend, state.into(), next.into());
+        if let Some(backend) = control.backend() {
+            load::moved_of(backend, state.into(), next.into());
+        }
+        if !FlowState::is_half_open(next.into()) {
+            journal::note_place::<F>(flow.place);
+        }
     }
     if next != control.state_number() {
         entry.change(control, control.with_state_number(next));

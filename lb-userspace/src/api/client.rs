@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
+use super::watch::{PacketView, WatchRequest};
 use super::{
     config::{ConfigView, ReloadAnswer, ReloadRequest},
     exit::{ExitAnswer, ExitRequest},
@@ -28,6 +29,7 @@ use super::{
     peer,
     query::{EventFilter, FlowFilter},
     routes::path,
+    trace::{TraceRequest, TraceView},
     types::{
         BackendView, ErrorView, FlowCount, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StatsView,
         StatusView, SyncView, VerifyView,
@@ -222,6 +224,27 @@ impl Client {
     /// [`ClientError`].
     pub async fn order_pair(&self, order: &HaOrder, behalf: Option<&str>) -> Result<HaAnswer, ClientError> {
         self.post(path::HA, order, behalf).await
+    }
+
+    /// Where a packet would go.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn trace(&self, request: &TraceRequest) -> Result<TraceView, ClientError> {
+        self.get(&with_parameters(path::TRACE, request)).await
+    }
+
+    /// Calls `each` for packets that come and go, as they do, until it breaks or there were as many as were asked for.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `each` may have seen some packets by then.
+    pub async fn visit_packets(
+        &self,
+        request: &WatchRequest,
+        each: impl FnMut(PacketView) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        self.visit(&with_parameters(path::PACKETS, request), None, each)
+            .await
     }
 
     /// Has the daemon end, and balancing with it; `behalf` is for whom, if the user acts for another.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The configuration in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigView {
     /// The file that it came from and that a reload reads; `None` if it came from the command line.
     pub path: Option<PathBuf>,
@@ -17,7 +18,7 @@ pub struct ConfigView {
 }
 
 /// What is to be put in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadRequest {
     /// The configuration that was in force before the present one, instead of the file.
@@ -26,7 +27,7 @@ pub struct ReloadRequest {
 }
 
 /// A configuration was adopted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadAnswer {
     /// How many services there are now.
     pub services: usize,

@@ -1,11 +1,12 @@
 //! Flows that are ended because an operator says so.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::FlowFilter;
 
 /// Which flows are ended, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndRequest {
     /// Which.
@@ -19,7 +20,7 @@ pub struct EndRequest {
 }
 
 /// What becomes of flows that are ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlowEnding {
     /// TCP clients get a reset with their next segment. Other flows are forgotten.
@@ -30,7 +31,7 @@ pub enum FlowEnding {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndAnswer {
     /// Flows that were ended.
     pub ended: u64,

@@ -1,9 +1,10 @@
 //! What is known of the health of a backend.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the checks of a backend have found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthView {
     /// `up` or `down`.
     pub state: String,
@@ -12,7 +13,7 @@ pub struct HealthView {
 }
 
 /// What a check has found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckView {
     /// Its type.
     pub check: String,

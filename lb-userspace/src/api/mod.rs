@@ -17,6 +17,9 @@
 //! | `/v1/events` | [`Record`](crate::core::event::Record)s, one a line; parameters as in [`query::EventFilter`] |
 //! | `/v1/events/receivers` | array of [`ReceiverView`](crate::notify::ReceiverView) |
 //! | `/v1/config` | [`config::ConfigView`]; `POST` has the daemon read its file again, or roll back: [`config::ReloadRequest`] in, or nothing; [`config::ReloadAnswer`] out |
+//! | `/v1/trace` | [`trace::TraceView`]; parameters as in [`trace::TraceRequest`] |
+//! | `/v1/packets` | [`watch::PacketView`]s as they happen, one a line; parameters as in [`watch::WatchRequest`] |
+//! | `/v1/openapi.json` | all of this as an OpenAPI document: [`openapi`] |
 //! | `/v1/exit` | only `POST`: ends balancing, and the daemon: [`exit::ExitRequest`] in, [`exit::ExitAnswer`] out |
 //! | `/v1/metrics` | [`crate::metrics`] as text; the same as `/metrics` over TCP |
 //!
@@ -33,6 +36,7 @@ mod follow;
 pub mod health;
 mod lines;
 mod metrics;
+pub mod openapi;
 pub mod orders;
 mod patience;
 mod peer;
@@ -42,7 +46,9 @@ mod server;
 mod socket;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 pub mod types;
+pub mod watch;
 
 pub use access::{Access, NoGroup};
 pub use client::{Client, ClientError};

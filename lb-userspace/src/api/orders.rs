@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::{
@@ -11,7 +12,7 @@ use crate::core::{
 
 /// What is ordered. The scope is what is named: a backend (of one service, or wherever it is one), a service, or, where
 /// neither is named, the whole director.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
     /// Name or address of the backend.
@@ -46,7 +47,7 @@ pub struct OrderRequest {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// No new flows; those there are go on.
@@ -74,7 +75,7 @@ impl fmt::Display for Verb {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderAnswer {
     /// Backends that it covers.
     pub covers: Vec<Covered>,
@@ -87,7 +88,7 @@ pub struct OrderAnswer {
 }
 
 /// A backend that an order covers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Covered {
     /// Name of the service.
     pub service: String,
@@ -104,7 +105,7 @@ impl fmt::Display for Covered {
 }
 
 /// An order that stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderView {
     /// `director`, `service`, `host` or `backend`.
     pub scope: String,
@@ -186,7 +187,7 @@ impl OrderView {
 }
 
 /// How a drain goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DrainView {
     /// Flows when it began.
     pub flows_at_start: u64,
@@ -212,7 +213,7 @@ pub struct DrainView {
 }
 
 /// Flows of an age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgeCount {
     /// They are younger than this and not younger than the one before; `None` for the rest.
     pub younger_than_seconds: Option<u64>,

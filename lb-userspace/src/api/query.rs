@@ -6,16 +6,19 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use super::filter::{Clients, FlowFilter, FlowSource, NotAFilter, Vip};
+use super::watch::{PacketView, WatchRequest};
 use super::{
     access::Access,
     config::{ConfigView, ReloadAnswer, ReloadRequest},
     exit::{ExitAnswer, ExitRequest},
     flows::{EndAnswer, EndRequest},
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
+    trace::{TraceRequest, TraceView},
     types::{
         BackendView, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView, SyncView, VerifyView,
     },
@@ -57,6 +60,13 @@ pub enum Query {
     Verify(oneshot::Sender<VerifyView>),
     /// An order about the pair, and who gives it.
     HaOrder(HaOrder, String, HaReply),
+    /// Where a packet would go.
+    Trace(TraceRequest, oneshot::Sender<Result<TraceView, Refusal>>),
+    /// Packets as they come and go.
+    Watch(
+        WatchRequest,
+        oneshot::Sender<Result<mpsc::Receiver<PacketView>, Refusal>>,
+    ),
     /// To end balancing, and who wants it.
     Exit(ExitRequest, String, oneshot::Sender<Result<ExitAnswer, Refusal>>),
 }
@@ -220,7 +230,7 @@ pub struct Sources {
 }
 
 /// Which events are asked for: those for which everything that is given holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventFilter {
     /// Kinds or families of them, with commas in between: `backend.down,order.*`.

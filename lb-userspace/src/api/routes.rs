@@ -1,6 +1,6 @@
 //! What can be asked, and how it is answered.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -18,17 +18,19 @@ use tokio::{
     time::timeout,
 };
 
+use super::watch::{self, WatchRequest};
 use super::{
     access::guard,
     config::{ConfigView, ReloadAnswer, ReloadRequest},
     dump,
     exit::{ExitAnswer, ExitRequest},
     flows::{EndAnswer, EndRequest},
-    follow, metrics,
+    follow, metrics, openapi,
     orders::{OrderAnswer, OrderRequest, OrderView},
     peer::{self, Peer},
     query::{EventFilter, FlowFilter, FlowSource, Query, Refusal, RefusalKind, Sources},
     server::Bounds,
+    trace::{TraceRequest, TraceView},
     types::{
         BackendView, ErrorView, FlowCount, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView,
         SyncView, VerifyView,
@@ -51,6 +53,9 @@ pub(super) mod path {
     pub(in crate::api) const ORDERS: &str = "/v1/orders";
     pub(in crate::api) const EVENTS: &str = "/v1/events";
     pub(in crate::api) const CONFIG: &str = "/v1/config";
+    pub(in crate::api) const TRACE: &str = "/v1/trace";
+    pub(in crate::api) const PACKETS: &str = "/v1/packets";
+    pub(in crate::api) const OPENAPI: &str = "/v1/openapi.json";
     pub(in crate::api) const EXIT: &str = "/v1/exit";
     pub(in crate::api) const METRICS: &str = "/v1/metrics";
     pub(in crate::api) const EVENT_RECEIVERS: &str = "/v1/events/receivers";
@@ -72,6 +77,9 @@ const MOST_BODY: usize = 16 << 10;
 /// Time for a configuration to be in force, however large: whoever asked may well be less patient.
 const RELOAD_TIME: Duration = Duration::from_secs(60);
 
+/// Time for the program to be loaded once more, and asked.
+const TRACE_TIME: Duration = Duration::from_secs(30);
+
 /// The API as a service.
 pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
     Router::new()
@@ -89,6 +97,9 @@ pub(super) fn routes(sources: Sources, bounds: &Bounds) -> Router {
         .route(path::EVENTS, get(events))
         .route(path::EVENT_RECEIVERS, get(event_receivers))
         .route(path::CONFIG, get(config).post(reload))
+        .route(path::TRACE, get(trace))
+        .route(path::PACKETS, get(packets))
+        .route(path::OPENAPI, get(openapi::serve))
         .route(path::EXIT, post(exit))
         .route(path::METRICS, get(metrics::scrape))
         .fallback(not_found)
@@ -117,6 +128,10 @@ pub(super) enum ApiError {
     #[error("too many clients follow events at the same time")]
     TooManyFollowers,
     #[error("{0}")]
+    BadTrace(String),
+    #[error("{0}")]
+    BadWatch(String),
+    #[error("{0}")]
     BadOrder(String),
     #[error("this user may not {0}")]
     Forbidden(&'static str),
@@ -129,7 +144,11 @@ impl ApiError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadParameters(_) | Self::BadEvents(_) | Self::BadOrder(_) => StatusCode::BAD_REQUEST,
+            Self::BadParameters(_)
+            | Self::BadEvents(_)
+            | Self::BadTrace(_)
+            | Self::BadWatch(_)
+            | Self::BadOrder(_) => StatusCode::BAD_REQUEST,
             Self::Refused(refusal) => match refusal.kind {
                 RefusalKind::Wrong => StatusCode::BAD_REQUEST,
                 RefusalKind::NotFound => StatusCode::NOT_FOUND,
@@ -142,12 +161,9 @@ impl ApiError {
         }
     }
 
-    fn hint(&self) -> &str {
-        match self {
-            Self::NotFound(_) => {
-                "ask for /v1/status, /v1/services, /v1/backends, /v1/stats, /v1/ha, /v1/sync, /v1/flows, \
-                 /v1/flows/count, /v1/flows/end, /v1/orders, /v1/events, /v1/events/receivers, /v1/config, /v1/exit or /v1/metrics"
-            }
+    fn hint(&self) -> Cow<'_, str> {
+        let hint: &str = match self {
+            Self::NotFound(_) => return format!("ask for {}", openapi::paths().join(", ")).into(),
             Self::WrongMethod { .. } => {
                 "use GET; orders are given by POST to /v1/orders, or to /v1/ha about the pair, a reload by POST to /v1/config, flows \
                  are ended by POST to /v1/flows/end, and balancing by POST to /v1/exit"
@@ -162,6 +178,12 @@ impl ApiError {
                 "flows are chosen by service=NAME, backend=NAME|ADDRESS, client=IP[/BITS], vip=IP[:PORT], protocol=PROTOCOL, state=STATE, \
                  older=SECONDS, younger=SECONDS, idle=SECONDS and limit=N"
             }
+            Self::BadTrace(_) => {
+                "a packet has source=IP:PORT and destination=IP:PORT, and may have protocol=tcp|udp|sctp, flags=FLAGS and interface=NAME"
+            }
+            Self::BadWatch(_) => {
+                "packets are chosen by source=IP[/BITS]|IP:PORT, destination=…, protocol=tcp|udp|sctp, sample=N, both=true, bytes=N and limit=N"
+            }
             Self::Stopping => "ask again when it has been started",
             Self::Busy(_) => "ask again; if it stays like this, look into its log",
             Self::TooManyDumps | Self::TooManyFollowers => "ask again when one of them has ended",
@@ -169,7 +191,8 @@ impl ApiError {
                 "events are chosen by kind=KIND[,KIND]…, severity=SEVERITY, service=NAME, backend=NAME, after=NUMBER and \
                  limit=N; follow=true goes on"
             }
-        }
+        };
+        hint.into()
     }
 }
 
@@ -177,7 +200,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let view = ErrorView {
             error: self.to_string(),
-            hint: self.hint().to_owned(),
+            hint: self.hint().into_owned(),
         };
         (self.status(), Json(view)).into_response()
     }
@@ -361,6 +384,33 @@ async fn reload(State(daemon): State<Daemon>, body: Body) -> Result<Json<ReloadA
         .answer_within(RELOAD_TIME, |to| Query::Reload(request, to))
         .await?;
     answer.map(Json).map_err(ApiError::Refused)
+}
+
+async fn trace(
+    State(daemon): State<Daemon>,
+    parameters: Result<Parameters<TraceRequest>, QueryRejection>,
+) -> Result<Json<TraceView>, ApiError> {
+    let Parameters(request) = parameters.map_err(|rejection| ApiError::BadTrace(rejection.body_text()))?;
+    // The program is loaded for it once more.
+    let _permit = daemon.may_dump().await?;
+    let answer = daemon
+        .answer_within(TRACE_TIME, |to| Query::Trace(request, to))
+        .await?;
+    answer.map(Json).map_err(ApiError::Refused)
+}
+
+async fn packets(
+    State(daemon): State<Daemon>,
+    parameters: Result<Parameters<WatchRequest>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Parameters(request) = parameters.map_err(|rejection| ApiError::BadWatch(rejection.body_text()))?;
+    let limit = request.limit;
+    let packets = daemon
+        .answer_within(TRACE_TIME, |to| Query::Watch(request, to))
+        .await?
+        .map_err(ApiError::Refused)?;
+    let body = watch::lines(packets, limit);
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
 async fn exit(

@@ -268,6 +268,13 @@ impl Server {
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                         (_, Query::Sync(sender)) => sender.send(SyncView::default()).unwrap(),
                         (_, Query::Verify(sender)) => sender.send(VerifyView::default()).unwrap(),
+                        (_, Query::Watch(_, sender)) => {
+                            sender.send(Err(Refusal::wrong("nobody follows here"))).unwrap();
+                        }
+                        (_, Query::Trace(request, sender)) => {
+                            let error = format!("{} is not asked here", request.source);
+                            sender.send(Err(Refusal::wrong(error))).unwrap();
+                        }
                         (_, Query::Exit(request, _, sender)) => {
                             let refusal = || Refusal::harmful("web/web1 is not drained", "drain first");
                             let answer = request.force.then_some(ExitAnswer { flows: 3 });

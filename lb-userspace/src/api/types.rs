@@ -20,6 +20,7 @@ use lb_common::{
     flow_state::FlowState,
     reason::{self, Reason},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::{
@@ -44,7 +45,7 @@ use crate::core::{
 };
 
 /// The director as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusView {
     /// Name of the director.
     pub name: String,
@@ -64,7 +65,7 @@ pub struct StatusView {
 }
 
 /// A cluster, as one of its directors knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterView {
     /// Its name.
     pub name: String,
@@ -75,7 +76,7 @@ pub struct ClusterView {
 }
 
 /// A key of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyView {
     /// Its number.
     pub id: NonZeroU8,
@@ -84,7 +85,7 @@ pub struct KeyView {
 }
 
 /// An interface whose packets are to be balanced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceView {
     /// Its name.
     pub name: String,
@@ -95,7 +96,7 @@ pub struct InterfaceView {
 }
 
 /// Where in the receive path the program runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
     /// In the driver.
@@ -107,7 +108,7 @@ pub enum XdpMode {
 }
 
 /// A service and the sums over its backends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
     /// Its name.
     pub name: String,
@@ -139,7 +140,7 @@ pub struct ServiceView {
 }
 
 /// How packets get to the backends of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Direct routing.
@@ -178,7 +179,7 @@ impl ServiceView {
 }
 
 /// A backend of a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendView {
     /// Name of the service.
     pub service: String,
@@ -237,7 +238,7 @@ pub struct BackendView {
 }
 
 /// Flows of a backend at this moment, as the packet path counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveView {
     /// Flows that are being opened or have traffic.
     pub active: u32,
@@ -246,7 +247,7 @@ pub struct LiveView {
 }
 
 /// Whether a backend takes flows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum BackendState {
     /// It can be reached.
@@ -288,7 +289,7 @@ impl BackendState {
 }
 
 /// A living flow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowView {
     /// Transport protocol.
     pub protocol: Protocol,
@@ -313,7 +314,7 @@ pub struct FlowView {
 }
 
 /// How many flows there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowCount {
     /// Living flows that were asked for.
     pub flows: u64,
@@ -349,6 +350,16 @@ impl Serialize for StateName {
     }
 }
 
+impl JsonSchema for StateName {
+    fn schema_name() -> Cow<'static, str> {
+        "StateName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": FlowState::ALL.map(FlowState::name) })
+    }
+}
+
 impl<'de> Deserialize<'de> for StateName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = Cow::<str>::deserialize(deserializer)?;
@@ -357,7 +368,7 @@ impl<'de> Deserialize<'de> for StateName {
 }
 
 /// What happened to packets, and how full the tables are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsView {
     /// Packets forwarded.
     pub packets: u64,
@@ -376,7 +387,7 @@ pub struct StatsView {
 }
 
 /// Packets that were not forwarded for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReasonView {
     /// Short name.
     pub slug: String,
@@ -402,7 +413,7 @@ impl ReasonView {
 }
 
 /// What becomes of a packet that is not forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
     /// Handed to the kernel untouched.
@@ -424,7 +435,7 @@ impl From<reason::Fate> for Fate {
 }
 
 /// How often something happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// Short name.
     pub slug: String,
@@ -447,7 +458,7 @@ impl EventView {
 }
 
 /// A flow table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TableView {
     /// Whose flows it holds.
     pub family: Family,
@@ -460,7 +471,7 @@ pub struct TableView {
 }
 
 /// IP version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4.
@@ -470,7 +481,7 @@ pub enum Family {
 }
 
 /// Flows in one state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateCount {
     /// The state.
     pub state: StateName,
@@ -479,7 +490,7 @@ pub struct StateCount {
 }
 
 /// Why a request failed; the body of every answer whose status is no success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorView {
     /// What is wrong.
     pub error: String,

@@ -106,7 +106,7 @@ impl From<How> for FlowEnding {
     }
 }
 
-fn protocol(text: &str) -> Result<Protocol, String> {
+pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
     let known = [Protocol::Tcp, Protocol::Udp];
     let found = known.into_iter().find(|protocol| protocol.to_string() == text);
     found.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! `tandem generate`, for those who make packages: manual pages and completions of shells, from what clap knows.
+//! `tandem generate`, for those who make packages: manual pages and completions of shells, from what clap knows, and schemas.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 
 use super::{Cli, CliError, Exit, Show};
-use crate::daemon;
+use crate::{api::openapi, config, daemon};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -26,6 +26,8 @@ enum What {
     Man,
     /// Completions for bash, fish and zsh.
     Completions,
+    /// The schema of the configuration (JSON Schema), and that of the API (OpenAPI).
+    Schemas,
 }
 
 pub(super) fn run<W: Write>(arguments: &Arguments, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
@@ -33,6 +35,7 @@ pub(super) fn run<W: Write>(arguments: &Arguments, show: &mut Show<'_, W>) -> Re
     let made = fs::create_dir_all(directory).and_then(|()| match arguments.what {
         What::Man => manual(directory),
         What::Completions => completions(directory),
+        What::Schemas => schemas(directory),
     });
     let mut files = made.map_err(|source| CliError::File {
         path: directory.clone(),
@@ -103,6 +106,21 @@ fn completions(directory: &Path) -> io::Result<Vec<PathBuf>> {
             directory,
         )?);
     }
+    Ok(files)
+}
+
+fn schemas(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    write(
+        &directory.join("tandem.schema.json"),
+        config::schema().as_bytes(),
+        &mut files,
+    )?;
+    write(
+        &directory.join("openapi.json"),
+        openapi::document().as_bytes(),
+        &mut files,
+    )?;
     Ok(files)
 }
 

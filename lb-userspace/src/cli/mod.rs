@@ -19,6 +19,7 @@ mod ipvsadm;
 mod key;
 mod leave;
 mod order;
+mod pcapng;
 mod prefix;
 mod service;
 mod stats;
@@ -28,6 +29,7 @@ mod table;
 #[cfg(test)]
 mod testdata;
 mod top;
+mod trace;
 mod units;
 mod watch;
 
@@ -103,6 +105,10 @@ enum Object {
     Stats(stats::Arguments),
     /// What goes on, live: traffic, flows, backends, the pair.
     Top(top::Arguments),
+    /// A packet: where it would go, and why; or those that are under way.
+    Trace(trace::Arguments),
+    /// Writes packets to a file, as they come in and as they leave, with what was decided.
+    Capture(trace::CaptureArguments),
     /// Events: what happened, to whom, and why.
     Events(events::Arguments),
     /// The configuration in force: shows it, compares it with a file, applies the file.
@@ -127,6 +133,7 @@ impl Object {
     fn only_shows(&self) -> bool {
         match self {
             Self::Status | Self::Order | Self::Sync(_) | Self::Stats(_) => true,
+            Self::Trace(arguments) => arguments.only_shows(),
             Self::Service(arguments) => arguments.only_shows(),
             Self::Backend(arguments) => arguments.only_shows(),
             Self::Director(arguments) => arguments.only_shows(),
@@ -135,7 +142,12 @@ impl Object {
             Self::Events(arguments) => arguments.only_shows(),
             Self::Config(arguments) => arguments.only_shows(),
             Self::Check(_) | Self::Doctor(_) => true,
-            Self::Top(_) | Self::Key(_) | Self::Import(_) | Self::Bench(_) | Self::Generate(_) => false,
+            Self::Capture(_)
+            | Self::Top(_)
+            | Self::Key(_)
+            | Self::Import(_)
+            | Self::Bench(_)
+            | Self::Generate(_) => false,
         }
     }
 }
@@ -206,6 +218,7 @@ fn start(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
 
 async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
     let client = Client::new(&cli.socket, cli.timeout);
+    let patient = Client::new(&cli.socket, cli.timeout.max(trace::PATIENCE));
     let show = &mut Show { json: cli.json, out };
     match &cli.object {
         Object::Status => status::run(&client, show).await,
@@ -218,6 +231,8 @@ async fn run(cli: &Cli, out: &mut impl Write) -> Result<Exit, CliError> {
         Object::Sync(arguments) => sync::run(arguments, &client, show).await,
         Object::Stats(arguments) => stats::run(arguments, &client, show).await,
         Object::Top(arguments) => top::run(arguments, &client, show).await,
+        Object::Trace(arguments) => trace::run(arguments, &patient, show).await,
+        Object::Capture(arguments) => trace::capture(arguments, &patient, show).await,
         Object::Events(arguments) => events::run(arguments, &client, show).await,
         Object::Config(arguments) => config::run(arguments, &client, show).await,
         Object::Key(arguments) => key::run(arguments, show),

@@ -1,6 +1,6 @@
 //! A configuration without a file: `--interface eth0 --vip 192.0.2.10:80 --backend 10.0.0.11`.
 
-use toml::Spanned;
+use crate::config::Spanned;
 
 use super::{
     ConfigError, Loaded, check,

@@ -12,9 +12,10 @@ pub(super) mod track;
 
 use std::fmt::Display;
 
+use crate::config::Spanned;
 use lb_common::flow_state::FlowState;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 pub(super) use self::{
     check::{Check, Checks, Health, Kind as CheckKind, Require},
@@ -31,7 +32,7 @@ use crate::core::{
 };
 
 /// The file.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     #[serde(default)]
@@ -57,7 +58,7 @@ pub(super) struct File {
 }
 
 /// `[director]`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Director {
     pub(super) name: Option<Spanned<String>>,
@@ -68,7 +69,7 @@ pub(super) struct Director {
 }
 
 /// `[cluster]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cluster {
     pub(super) name: Spanned<String>,
@@ -77,7 +78,7 @@ pub(super) struct Cluster {
 }
 
 /// `[limits]`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) flows_v4: Option<Spanned<Size>>,
@@ -89,14 +90,14 @@ pub(super) struct Limits {
 }
 
 /// `[metrics]`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Metrics {
     pub(super) listen: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `[api]`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {
     pub(super) read_group: Option<Spanned<String>>,
@@ -110,7 +111,7 @@ impl Api {
 }
 
 /// `[[service]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Service {
     pub(super) name: Spanned<String>,
@@ -138,14 +139,14 @@ pub(super) struct Service {
 }
 
 /// `quic = { … }`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Quic {
     pub(super) server_id_length: Spanned<i64>,
 }
 
 /// `persistence = { … }`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Persistence {
     pub(super) timeout: Option<Spanned<Time>>,
@@ -154,7 +155,7 @@ pub(super) struct Persistence {
 }
 
 /// `flood = { … }`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Flood {
     pub(super) syn_rate: Option<Spanned<i64>>,
@@ -162,7 +163,7 @@ pub(super) struct Flood {
 }
 
 /// `drain = { … }`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
     pub(super) deadline: Spanned<Time>,
@@ -170,7 +171,7 @@ pub(super) struct Drain {
 }
 
 /// `[[service.backend]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Backend {
     pub(super) name: Option<Spanned<String>>,

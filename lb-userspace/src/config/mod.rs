@@ -12,7 +12,9 @@ mod files;
 pub mod import;
 mod key_file;
 mod listen;
+mod schema;
 mod size;
+mod spanned;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,6 @@ mod validate;
 
 use std::path::Path;
 
-use self::diagnostic::{Diagnostic, Severity, Source};
 pub use self::{
     args::from_args,
     diagnostic::Report,
@@ -28,6 +29,11 @@ pub use self::{
     error::ConfigError,
     key_file::{KeyFile, KeyFileError, keyring},
     listen::{Listen, ListenError, ListenProblem, parse_frontend, parse_listen},
+    schema::schema,
+};
+use self::{
+    diagnostic::{Diagnostic, Severity, Source},
+    spanned::Spanned,
 };
 use crate::core::model::Config;
 

@@ -11,6 +11,7 @@ pub mod backend;
 pub mod drain;
 pub mod event;
 pub mod fragments;
+pub mod frame;
 pub mod ha;
 pub mod health;
 pub mod load;

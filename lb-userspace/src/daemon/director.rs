@@ -554,8 +554,16 @@ impl Director {
     /// Gives numbers to backends that only other directors have flows to. Where there are none left, their flows stay
     /// unknown.
     pub(super) fn host(&mut self, wanted: &[WantedBackend]) {
-        for WantedBackend { service, address, .. } in wanted {
-            let steps = self.planner.host(service, *address).map_err(DirectorError::from);
+        for WantedBackend {
+            service,
+            address,
+            port,
+        } in wanted
+        {
+            let steps = self
+                .planner
+                .host(service, *address, *port)
+                .map_err(DirectorError::from);
             match steps.and_then(|steps| self.execute(&steps)) {
                 Ok(()) => info!(service, %address, "another director has connections to this backend"),
                 Err(error) => {

@@ -9,6 +9,7 @@ mod director;
 mod exit;
 mod failure;
 mod flows;
+mod follow;
 mod fragments;
 mod gone;
 mod ha;
@@ -24,12 +25,14 @@ mod orders;
 mod pair;
 mod passive;
 mod resets;
+mod returns;
 mod service_manager;
 mod shared;
 mod standing;
 mod state;
 mod survey;
 pub mod sync;
+mod trace;
 mod views;
 mod vips;
 
@@ -60,8 +63,9 @@ pub use self::identity::Identity;
 pub use self::state::{StateDirectory, StateError};
 pub use self::sync::SyncError;
 use self::{
-    check_path::CheckWay, director::Director, fragments::Fragments, history::History, orders::Orders,
-    service_manager::ServiceManager, survey::Survey, vips::Vips,
+    check_path::CheckWay, director::Director, follow::Watcher, fragments::Fragments, history::History,
+    orders::Orders, returns::Returns, service_manager::ServiceManager, survey::Survey, trace::Tracer,
+    vips::Vips,
 };
 use crate::{
     api::{
@@ -174,11 +178,14 @@ struct Daemon {
     director: Director,
     monitor: Monitor,
     followed: BTreeSet<IpAddr>,
+    returns: Returns,
     prober: Prober,
     watched: Watches,
     checks: CheckWay,
     pending: Option<Pending>,
     survey: Survey,
+    tracer: Tracer,
+    watcher: Watcher,
     config_path: Option<PathBuf>,
     queries: mpsc::Receiver<Query>,
     signals: Signals,
@@ -241,9 +248,12 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     let (asked, queries) = query::channel();
     let mut daemon = Daemon {
         survey: Survey::new(&director.kernel),
+        tracer: Tracer::new(),
+        watcher: Watcher::new(),
         director,
         monitor: Monitor::spawn(Timing::default())?,
         followed: BTreeSet::new(),
+        returns: Returns::default(),
         prober: Prober::start()?,
         watched: Watches::new(),
         checks: CheckWay::default(),
@@ -272,6 +282,7 @@ async fn run(args: &Args, config: Config) -> Result<(), DaemonError> {
     let metrics = tokio::spawn(metrics);
     let api = tokio::spawn(api::serve(socket, sources, Bounds::default()));
     let outcome = daemon.serve().await;
+    daemon.watcher.end(&mut daemon.director);
     daemon.director.leave_pair().await;
     daemon.director.leave_sync().await;
     let outcome = match outcome {
@@ -316,10 +327,13 @@ impl Daemon {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,
                 () = self.service_manager.next_sign_of_life() => self.service_manager.alive(),
-                census = self.survey.finished() => {
+                mut census = self.survey.finished() => {
+                    self.returns.follow(std::mem::take(&mut census.silent));
                     self.director.note_census(census)?;
                     self.follow();
                 }
+                step = self.watcher.next() => self.watcher.take(step, &mut self.director),
+                loaded = self.tracer.loaded() => self.director.trace(loaded),
                 Some(query) = self.queries.recv() => {
                     if self.answer(query).await.is_break() {
                         self.service_manager.stopping();
@@ -342,6 +356,7 @@ impl Daemon {
                         if let Some(before) = before {
                             self.history.note(&before);
                         }
+                        self.watcher.renew(&mut self.director);
                         self.let_in(pending.access);
                         let config = &self.director.config;
                         self.notifier.configure(&config.director.name, &config.events);
@@ -510,6 +525,8 @@ impl Daemon {
             }
             Query::Reload(request, to) if request.rollback => self.roll_back(to),
             Query::Reload(ReloadRequest { .. }, to) => self.reload(Some(to)),
+            Query::Trace(request, to) => self.tracer.begin(&self.director, request, to),
+            Query::Watch(request, to) => self.watcher.begin(&self.director, &request, to),
             Query::Exit(request, who, to) => {
                 if self.director.consents(request, who, to) {
                     return ControlFlow::Break(());

@@ -14,9 +14,10 @@ use lb_common::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::returns;
 use crate::{
     core::load::{Auditor, Correction, Sighting},
-    datapath::{Ages, Census, Holders, Kernel, Region, ages, census, sweep},
+    datapath::{Ages, Census, Holders, Kernel, Region, ages, census, silent, sweep},
 };
 
 /// Takes one census at a time on a thread of its own.
@@ -31,6 +32,8 @@ pub(super) struct Survey {
     /// What earlier censuses found of the live counts.
     auditor: Arc<Mutex<Auditor>>,
     hz: u32,
+    /// How many there were.
+    turn: usize,
     running: Option<JoinHandle<Census>>,
 }
 
@@ -46,6 +49,7 @@ impl Survey {
             loads: Arc::clone(&kernel.tables.loads),
             auditor: Arc::default(),
             hz: kernel.clock().hz(),
+            turn: 0,
             running: None,
         }
     }
@@ -59,7 +63,8 @@ impl Survey {
         let (flows_v4, flows_v6) = (Arc::clone(&self.flows_v4), Arc::clone(&self.flows_v6));
         let translations_v4 = Arc::clone(&self.translations_v4);
         let translations_v6 = Arc::clone(&self.translations_v6);
-        let seed = self.seed;
+        self.turn = self.turn.wrapping_add(1);
+        let (seed, turn) = (self.seed, self.turn);
         let (timeouts, hz) = (Arc::clone(&self.timeouts), self.hz);
         let (loads, auditor) = (Arc::clone(&self.loads), Arc::clone(&self.auditor));
         let mut watched: BTreeMap<u32, Ages> =
@@ -79,6 +84,9 @@ impl Survey {
                 ages(&flows_v4, &translations_v4, &clock, hz, &mut watched);
                 ages(&flows_v6, &translations_v6, &clock, hz, &mut watched);
             }
+            let mut clients = BTreeSet::new();
+            silent(&translations_v4, turn, returns::MOST / 2, &mut clients);
+            silent(&translations_v6, turn, returns::MOST, &mut clients);
             let mut auditor = auditor.lock().unwrap_or_else(PoisonError::into_inner);
             audit(&mut auditor, &loads, &before, &holders);
             Census {
@@ -86,6 +94,7 @@ impl Survey {
                 v6,
                 holders,
                 ages: watched,
+                silent: clients,
             }
         }));
     }

@@ -74,7 +74,9 @@ impl Director {
                 Ok(())
             }
             // The daemon answers them itself.
-            Query::Config(_) | Query::Reload(..) | Query::Exit(..) => Ok(()),
+            Query::Config(_) | Query::Reload(..) | Query::Exit(..) | Query::Trace(..) | Query::Watch(..) => {
+                Ok(())
+            }
             Query::Ha(to) => {
                 // Who gets no answer is told to ask again.
                 if let Some(view) = self.pair().await {
@@ -103,7 +105,7 @@ impl Director {
     }
 
     /// Services in the order of the configuration.
-    fn services(&self) -> Result<Vec<ServiceView>, DatapathError> {
+    pub(super) fn services(&self) -> Result<Vec<ServiceView>, DatapathError> {
         self.config
             .services
             .iter()
@@ -152,7 +154,7 @@ impl Director {
     }
 
     /// Backends by service in the order of the configuration, then those that were removed.
-    fn backends(&self) -> Result<Vec<BackendView>, DatapathError> {
+    pub(super) fn backends(&self) -> Result<Vec<BackendView>, DatapathError> {
         let configured = self.config.services.iter().flat_map(|service| {
             service
                 .backends

@@ -1,6 +1,9 @@
 //! Walking the flow table: counting flows, and removing those that have expired.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lb_common::{
     abi::{BackendLoad, LoadCount, TIMEOUT_CLASSES},
@@ -21,6 +24,8 @@ pub struct Census {
     pub holders: Holders,
     /// How old those are of the backends that were asked for.
     pub ages: BTreeMap<u32, Ages>,
+    /// Some clients of whose translated flows nothing came here yet.
+    pub silent: BTreeSet<IpAddr>,
 }
 
 /// Living flows of both tables by what they refer to.

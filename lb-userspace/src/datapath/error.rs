@@ -200,6 +200,9 @@ pub enum DatapathError {
     /// A step of a plan failed.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// The program could not be run on a packet.
+    #[error("cannot run the program on a packet: {0}")]
+    TestRun(String),
     /// The clock program failed.
     #[error("cannot read the kernel's clock: {0}")]
     Clock(String),

@@ -15,8 +15,8 @@ use lb_common::{
 };
 
 use super::{
-    AttachMode, Claim, DatapathError, FragmentPath, JiffyClock, MapSizes, Pins, Region, Tables, attach,
-    clock, object, region::Shared, tables::Books,
+    AttachMode, Claim, DatapathError, FragmentPath, JiffyClock, Living, MapSizes, Pins, Region, Tables,
+    WatchPlan, attach, clock, object, region::Shared, tables::Books,
 };
 
 /// Packets of its own making that the program may send in a second, on each CPU: as many as Linux sends ICMP errors.
@@ -106,18 +106,41 @@ impl Kernel {
             hz: clock.hz(),
             reserved: 0,
         };
-        let mut ebpf = object::load(sizes, &settings, pins.as_ref().map(|(pins, _)| pins))?;
+        let kernel = Self::assemble(sizes, &settings, clock, pins)?;
+        remember(&kernel.tables.runtime[0], &settings);
+        Ok(kernel)
+    }
+
+    /// Loads the program with these settings and maps that nobody else has, for test runs.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    pub(super) fn apart(
+        sizes: &MapSizes,
+        settings: &Settings,
+        clock: JiffyClock,
+    ) -> Result<Self, DatapathError> {
+        Self::assemble(sizes, settings, clock, None)
+    }
+
+    fn assemble(
+        sizes: &MapSizes,
+        settings: &Settings,
+        clock: JiffyClock,
+        pins: Option<(Pins, Claim)>,
+    ) -> Result<Self, DatapathError> {
+        let directory = pins.as_ref().map(|(pins, _)| pins);
+        let mut ebpf = object::load(sizes, settings, directory)?;
         object::load_program(&mut ebpf, names::PROGRAM)?;
         object::load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
-        let tables = map_tables(&mut ebpf, sizes, &flow_seed, pins.as_ref().map(|(pins, _)| pins))?;
-        remember(&tables.runtime[0], &settings);
+        let tables = map_tables(&mut ebpf, sizes, &settings.flow_seed, directory)?;
         Ok(Self {
             counters: per_cpu(&mut ebpf, names::COUNTERS)?,
             backend_counters: per_cpu(&mut ebpf, names::BACKEND_COUNTERS)?,
             ebpf,
             pins,
             tables,
-            settings,
+            settings: *settings,
             clock,
         })
     }
@@ -177,6 +200,27 @@ impl Kernel {
         interfaces
             .iter()
             .try_for_each(|interface| pins.remove(&pins.link(interface)))
+    }
+
+    /// What it takes to have the program tell of packets; `sizes` are those that this one was opened with.
+    #[must_use]
+    pub fn watch_plan(&self, sizes: &MapSizes) -> WatchPlan {
+        WatchPlan {
+            sizes: *sizes,
+            settings: self.settings,
+            pins: self.pins.as_ref().map(|(pins, _)| pins.clone()),
+        }
+    }
+
+    /// The tables of flows, to look into.
+    #[must_use]
+    pub fn living(&self) -> Living {
+        Living {
+            flows_v4: Arc::clone(&self.tables.flows_v4),
+            flows_v6: Arc::clone(&self.tables.flows_v6),
+            translations_v4: Arc::clone(&self.tables.translations_v4),
+            translations_v6: Arc::clone(&self.tables.translations_v6),
+        }
     }
 
     /// The program, for test runs.

@@ -6,7 +6,10 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use lb_common::{
-    abi::{FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SERVER_ID_LINES, SLOTS_PER_LINE, Settings, names},
+    abi::{
+        FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SERVER_ID_LINES, SLOTS_PER_LINE, Settings, WatchFilter,
+        names,
+    },
     flow_table::WAYS,
 };
 
@@ -99,6 +102,28 @@ pub(super) fn load(
     settings: &Settings,
     pins: Option<&Pins>,
 ) -> Result<Ebpf, DatapathError> {
+    loader(sizes, settings, pins)?.load(OBJECT).map_err(load_failed)
+}
+
+/// The same for the program that tells of packets: of which, and how many bytes there are for that.
+pub(super) fn load_watched(
+    sizes: &MapSizes,
+    settings: &Settings,
+    pins: Option<&Pins>,
+    filter: &WatchFilter,
+    ring: u32,
+) -> Result<Ebpf, DatapathError> {
+    let mut loader = loader(sizes, settings, pins)?;
+    loader.map_max_entries(names::WATCH, ring);
+    loader.override_global(names::WATCH_FILTER, filter.as_bytes(), true);
+    loader.load(OBJECT).map_err(load_failed)
+}
+
+fn loader<'a>(
+    sizes: &MapSizes,
+    settings: &'a Settings,
+    pins: Option<&Pins>,
+) -> Result<EbpfLoader<'a>, DatapathError> {
     let mut loader = EbpfLoader::new();
     for map in names::MAPS {
         let (elements, limit) = sizes.of(map);
@@ -112,7 +137,7 @@ pub(super) fn load(
         }
     }
     loader.override_global(names::SETTINGS, settings.as_bytes(), true);
-    loader.load(OBJECT).map_err(load_failed)
+    Ok(loader)
 }
 
 /// An object's maps could not be made.

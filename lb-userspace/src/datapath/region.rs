@@ -1,6 +1,15 @@
 //! A slice of shared words: the memory of a BPF array, or of the heap.
 
-use std::{fmt, io, marker::PhantomData, ops::Deref, os::fd::AsRawFd, sync::Arc};
+use std::{
+    fmt, io,
+    marker::PhantomData,
+    ops::Deref,
+    os::fd::AsRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -88,6 +97,24 @@ impl<T: Shared> Region<T> {
             len,
             element: PhantomData,
         })
+    }
+}
+
+impl<T: Shared> Region<T> {
+    /// Takes over what stands in another region of this length; in one of another length, as far as both go.
+    ///
+    /// Each word is copied whole. Whoever wants all of them from one moment sees to it that nobody writes meanwhile.
+    pub fn copy_from(&self, other: &Self) {
+        let words = self.len.min(other.len) * size_of::<T>() / size_of::<AtomicU64>();
+        let slice = |region: &Self| {
+            // SAFETY: the mapping starts at a page, has that many bytes, and lives as long as the region; any bytes are a
+            // word, and whoever writes meanwhile does so by atomics.
+            unsafe { std::slice::from_raw_parts(region.memory.as_ptr().cast::<AtomicU64>(), words) }
+        };
+        let (to, from): (&[AtomicU64], &[AtomicU64]) = (slice(self), slice(other));
+        for (to, from) in to.iter().zip(from) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 }
 

@@ -1,10 +1,17 @@
 //! Flows that are translated have a second entry, which names their backend and hears of their replies.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use lb_common::{
-    flow_table::{Bucket, Clock, Control, Entry, Hit, Target, TranslationEntry, lookup, translation_at},
+    flow_table::{
+        Bucket, Clock, Control, Entry, Hit, Origin, Target, TranslationEntry, lookup, translation_at,
+    },
     hash::Seed,
+    packet::FlowKey,
 };
 
+/// Buckets from where one search for silent clients begins to where the next does: a prime, so that each place has its turn.
+const TURN: usize = 10_007;
 /// Units of creation (256 jiffies) after which a translation must have a flow: the flow is entered right after it.
 const SETTLED: u32 = 2;
 
@@ -56,12 +63,37 @@ pub fn sweep<E: Entry, T: TranslationEntry<Flow = E::Key>>(
     removed
 }
 
+/// Adds to `clients` some of those of whose flows nothing came to this director yet, up to `most` in all. The search begins at
+/// another place with each `turn`.
+pub fn silent<T: TranslationEntry>(
+    translations: &[Bucket<T>],
+    turn: usize,
+    most: usize,
+    clients: &mut BTreeSet<IpAddr>,
+) where
+    FlowKey: From<T::Flow>,
+{
+    let begin = turn.wrapping_mul(TURN) % translations.len().max(1);
+    let (behind, from) = translations.split_at(begin);
+    for entry in from.iter().chain(behind).flat_map(|bucket| &bucket.entries) {
+        if clients.len() >= most {
+            return;
+        }
+        if entry.state().is_live()
+            && entry.origin() == Origin::default()
+            && let Some(found) = entry.snapshot()
+        {
+            clients.insert(FlowKey::from(found.key.original).source);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use lb_common::{
         abi::TimeoutTable,
         flow_state::FlowState,
-        flow_table::{Entry4, NewFlow, Origin, Translation, Translation4, insert},
+        flow_table::{Entry4, NewFlow, Translation, Translation4, insert},
         packet::FlowKey4,
     };
 
@@ -101,9 +133,17 @@ mod tests {
             class: 0,
         };
         insert(&*translations, &translation, &at(1 << 20));
+        let mut clients = BTreeSet::new();
+        silent(&translations, 3, 5, &mut clients);
+        assert_eq!(clients, [FlowKey::from(original).source].into());
         let place = lookup(&*translations, &key, hash).unwrap().place;
         let sweep = |now| sweep(&flows, &translations, FlowKey4::hash, &SEED, &at(now));
         assert_eq!(sweep(1 << 20), 0, "its flow may be on the way");
+        let hit = lookup(&*translations, &key, hash).unwrap();
+        hit.entry.set_origin(Origin::new(1, 2, 3));
+        clients.clear();
+        silent(&translations, 4, 5, &mut clients);
+        assert!(clients.is_empty(), "it spoke");
         insert(&*flows, &new(Target::Translation(place)), &at(1 << 20));
         let flow = lookup(&*flows, &original, original.hash(&SEED)).unwrap();
         assert_eq!(backend_of(&translations, &original, flow.control), Some(5));

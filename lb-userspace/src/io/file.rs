@@ -21,6 +21,11 @@ pub(crate) enum Present {
 /// # Errors
 /// What the system said; whatever was at `path` before is still there then.
 pub(crate) fn put(path: &Path, content: &[u8], present: Present) -> io::Result<()> {
+    let special = |facts: fs::Metadata| !facts.is_file() && !facts.is_dir();
+    if present == Present::Replaced && fs::metadata(path).is_ok_and(special) {
+        // A device or a pipe is there to be written to, and not to be replaced.
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(content);
+    }
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -54,6 +59,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_device_is_written_to_and_stays_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+        let error = put(&link, b"1", Present::Replaced).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
 
     #[test]
     fn a_file_is_there_as_a_whole_or_as_it_was() {

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
@@ -25,7 +26,7 @@ const GATHER_WEBHOOK: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// How telling a receiver goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiverView {
     /// Its name.
     pub name: String,

@@ -49,6 +49,21 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn every_page_is_in_the_book_once() {
+    let summary = read("docs/SUMMARY.md");
+    let listed: Vec<&str> = targets(&summary).collect();
+    let listed_once: BTreeSet<&str> = listed.iter().copied().collect();
+    assert_eq!(listed.len(), listed_once.len(), "{listed:?}");
+    let pages: Vec<String> = documents()
+        .into_iter()
+        .filter_map(|path| path.strip_prefix("docs/").map(str::to_owned))
+        .filter(|page| page != "SUMMARY.md")
+        .collect();
+    let pages: BTreeSet<&str> = pages.iter().map(String::as_str).collect();
+    assert_eq!(listed_once, pages);
+}
+
+#[test]
 fn a_heading_becomes_an_anchor() {
     let anchors = anchors("# Direct routing\n\n## `[director]`: this machine\ntext\n");
     assert!(anchors.contains("direct-routing") && anchors.contains("director-this-machine"));

@@ -5,6 +5,7 @@ mod events;
 mod examples;
 mod links;
 mod metrics;
+mod schemas;
 
 use std::{
     fs,

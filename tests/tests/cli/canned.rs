@@ -170,6 +170,10 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 Query::Ha(to) => drop(to.send(view("ha")?)),
                 Query::Verify(to) => drop(to.send(view("sync_verify")?)),
                 Query::Sync(to) => drop(to.send(view("sync")?)),
+                Query::Trace(_, to) => drop(to.send(Ok(view("trace")?))),
+                Query::Watch(_, to) => {
+                    drop(to.send(Err(Refusal::harmful("somebody follows packets already", "wait"))));
+                }
                 Query::Exit(_, _, to) => {
                     drop(to.send(Err(Refusal::harmful("web1 is not drained", "drain first"))));
                 }

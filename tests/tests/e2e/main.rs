@@ -1,5 +1,6 @@
 //! Real clients, real servers, the real daemon.
 
+mod adversity;
 mod areas;
 mod cluster;
 mod config;
@@ -17,10 +18,13 @@ mod kernel_nat;
 mod metrics;
 mod nat;
 mod network;
+mod openapi;
 mod operator;
 mod reload;
 mod scheduling;
 mod service_manager;
 mod steady;
 mod storms;
+mod trace;
 mod tunnels;
+mod upgrade;

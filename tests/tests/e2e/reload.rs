@@ -11,11 +11,11 @@ use anyhow::{Context as _, Result, ensure};
 use lb_tests::{
     Tandem,
     client::{Dial, Greeting, Load, Rate},
-    topology::{OneDirector, VIP4},
+    topology::{OneDirector, VIP4, VIP6},
     wait_for,
 };
 
-use crate::config;
+use crate::{config, storms::Chance};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -165,11 +165,14 @@ fn groups_say_who_may_ask_and_who_may_order() -> Result<()> {
 
     let groups = "\n[api]\nread_group = \"daemon\"\nwrite_group = \"mail\"\n";
     tandem.reload(&format!("{base}{groups}"))?;
+    // Packets have clients' data in them.
+    const PACKETS: &[&str] = &["--max-time", "20", "http://tandem/v1/packets?limit=0"];
     for (group, ask, order) in [
         (NOBODY, "403", "403"),
         (DAEMON, "200", "403"),
         (MAIL, "200", "200"),
     ] {
+        assert_eq!(status(group, PACKETS)?, order, "{group}");
         assert_eq!(
             (&*status(group, ASK)?, &*status(group, ORDER)?),
             (ask, order),
@@ -188,5 +191,125 @@ fn groups_say_who_may_ask_and_who_may_order() -> Result<()> {
     );
     tandem.reload(&base)?;
     assert_eq!(status(MAIL, ASK)?, "000", "as it was");
+    Ok(())
+}
+
+/// Some services, of many kinds, over some of the lab's backends.
+fn any_services(lab: &OneDirector, chance: &mut Chance) -> Result<String> {
+    const SCHEDULERS: [&str; 5] = ["maglev", "rr", "wrr", "wlc", "sh"];
+    const EXTRAS: [&str; 6] = [
+        "",
+        "persistence = { timeout = \"5m\" }\n",
+        "forward = \"tunnel\"\n",
+        "drain = { deadline = \"10m\" }\n",
+        "timeouts = { established = \"7m\" }\n",
+        "forward = \"nat\"\n",
+    ];
+    let mut text = "[director]\nname = \"a\"\ninterfaces = [\"eth0\"]\n\n[limits]\nflows_v4 = \"64k\"\nflows_v6 = \"64k\"\n"
+        .to_owned();
+    for number in 0..5 {
+        if chance.below(3) == 0 {
+            continue;
+        }
+        let extra = EXTRAS[chance.below(EXTRAS.len() as u32) as usize];
+        let scheduler = SCHEDULERS[chance.below(SCHEDULERS.len() as u32) as usize];
+        let port = 1000 + 10 * number + chance.below(3);
+        write!(
+            text,
+            "\n[[service]]\nname = \"s{number}\"\nscheduler = \"{scheduler}\"\nlisten = [\"{VIP4}:{port}\""
+        )?;
+        // NAT keeps the family.
+        if chance.below(2) == 0 && !extra.contains("nat") {
+            write!(text, ", \"[{VIP6}]:{port}/udp\"")?;
+        }
+        writeln!(text, "]\n{extra}")?;
+        for (index, weight) in chance.backends(lab.backends.len()) {
+            let backend = &lab.backends[index];
+            let address = backend.ipv4().context("hosts of the lab have one")?;
+            let name = backend.name();
+            write!(
+                text,
+                "[[service.backend]]\nname = \"{name}\"\naddress = \"{address}\"\nweight = {weight}\n"
+            )?;
+        }
+    }
+    Ok(text)
+}
+
+/// What is in force, but for what has been counted.
+fn in_force(lab: &OneDirector, tandem: &Tandem) -> Result<serde_json::Value> {
+    let mut services = tandem.ask(&["service"])?;
+    let mut backends = tandem.ask(&["backend"])?;
+    for list in [&mut services, &mut backends] {
+        for entry in list
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+            .filter_map(serde_json::Value::as_object_mut)
+        {
+            for counted in [
+                "flows",
+                "new_flows",
+                "packets",
+                "bytes",
+                "active_flows",
+                "inactive_flows",
+                "live",
+            ] {
+                entry.remove(counted);
+            }
+        }
+    }
+    let mut vips = Vec::new();
+    for vip in [VIP4.into(), VIP6.into()] {
+        let vip: std::net::IpAddr = vip;
+        vips.push(lab.director.has_address(vip)?);
+    }
+    Ok(serde_json::json!([
+        services,
+        backends,
+        tandem.ask(&["config"])?["toml"],
+        vips
+    ]))
+}
+
+/// From whatever was in force before: what is there after a reload is what a director has that began with it.
+#[test]
+fn a_reload_ends_where_a_fresh_start_does() -> Result<()> {
+    const RELOADS: usize = 6;
+    let lab = OneDirector::build("e2e-ends", 0, 4)?;
+    let mut chance = Chance::new()?;
+    let mut tandem = Tandem::start(&lab.director, &any_services(&lab, &mut chance)?)?;
+    for _ in 0..2 {
+        let mut wanted = String::new();
+        for _ in 0..RELOADS {
+            wanted = any_services(&lab, &mut chance)?;
+            tandem.reload(&wanted)?;
+        }
+        // Ways to backends are found by and by, and so is that backends which are gone have no connections.
+        let settled = |tandem: &Tandem| {
+            wait_for(
+                PATIENCE,
+                "all backends to be reached, and none to be removed",
+                || {
+                    let backends = tandem.ask(&["backend"]).unwrap_or_default();
+                    let mut backends = backends.as_array().into_iter().flatten();
+                    backends.all(|backend| backend["state"] == "ready")
+                },
+            )
+        };
+        settled(&tandem)?;
+        let after = in_force(&lab, &tandem)?;
+        tandem.process().terminate(Duration::from_secs(10))?;
+        let detached = Tandem::refused(&lab.director, ["--detach"])?;
+        ensure!(detached.code == Some(0), "{detached:?}");
+        tandem = Tandem::start(&lab.director, &wanted)?;
+        settled(&tandem)?;
+        let fresh = in_force(&lab, &tandem)?;
+        ensure!(
+            after == fresh,
+            "after reloads {after:#}\nfrom nothing {fresh:#}\n{wanted}"
+        );
+    }
     Ok(())
 }

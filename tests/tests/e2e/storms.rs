@@ -22,10 +22,10 @@ use crate::config;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Chance that can be had again: `TANDEM_TEST_SEED` repeats a run.
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let seed = match std::env::var("TANDEM_TEST_SEED") {
             Ok(seed) => seed.parse().context("TANDEM_TEST_SEED is no number")?,
             Err(_) => SystemTime::now()
@@ -37,7 +37,7 @@ impl Chance {
     }
 
     /// Below `limit`: SplitMix64 (Steele, Lea, Flood 2014).
-    fn below(&mut self, limit: u32) -> u32 {
+    pub(crate) fn below(&mut self, limit: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -45,7 +45,7 @@ impl Chance {
     }
 
     /// At least one of the lab's backends, each with some weight.
-    fn backends(&mut self, number: usize) -> Vec<(usize, u32)> {
+    pub(crate) fn backends(&mut self, number: usize) -> Vec<(usize, u32)> {
         let certain = self.below(number as u32) as usize;
         let chosen = (0..number).filter(|&index| index == certain || self.below(2) == 0);
         let chosen: BTreeSet<usize> = chosen.collect();

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Waits until the director hears the other, and knows it for no recording.
-fn expect_proven(tandem: &Tandem) -> Result<()> {
+pub(crate) fn expect_proven(tandem: &Tandem) -> Result<()> {
     wait_for(PATIENCE, "the other director to be heard", || {
         let view = tandem.ask(&["ha"]).unwrap_or_default();
         view["peers"][0]["proven"] == true

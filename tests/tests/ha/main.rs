@@ -1,6 +1,7 @@
 //! Directors that stand in for each other: real daemons, real keepalived, real clients.
 
 mod demo;
+mod guests;
 mod handover;
 mod health;
 mod heartbeats;
@@ -15,4 +16,5 @@ mod roles;
 mod serial;
 mod sync;
 mod transfers;
+mod translated;
 mod wire;

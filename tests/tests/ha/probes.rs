@@ -17,14 +17,14 @@ use lb_tests::{
 
 use crate::roles::{PATIENCE, count, expect_role, role};
 
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 const BACKENDS: u16 = 1250;
 const PORTS: [u16; 4] = [8001, 8002, 8003, 8004];
 /// Advertisements that are looked at: those of ten seconds.
 const ADVERTISEMENTS: usize = 200;
 
 /// The longest time between two advertisements of the Active, as they reach a client, by the kernel's clock.
-fn longest_gap(pair: &Pair) -> Result<Duration> {
+pub(crate) fn longest_gap(pair: &Pair) -> Result<Duration> {
     let from: Vec<_> = pair.directors[0]
         .interface("eth0")?
         .mac()

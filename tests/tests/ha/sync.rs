@@ -4,7 +4,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,7 +16,10 @@ use lb_tests::{
 };
 use serde_json::Value;
 
-use crate::roles::{PATIENCE, expect_role};
+use crate::{
+    roles::{PATIENCE, expect_role},
+    translated::Translation,
+};
 
 /// Connections of each family that are held.
 const HELD: usize = 400;
@@ -32,6 +35,8 @@ pub(crate) struct Cluster {
     pub(crate) failback: &'static str,
     /// Lines of the service: how packets reach the backends.
     pub(crate) method: &'static str,
+    /// Or how they are translated, in services of one family each.
+    pub(crate) translation: Option<Translation>,
 }
 
 impl Cluster {
@@ -47,6 +52,7 @@ impl Cluster {
             held: HELD,
             failback: "never",
             method: "",
+            translation: None,
         })
     }
 
@@ -58,6 +64,9 @@ impl Cluster {
         let config = self
             .pair
             .config(director, &format!("{front}\n{}\n{sync}\n", self.cluster));
+        if let Some(translation) = self.translation {
+            return translation.config(&config, director, &self.pair, weight);
+        }
         let service = "name = \"web\"\n";
         let config = config.replace(service, &format!("{service}{}\n", self.method));
         let first = format!("name = \"{}\"\n", self.pair.backends[0].name());
@@ -214,6 +223,59 @@ fn without_sync_connections_are_lost() -> Result<()> {
     Ok(())
 }
 
+/// Of what the directors say to each other, heartbeats as well, one datagram in five is lost for each of them.
+#[test]
+fn what_the_network_loses_comes_all_the_same() -> Result<()> {
+    let mut cluster = Cluster::build("sync-loss", 1, 2)?;
+    cluster.held = 300;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, SYNC, 100)?;
+    let b = cluster.start(1, SYNC, 100)?;
+    expect_role(&a, "active")?;
+    expect_in_sync(&a)?;
+    expect_in_sync(&b)?;
+    let lossy = cluster
+        .pair
+        .directors
+        .iter()
+        .map(|director| director.lose("eth1", 200))
+        .collect::<Result<Vec<_>, _>>()?;
+    // One by one, so that each has a datagram of its own to lose.
+    let mut crowds = Vec::new();
+    for _ in 0..30 {
+        cluster.held = 10;
+        crowds.push(cluster.crowds()?);
+    }
+    expect_flows(&b, 600)?;
+    ensure!(expect_role(&a, "active").is_ok(), "{}", a.show(&["ha"])?);
+    let lossy_state = state(&b).context("it does not answer")?;
+    drop(lossy);
+    let ended = Instant::now();
+    let mut said = String::new();
+    wait_for(PATIENCE, "the tables to be equal", || {
+        let verified = b
+            .tandem(&["sync", "verify"])
+            .and_then(|mut verify| Ok(verify.output()?));
+        said = verified.map_or_else(
+            |error| error.to_string(),
+            |verified| String::from_utf8_lossy(&verified.stdout).into_owned(),
+        );
+        said.contains("a: the same, all 600 connections")
+    })
+    .with_context(|| said.clone())?;
+    let peer = &lossy_state["peers"][0];
+    println!(
+        "all 600 connections were known under loss, {} updates repeated; equal {:?} after it ended: {peer}",
+        peer["repaired"],
+        ended.elapsed()
+    );
+    ensure!(
+        peer["repaired"].as_u64() > Some(0) || lossy_state["updates"]["new"] != 600,
+        "nothing was lost: {lossy_state}"
+    );
+    Ok(())
+}
+
 /// As many datagrams as a thread can send, of all lengths: noise, and some that begin as the real ones do.
 fn flood(host: &Host, to: &[SocketAddr], is_over: &AtomicBool) -> Result<u64> {
     host.enter(|| {
@@ -252,8 +314,15 @@ fn garbage_keeps_nothing_true_out() -> Result<()> {
     expect_in_sync(&a)?;
     expect_in_sync(&b)?;
     let is_over = AtomicBool::new(false);
-    let to = ["10.9.0.2:8848".parse()?, "10.9.0.3:8848".parse()?];
+    // Of sync, and of heartbeats.
+    let to = [
+        "10.9.0.2:8848".parse()?,
+        "10.9.0.3:8848".parse()?,
+        "10.9.0.2:8847".parse()?,
+        "10.9.0.3:8847".parse()?,
+    ];
     let flooder = &cluster.pair.directors[2];
+    let begun = Instant::now();
     let sent = thread::scope(|scope| -> Result<u64> {
         let flooding = scope.spawn(|| flood(flooder, &to, &is_over));
         let told = (|| {
@@ -270,8 +339,16 @@ fn garbage_keeps_nothing_true_out() -> Result<()> {
     ensure!(sent > 1000 && refused > 1000, "{sent} were sent: {state}");
     ensure!(state["updates"]["new"] == 600, "{state}");
     println!(
-        "{refused} datagrams were refused of {sent} to both; lag {} µs",
+        "{refused} datagrams were refused of {sent} to both, {:.0} a second; lag {} µs",
+        sent as f64 / begun.elapsed().as_secs_f64(),
         state["peers"][0]["lag_microseconds"]
     );
+    // Heartbeats got through, too: nobody took the other for dead.
+    for director in [&a, &b] {
+        let lost = director.ask(&["events", "--kind", "ha.peer_lost"])?;
+        ensure!(lost.as_array().is_some_and(Vec::is_empty), "{lost}");
+    }
+    expect_role(&a, "active")?;
+    expect_role(&b, "backup")?;
     Ok(())
 }

@@ -24,7 +24,7 @@ use lb_userspace::{
 use crate::{
     case::{Case, Flow, check},
     packets::*,
-    world::{SILENT, STRICT},
+    world::{Journal, SILENT, STRICT},
 };
 
 /// A segment with this acknowledgement.
@@ -137,6 +137,7 @@ fn a_client_keeps_its_backend() {
     };
     let mut desired = service(&[both(80), both(443)].concat(), connections);
     let mut rig = rig(&desired);
+    let mut journal = Journal::from_now(&rig);
     let client = |n: u8| Ipv4Addr::new(198, 51, 100, n);
     let other = Ipv4Addr::new(198, 51, 101, 7);
 
@@ -152,6 +153,11 @@ fn a_client_keeps_its_backend() {
     let own6 = send(&mut rig, &open6(7, 1000, 80));
     assert_eq!(send(&mut rig, &open6(0xFFFF_0000_0000, 2000, 443)), own6);
     assert_eq!(states(&rig)[&FlowState::Template], 3, "{:?}", states(&rig));
+    assert_eq!(
+        journal.noted(&rig),
+        3,
+        "other directors hear of it, and not of handshakes"
+    );
 
     // Weights move nobody.
     for backend in &mut desired.services[0].backends {

@@ -18,7 +18,7 @@ use lb_userspace::core::{
     timeouts::Timeouts,
 };
 
-use crate::packets::*;
+use crate::{packets::*, world::Journal};
 
 /// Reasons that only the tests of this file meet.
 pub(crate) const REASONS: [&str; 5] = [
@@ -266,26 +266,28 @@ fn packets_and_replies_are_translated() {
 #[test]
 fn both_sides_are_heard() {
     let mut rig = rig();
+    let mut journal = Journal::from_now(&rig);
     for v4 in [true, false] {
         let ask = |flags| asked(v4, CLIENT_PORT, NAT, Some(flags));
         let reply = |flags| {
             let forward = forwarded(ask(ACK), ask(ACK).from, SERVER_PORT);
             answered(forward, Some(flags)).build(b"")
         };
-        for (packet, expected) in [
-            (ask(SYN).build(b""), FlowState::SynRecv),
-            (reply(SYN | ACK), FlowState::SynRecv),
-            (ask(ACK).build(b""), FlowState::Established),
-            (reply(ACK), FlowState::Established),
-            (reply(FIN | ACK), FlowState::FinWait),
-            (ask(ACK).build(b""), FlowState::FinWait),
-            (ask(FIN | ACK).build(b""), FlowState::TimeWait),
+        // And other directors are told of each change, once the connection is worth it.
+        for (packet, expected, noted) in [
+            (ask(SYN).build(b""), FlowState::SynRecv, 0),
+            (reply(SYN | ACK), FlowState::SynRecv, 0),
+            (ask(ACK).build(b""), FlowState::Established, 1),
+            (reply(ACK), FlowState::Established, 0),
+            (reply(FIN | ACK), FlowState::FinWait, 1),
+            (ask(ACK).build(b""), FlowState::FinWait, 0),
+            (ask(FIN | ACK).build(b""), FlowState::TimeWait, 1),
             // The client uses its port again.
-            (ask(SYN).build(b""), FlowState::SynRecv),
-            (reply(RST | ACK), FlowState::Close),
+            (ask(SYN).build(b""), FlowState::SynRecv, 0),
+            (reply(RST | ACK), FlowState::Close, 1),
         ] {
             sent(&mut rig, &packet);
-            assert_eq!(state(&rig, ask(ACK)), expected);
+            assert_eq!((state(&rig, ask(ACK)), journal.noted(&rig)), (expected, noted));
         }
     }
 }

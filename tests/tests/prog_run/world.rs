@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use lb_common::abi::NO_LEASE;
+use lb_common::abi::{JournalReader, NO_LEASE};
 use lb_tests::prog_run::{INGRESS, Rig, SIZES, backend_mac, on_link};
 use lb_userspace::core::{
     model::{Connections, Encapsulation, Flood, Forward, Frontend, OnUnknown, Protocol, Thresholds},
@@ -41,6 +41,31 @@ fn leases() -> BTreeMap<IpAddr, u32> {
         (LAPSED6.into(), LAPSED.into()),
         (ENDING4.into(), ENDING.into()),
     ])
+}
+
+/// What packets note for other directors.
+pub(crate) struct Journal(Vec<JournalReader>);
+
+impl Journal {
+    pub(crate) fn from_now(rig: &Rig) -> Self {
+        Self(
+            rig.kernel
+                .tables
+                .journal
+                .iter()
+                .map(JournalReader::from_now)
+                .collect(),
+        )
+    }
+
+    /// How many flows were noted since the last time.
+    pub(crate) fn noted(&mut self, rig: &Rig) -> usize {
+        let rings = rig.kernel.tables.journal.iter();
+        let readers = self.0.iter_mut().zip(rings);
+        readers
+            .map(|(reader, ring)| std::iter::from_fn(|| reader.next(ring)).count())
+            .sum()
+    }
 }
 
 /// A service on both VIPs with at most one backend, 10.0.0.`backend`.

@@ -24,7 +24,9 @@ mod tests;
 mod time;
 pub mod write;
 
-pub use block::{Block, BlockBuilder, Full, MAX_DICTIONARY, Mark, Record, ServiceId, Target, WireKey};
+pub use block::{
+    Block, BlockBuilder, Full, MAX_DICTIONARY, Mark, Record, Rewrite, ServiceId, Target, WireKey,
+};
 pub use hello::{Ack, Hello, MAX_NAME, MAX_PEERS, Phase};
 pub use message::{
     Body, Digest, Digests, LeafPart, Leaves, MAX_INTERVALS, Message, MissingRun, Nack, SurveyId,

@@ -41,7 +41,7 @@ fn target() -> Target {
         service: ServiceId(0x1111_1111_1111_1111),
         backend: ip("10.0.0.11"),
         port: 0x1F90,
-        pool: None,
+        rewrite: Rewrite::Nothing,
     }
 }
 
@@ -61,7 +61,7 @@ fn record<K>(key: K) -> Record<K> {
 fn updates_are_their_bytes() {
     let four = record(key("198.51.100.7", "192.0.2.10").to_v4().unwrap());
     let six = record(key("2001:db8::7", "2001:db8::10").to_v6().unwrap());
-    let mut block = BlockBuilder::new(500, false);
+    let mut block = BlockBuilder::new(500);
     block.push4(&four, Some((77, &target()))).unwrap();
     block.push6(&six, Some((77, &target()))).unwrap();
     block.push4(&four, None).unwrap();
@@ -102,14 +102,14 @@ fn updates_are_their_bytes() {
 #[test]
 fn translated_connections_have_the_port_of_their_pool() {
     let pooled = Target {
-        pool: Some(ip("2001:db8::99")),
+        rewrite: Rewrite::Both(ip("2001:db8::99")),
         ..target()
     };
     let record = Record {
         pool_port: 0x4242,
         ..record(key("198.51.100.7", "192.0.2.10").to_v4().unwrap())
     };
-    let mut block = BlockBuilder::new(500, true);
+    let mut block = BlockBuilder::new(500);
     block.push4(&record, Some((1, &pooled))).unwrap();
     let bytes = written(|clock, to| write::updates(1, &block, clock, to));
     assert_eq!(bytes[bytes.len() - 2..], [0x42, 0x42]);
@@ -118,6 +118,65 @@ fn translated_connections_have_the_port_of_their_pool() {
     };
     assert_eq!(block.targets().collect::<Vec<_>>(), [pooled]);
     assert_eq!(block.records4().collect::<Vec<_>>(), [record]);
+}
+
+/// Ports of pools come into a block with the first record that has one, and those before it get none.
+#[test]
+fn a_block_is_widened_when_it_must_be() {
+    let key = |n| FlowKey4::new(n, 1, 80 << 16 | n, 6);
+    let plain = |n| Record {
+        target: Some(0),
+        ..record(key(n))
+    };
+    let nat = Target {
+        rewrite: Rewrite::Destination,
+        ..target()
+    };
+    let full = Target {
+        rewrite: Rewrite::Both(ip("192.0.2.200")),
+        ..target()
+    };
+    let pooled = |n| Record {
+        target: Some(2),
+        pool_port: 7,
+        ..plain(n)
+    };
+    let translated = |n| Record {
+        target: Some(1),
+        ..plain(n)
+    };
+    let mut block = BlockBuilder::new(500);
+    block.push4(&plain(1), Some((1, &target()))).unwrap();
+    block.push4(&translated(2), Some((1, &nat))).unwrap();
+    let mark = block.mark();
+    block.push4(&pooled(3), Some((1, &full))).unwrap();
+    block.roll_back(mark);
+    block.push4(&pooled(4), Some((1, &full))).unwrap();
+    let bytes = written(|clock, to| write::updates(1, &block, clock, to));
+    let Body::Updates { block: parsed, .. } = body(&bytes) else {
+        panic!("no updates");
+    };
+    assert_eq!(parsed.targets().collect::<Vec<_>>(), [target(), nat, full]);
+    assert_eq!(
+        parsed.records4().collect::<Vec<_>>(),
+        [plain(1), translated(2), pooled(4)]
+    );
+    block.clear();
+    block.push4(&plain(1), Some((1, &target()))).unwrap();
+    let again = written(|clock, to| write::updates(1, &block, clock, to));
+    assert_eq!(
+        again.len(),
+        write::UPDATES_OVERHEAD + 8 + 10 + 15 + 17,
+        "narrow again"
+    );
+
+    // To widen what is there takes more room than there is.
+    let mut block = BlockBuilder::new(150);
+    let count = (0..).take_while(|n| block.push4(&plain(*n), Some((1, &target()))).is_ok());
+    assert!(count.count() > 5);
+    assert_eq!(block.push4(&pooled(9), Some((1, &target()))), Err(Full));
+    let bytes = written(|clock, to| write::updates(1, &block, clock, to));
+    assert!(matches!(body(&bytes), Body::Updates { block: parsed, .. } if parsed.len() == block.len()));
 }
 
 #[test]
@@ -256,7 +315,7 @@ fn questions_and_answers_are_their_bytes() {
         part: 4,
         last: true,
     };
-    let block = BlockBuilder::new(100, false);
+    let block = BlockBuilder::new(100);
     let bytes = written(|clock, to| write::contents(part, &block, clock, to));
     assert_eq!(bytes, head(8, &[1, 2, 0, 1, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0]));
     assert!(
@@ -300,7 +359,7 @@ fn questions_and_answers_are_their_bytes() {
 #[test]
 fn each_fault_has_its_name() {
     let four = record(key("198.51.100.7", "192.0.2.10").to_v4().unwrap());
-    let mut block = BlockBuilder::new(500, false);
+    let mut block = BlockBuilder::new(500);
     block.push4(&four, Some((1, &target()))).unwrap();
     let good = written(|clock, to| write::updates(1, &block, clock, to));
     let altered = |at: usize, byte: u8| {
@@ -329,13 +388,14 @@ fn each_fault_has_its_name() {
     assert_eq!(altered(state, 32), Refusal::BadValue);
     let form = good.len() - 17 - 15;
     assert_eq!(altered(form, 4), Refusal::BadValue, "a family of no pool");
-    assert_eq!(altered(form, 8), Refusal::BadValue);
+    assert_eq!(altered(form, 10), Refusal::BadValue, "both ways of translating");
+    assert_eq!(altered(form, 16), Refusal::BadValue);
 }
 
 #[test]
 fn a_block_stays_within_its_limit() {
     for limit in [8, 30, 60, 100, 500, 1372] {
-        let mut block = BlockBuilder::new(limit, false);
+        let mut block = BlockBuilder::new(limit);
         let mut pushed = 0;
         for n in 0..10_000_u32 {
             let key = FlowKey4::new(n, n % 3, n << 16 | 80, 6);
@@ -366,7 +426,7 @@ fn a_block_stays_within_its_limit() {
 /// Every connection with a frontend and a backend of its own: the dictionaries end before the datagram does.
 #[test]
 fn dictionaries_are_bounded() {
-    let mut block = BlockBuilder::new(60_000, false);
+    let mut block = BlockBuilder::new(60_000);
     let mut pushed = 0;
     for n in 0..1000_u32 {
         let target = Target {
@@ -395,7 +455,7 @@ fn dictionaries_are_bounded() {
 fn a_connection_takes_less_than_32_bytes_of_the_wire() {
     // An Ethernet frame's payload, less IPv4, UDP, envelope and message.
     let limit = 1500 - 28 - crate::wire::seal::OVERHEAD - write::UPDATES_OVERHEAD;
-    let mut block = BlockBuilder::new(limit, false);
+    let mut block = BlockBuilder::new(limit);
     for n in 0.. {
         let target = Target {
             backend: IpAddr::from([10, 0, 0, (n % 16) as u8]),
@@ -428,9 +488,17 @@ fn address() -> impl Strategy<Value = IpAddr> {
     any::<IpAddr>()
 }
 
+fn any_rewrite() -> impl Strategy<Value = Rewrite> {
+    prop_oneof![
+        Just(Rewrite::Nothing),
+        Just(Rewrite::Destination),
+        address().prop_map(Rewrite::Both),
+    ]
+}
+
 prop_compose! {
-    fn any_target()(service: u64, backend in address(), port: u16, pool in proptest::option::of(address())) -> Target {
-        Target { service: ServiceId(service), backend, port, pool }
+    fn any_target()(service: u64, backend in address(), port: u16, rewrite in any_rewrite()) -> Target {
+        Target { service: ServiceId(service), backend, port, rewrite }
     }
 }
 
@@ -464,7 +532,7 @@ proptest! {
         records in proptest::collection::vec((any_record(), any::<bool>(), any::<Option<prop::sample::Index>>()), 0..40),
         pool_ports: bool,
     ) {
-        let mut block = BlockBuilder::new(65_000, pool_ports);
+        let mut block = BlockBuilder::new(65_000);
         let (mut four, mut six) = (Vec::new(), Vec::new());
         let mut used: Vec<u32> = Vec::new();
         for ((words, record), is_four, target) in records {

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterPart, Family, OutlookView};
 use crate::core::{ha, vrrp};
 
 /// This director's part in the pair.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HaView {
     /// Name of this director.
     pub director: String,
@@ -30,7 +31,7 @@ pub struct HaView {
 }
 
 /// An instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceView {
     /// Its name.
     pub name: String,
@@ -63,7 +64,7 @@ pub struct InstanceView {
 }
 
 /// How many backends of a service a director reaches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReachView {
     /// Name of the service.
     pub service: String,
@@ -74,7 +75,7 @@ pub struct ReachView {
 }
 
 /// What a director is in an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It takes no part.
@@ -108,7 +109,7 @@ impl From<vrrp::Role> for Role {
 }
 
 /// A virtual router of VRRP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouterView {
     /// Its family.
     pub family: Family,
@@ -129,7 +130,7 @@ pub struct RouterView {
 }
 
 /// An advertisement of another director.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeardView {
     /// Where it came from.
     pub source: IpAddr,
@@ -142,7 +143,7 @@ pub struct HeardView {
 }
 
 /// An interface that instances are on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortView {
     /// Its name.
     pub name: String,
@@ -155,7 +156,7 @@ pub struct PortView {
 }
 
 /// How often something happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CountView {
     /// Short name.
     pub slug: String,

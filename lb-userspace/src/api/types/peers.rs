@@ -1,11 +1,12 @@
 //! The other directors, and the ways on which they are heard.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CountView, ha::Role};
 
 /// Another director of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerView {
     /// Its name.
     pub name: String,
@@ -30,7 +31,7 @@ pub struct PeerView {
 }
 
 /// What another director is in a group of instances.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerGroupView {
     /// Name of the group, or of the instance that is one by itself.
     pub name: String,
@@ -45,7 +46,7 @@ pub struct PeerGroupView {
 }
 
 /// How another director is heard on a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerPathView {
     /// Name of the path.
     pub path: String,
@@ -62,7 +63,7 @@ pub struct PeerPathView {
 }
 
 /// A heartbeat path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PathView {
     /// Its name.
     pub name: String,
@@ -83,7 +84,7 @@ pub struct PathView {
 }
 
 /// What would happen to a group of instances if its Active died now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutlookView {
     /// Name of the group, or of the instance that is one by itself.
     pub group: String,
@@ -98,7 +99,7 @@ pub struct OutlookView {
 }
 
 /// A director that may take over, or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateView {
     /// Its name.
     pub director: String,
@@ -115,7 +116,7 @@ pub struct CandidateView {
 }
 
 /// What is ordered of the pair.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "order", rename_all = "lowercase", deny_unknown_fields)]
 pub enum HaOrder {
     /// Hand VIPs over to another director.
@@ -139,7 +140,7 @@ pub enum HaOrder {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HaAnswer {
     /// What goes to whom.
     pub handed_over: Vec<HandedOver>,
@@ -151,7 +152,7 @@ pub struct HaAnswer {
 }
 
 /// How a handover went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandoverView {
     /// Milliseconds in which no director was Active, as seen from here: from the order to the first word of the next Active.
     /// Whatever reached the last one meanwhile was forwarded. `None` if nobody was heard to be Active in time.
@@ -161,7 +162,7 @@ pub struct HandoverView {
 }
 
 /// What became of the connections.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandedConnectionsView {
     /// Milliseconds that the others were waited for before the VIPs moved, to have everything.
     pub barrier_milliseconds: u64,
@@ -174,7 +175,7 @@ pub struct HandedConnectionsView {
 }
 
 /// VIPs that go to another director.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandedOver {
     /// Name of the group, or of the instance that is one by itself.
     pub group: String,
@@ -185,7 +186,7 @@ pub struct HandedOver {
 }
 
 /// What is to be told of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterPart {
     /// The other directors.
     pub peers: Vec<PeerView>,

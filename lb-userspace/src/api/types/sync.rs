@@ -1,11 +1,12 @@
 //! Connections of the other directors.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CountView;
 
 /// How the synchronisation of connections stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SyncView {
     /// Name of this director.
     pub director: String,
@@ -14,7 +15,7 @@ pub struct SyncView {
 }
 
 /// What a director knows of the connections of its cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncState {
     /// Interface by which the others are reached.
     pub interface: String,
@@ -55,7 +56,7 @@ pub struct SyncState {
 }
 
 /// How far a director is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SyncPhase {
     /// It looks for others.
@@ -79,7 +80,7 @@ impl SyncPhase {
 }
 
 /// Another director.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncPeerView {
     /// Its name.
     pub name: String,
@@ -122,7 +123,7 @@ pub struct SyncPeerView {
 }
 
 /// How the tables of two directors differ. Connections that changed in the last second are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DivergenceView {
     /// Connections of this director that were compared.
     pub compared: u64,
@@ -154,7 +155,7 @@ impl DivergenceView {
 }
 
 /// How the tables of this director compare with those of the others at this moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyView {
     /// Name of this director.
     pub director: String,
@@ -163,7 +164,7 @@ pub struct VerifyView {
 }
 
 /// How the tables compare with those of one other director.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparisonView {
     /// Its name.
     pub name: String,
@@ -172,7 +173,7 @@ pub struct ComparisonView {
 }
 
 /// What was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SentView {
     /// Datagrams.
     pub datagrams: u64,
@@ -189,7 +190,7 @@ pub struct SentView {
 }
 
 /// What became of connections that others told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AppliedView {
     /// They were not known.
     pub new: u64,

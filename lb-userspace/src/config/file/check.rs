@@ -1,18 +1,19 @@
 //! `check` and `health` of a service.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use crate::config::Spanned;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, SeqAccess, value::MapAccessDeserializer, value::SeqAccessDeserializer},
 };
-use toml::Spanned;
 
 use super::{Time, unplaced};
 use crate::core::health::{self, AgentForm, BodyMatch, Judge, Probe, RecordType, Timing, Trust};
 
 /// Kind of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Kind {
     Tcp,
@@ -29,7 +30,7 @@ pub(in crate::config) enum Kind {
 }
 
 /// `check = { … }`; which keys belong to which kind is seen later.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Check {
     #[serde(rename = "type")]
@@ -99,6 +100,17 @@ impl<'de> Deserialize<'de> for Checks {
     }
 }
 
+impl JsonSchema for Checks {
+    fn schema_name() -> Cow<'static, str> {
+        "Checks".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let one = schemas.subschema_for::<Check>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
+
 impl Serialize for Checks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
@@ -106,7 +118,7 @@ impl Serialize for Checks {
 }
 
 /// `health = { … }`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Health {
     pub(in crate::config) require: Option<Spanned<Require>>,
@@ -151,6 +163,16 @@ impl<'de> Deserialize<'de> for Require {
         }
 
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Require {
+    fn schema_name() -> Cow<'static, str> {
+        "Require".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "enum": ["all", "any"] }, { "type": "integer", "minimum": 1 }] })
     }
 }
 

@@ -1,13 +1,14 @@
 //! `[events]` and the tables in it.
 
+use crate::config::Spanned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::{Size, Time, texts, unplaced};
 use crate::core::event;
 
 /// `[events]`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Events {
     pub(in crate::config) keep: Option<Spanned<Size>>,
@@ -20,7 +21,7 @@ pub(in crate::config) struct Events {
 }
 
 /// `[[events.hook]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Hook {
     pub(in crate::config) name: Option<Spanned<String>>,
@@ -33,7 +34,7 @@ pub(in crate::config) struct Hook {
 }
 
 /// `[[events.mail]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Mail {
     pub(in crate::config) name: Option<Spanned<String>>,
@@ -50,7 +51,7 @@ pub(in crate::config) struct Mail {
 }
 
 /// `[[events.webhook]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Webhook {
     pub(in crate::config) name: Option<Spanned<String>>,

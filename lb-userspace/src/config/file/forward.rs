@@ -1,13 +1,14 @@
 //! `forward` of a service, and what the methods want to know.
 
+use crate::config::Spanned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::{texts, unplaced};
 use crate::core::model::{self, Encapsulation};
 
 /// `forward = "…"`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum Forward {
     Dr,
@@ -17,7 +18,7 @@ pub(in crate::config) enum Forward {
 }
 
 /// `pool = { … }`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Pool {
     pub(in crate::config) addresses: Spanned<Vec<Spanned<String>>>,
@@ -45,7 +46,7 @@ impl From<model::Forward> for Forward {
 }
 
 /// `tunnel = { … }`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Tunnel {
     #[serde(rename = "type")]
@@ -55,7 +56,7 @@ pub(in crate::config) struct Tunnel {
 }
 
 /// `type = "…"`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::config) enum TunnelType {
     Ipip,

@@ -1,7 +1,8 @@
 //! `[[heartbeat]]`
 
+use crate::config::Spanned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::{texts, unplaced};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// `[[heartbeat]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Heartbeat {
     pub(in crate::config) name: Option<Spanned<String>>,

@@ -1,7 +1,8 @@
 //! `[[instance]]`
 
+use crate::config::Spanned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::{
     texts,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// `[[instance]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Instance {
     pub(in crate::config) name: Spanned<String>,
@@ -34,7 +35,7 @@ pub(in crate::config) struct Instance {
 }
 
 /// `hooks` of an `[[instance]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Hooks {
     pub(in crate::config) test: Option<Spanned<Vec<String>>>,
@@ -73,7 +74,7 @@ impl From<&model::Hooks> for Hooks {
 }
 
 /// `announce` of an `[[instance]]`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Announce {
     pub(in crate::config) repeat: Option<Spanned<i64>>,

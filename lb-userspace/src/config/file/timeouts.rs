@@ -1,8 +1,9 @@
 //! `timeouts` of a service: a key for each state that a flow can be in.
 
+use crate::config::Spanned;
 use lb_common::flow_state::FlowState;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::{super::duration::Time, unplaced};
 use crate::core;
@@ -10,7 +11,7 @@ use crate::core;
 macro_rules! timeouts {
     ($($key:ident: $state:ident),+ $(,)?) => {
         /// `timeouts = { … }`
-        #[derive(Debug, Default, Serialize, Deserialize)]
+        #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub(in crate::config) struct Timeouts {
             $($key: Option<Spanned<Time>>,)+

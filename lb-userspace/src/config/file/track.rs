@@ -1,7 +1,8 @@
 //! `track` of an `[[instance]]`
 
+use crate::config::Spanned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::unplaced;
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// One of `track`
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Track {
     pub(in crate::config) interface: Option<Spanned<String>>,

@@ -1,6 +1,6 @@
 //! Who may use the daemon's socket.
 
-use toml::Spanned;
+use crate::config::Spanned;
 
 use super::Validator;
 use crate::{

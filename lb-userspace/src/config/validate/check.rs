@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::config::Spanned;
 use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
-use toml::Spanned;
 
 use super::Validator;
 use crate::{

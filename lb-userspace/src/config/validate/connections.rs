@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
+use crate::config::Spanned;
 use lb_common::{abi::LONGEST_SERVER_ID, flow_state::FlowState};
-use toml::Spanned;
 
 use super::Validator;
 use crate::{

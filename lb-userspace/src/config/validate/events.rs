@@ -2,8 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use crate::config::Spanned;
 use lettre::message::Mailbox;
-use toml::Spanned;
 
 use super::{FirstSeen, Validator};
 use crate::{

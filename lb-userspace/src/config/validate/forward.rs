@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, ops::Range};
 
+use crate::config::Spanned;
 use lb_common::abi::POOL_ADDRESSES;
-use toml::Spanned;
 
 use super::Validator;
 use crate::{

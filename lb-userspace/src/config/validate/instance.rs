@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use toml::Spanned;
+use crate::config::Spanned;
 
 use super::{FirstSeen, Validator};
 use crate::{

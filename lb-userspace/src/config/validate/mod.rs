@@ -16,7 +16,7 @@ mod track;
 
 use std::{collections::BTreeMap, ops::Range};
 
-use toml::Spanned;
+use crate::config::Spanned;
 
 pub(super) use self::{
     check::MOST_CHECKS,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::Spanned;
 use lb_common::scheduling::MOST_SLOTS;
-use toml::Spanned;
 
 use super::Validator;
 use crate::{

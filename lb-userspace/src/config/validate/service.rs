@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::config::Spanned;
 use lb_common::abi::MOST_AREAS;
-use toml::Spanned;
 
 use super::{FirstSeen, Validator};
 use crate::{

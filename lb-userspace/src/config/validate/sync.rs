@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use toml::Spanned;
+use crate::config::Spanned;
 
 use super::{FirstSeen, Validator};
 use crate::{

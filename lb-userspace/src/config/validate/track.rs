@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use toml::Spanned;
+use crate::config::Spanned;
 
 use super::Validator;
 use crate::{

@@ -20,6 +20,7 @@ mod timestamp;
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -35,7 +36,7 @@ pub use self::{
 };
 
 /// How much an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Part of ordinary life.
@@ -96,7 +97,7 @@ pub struct Kind {
 }
 
 /// Whom an event is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
     /// Name of the service, if it is about one or about a backend of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,7 +272,7 @@ pub struct Event {
 }
 
 /// An event as scripts get it: in the API, in a webhook's body, on a hook's standard input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Counts up from 1 from the start of the daemon.
     pub number: u64,

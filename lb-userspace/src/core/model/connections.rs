@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use lb_common::abi::{FloodLimits, Unknown};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a service treats its connections; the default is what most want.
@@ -65,7 +66,7 @@ impl Default for Persistence {
 }
 
 /// What becomes of a TCP segment in the middle of a connection that nobody knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnUnknown {
     /// It goes where its connection would be scheduled, and the connection is known from then on.
@@ -88,7 +89,7 @@ impl From<OnUnknown> for Unknown {
 }
 
 /// What becomes of the connections of a backend that left the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnGone {
     /// They go on as long as the backend serves them.

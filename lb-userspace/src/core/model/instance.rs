@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Hooks, Track};
@@ -56,7 +57,7 @@ impl Instance {
 }
 
 /// What a Backup does that has the higher priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failback {
     /// Leaves the VIPs where they are.
@@ -68,7 +69,7 @@ pub enum Failback {
 }
 
 /// What an Active does when another machine says that a VIP is at its own MAC address. It is an event in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnDuplicate {
     /// Announces the VIPs again, so that the link learns where they are.

@@ -11,6 +11,7 @@ mod tests;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::book::{Book, Due};
@@ -125,7 +126,7 @@ impl fmt::Display for Command {
 }
 
 /// What becomes of the flows that are left when the deadline has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AtDeadline {
     /// They go on; the deadline is told of, and that is all.

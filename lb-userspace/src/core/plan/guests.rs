@@ -23,18 +23,18 @@ impl Planner {
                 number: backend.number,
                 service: name(service)?.clone(),
                 address,
-                port: 0,
+                port: backend.port.unwrap_or(0),
             })
         });
         Directory::new(services, backends)
     }
 
-    /// Gives a number to a backend that this director has no use for, and another director has flows to: it takes no new
-    /// ones, and is forgotten when they have ended, as one that was removed is.
+    /// Gives a number to a backend that this director has no use for, and another director has flows to, at this port (0: the
+    /// frontend's): it takes no new ones, and is forgotten when they have ended, as one that was removed is.
     ///
     /// # Errors
     /// [`PlanError::TooManyBackends`].
-    pub fn host(&mut self, service: &str, address: IpAddr) -> Result<Vec<Step>, PlanError> {
+    pub fn host(&mut self, service: &str, address: IpAddr, port: u16) -> Result<Vec<Step>, PlanError> {
         let Some(number) = self.services.get(service).map(|known| known.number) else {
             return Ok(Vec::new());
         };
@@ -56,7 +56,7 @@ impl Planner {
         let known = KnownBackend {
             number: backend,
             forward,
-            port: None,
+            port: Some(port).filter(|port| *port != 0),
             server_id: None,
             way: None,
             inherited: false,

@@ -749,19 +749,19 @@ proptest! {
 fn a_backend_that_only_others_have_flows_to_is_hosted_like_a_removed_one() {
     let mut planner = planner();
     planner.plan(&desired(&[service("web", 80, &[1])], &[1])).unwrap();
-    let steps = planner.host("web", address(7)).unwrap();
+    let steps = planner.host("web", address(7), 0).unwrap();
     assert!(
         matches!(steps[..], [Step::AssignBackend { backend: 1, service: 0, address: at }] if at == address(7)),
         "{steps:?}"
     );
     assert_eq!(
-        planner.host("web", address(7)),
+        planner.host("web", address(7), 0),
         Ok(Vec::new()),
         "it has a number now"
     );
-    assert_eq!(planner.host("web", address(1)), Ok(Vec::new()));
+    assert_eq!(planner.host("web", address(1), 0), Ok(Vec::new()));
     assert_eq!(
-        planner.host("mail", address(7)),
+        planner.host("mail", address(7), 0),
         Ok(Vec::new()),
         "nobody serves that here"
     );

@@ -6,6 +6,7 @@ use lb_common::{
     abi::{self, Keeper},
     scheduling::Choice,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Layout;
@@ -13,7 +14,7 @@ use super::Layout;
 macro_rules! schedulers {
     ($($(#[doc = $doc:literal])+ $scheduler:ident = $name:literal $(or $alias:literal)?, $layout:ident, $choice:ident;)+) => {
         /// How a backend is chosen for a new flow.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Scheduler {
             $($(#[doc = $doc])+ #[serde(rename = $name $(, alias = $alias)?)] $scheduler,)+
         }
@@ -151,7 +152,7 @@ impl Scheduler {
 }
 
 /// A field of a flow that a hash is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HashField {
     /// The client's address.

@@ -1,6 +1,7 @@
 //! What the directors of a cluster share.
 
 use lb_common::wire::seal::{ClusterId, KeyId, NodeId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,7 +15,7 @@ pub const MAX_KEYS: usize = 8;
 
 /// How a cluster that has keys treats datagrams that are not sealed: the three stages in which keys are rolled out
 /// to directors that had none, one director after the other, without an interruption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Authentication {
     /// Seals nothing yet, believes sealed datagrams and others.

@@ -139,7 +139,7 @@ impl Node {
         let session = settings.session;
         let block = |overhead: usize| {
             let payload = settings.datagram - OVERHEAD;
-            BlockBuilder::new(payload - overhead, settings.pool_ports)
+            BlockBuilder::new(payload - overhead)
         };
         Self {
             own: keyring.own(),

@@ -23,8 +23,6 @@ pub struct Settings {
     pub history: usize,
     /// Bytes a second at which the content of leaves is sent, at most.
     pub bulk_rate: u64,
-    /// Whether records name the ports of an address pool: where a service translates sources.
-    pub pool_ports: bool,
 }
 
 /// Leaves of a real node: 2 to this power.

@@ -132,11 +132,11 @@ fn what_begins_on_one_is_on_the_other_within_milliseconds() {
     link.run(5 * STEP);
     assert!(link.are_equal());
     assert_eq!(link.directors[1].flows(link.now).len(), 100);
-    let (_, state) = link.directors[0].packet(&key(7), Packet::Fin, 0, link.now);
-    assert_eq!(state, FlowState::FinWait);
+    let flow = link.directors[0].packet(&key(7), Packet::Fin, 0, link.now);
+    assert_eq!(flow.state, FlowState::FinWait);
     link.run(5 * STEP);
     assert_eq!(
-        link.directors[1].flows(link.now)[&key(7).words].1,
+        link.directors[1].flows(link.now)[&key(7).words].state,
         FlowState::FinWait
     );
     let counters = link.node(0).counters();
@@ -220,7 +220,10 @@ fn a_backend_without_a_number_is_asked_for_and_its_flows_wait() {
     }
     link.run(10 * STEP);
     assert!(link.are_equal());
-    assert_eq!(link.directors[1].flows(link.now)[&key(3).words].0, backend(9));
+    assert_eq!(
+        link.directors[1].flows(link.now)[&key(3).words].backend,
+        backend(9)
+    );
     let waited = link.node(1).counters().updated.waiting;
     assert!(waited >= 10, "the first datagrams knew no better: {waited}");
 }
@@ -243,6 +246,31 @@ fn a_flow_that_is_removed_by_order_is_gone_everywhere_and_does_not_come_back() {
     assert!(!link.directors[1].flows(link.now).contains_key(&key(5).words));
 }
 
+/// Two connections that directors gave the same port of the pool, while they did not hear each other.
+#[test]
+fn of_two_flows_with_the_same_replies_the_later_one_counts_for_all() {
+    // Of the same share and backend, these begin their search for a port at the same one.
+    let (earlier, later) = (key(2), key(2 + 3 * 256));
+    for apart in [500, 0] {
+        let mut link = pair();
+        link.directors[1].share_with(0);
+        link.loses = |_| true;
+        let first = link.directors[0].packet(&earlier, Packet::Open, 1, link.now);
+        link.run(apart * STEP);
+        let second = link.directors[1].packet(&later, Packet::Open, 1, link.now);
+        assert_eq!((first.backend, first.reply), (second.backend, second.reply));
+        assert!(first.reply.is_some_and(|(_, port)| port != 0));
+        link.loses = |_| false;
+        link.run(Duration::from_secs(13));
+        assert!(link.are_equal());
+        let flows = link.directors[0].flows(link.now);
+        assert_eq!(flows.len(), 1, "{flows:?}");
+        if apart > 0 {
+            assert_eq!(flows.get(&later.words), Some(&second));
+        }
+    }
+}
+
 #[test]
 fn flows_of_a_backend_that_are_ended_do_not_come_back_from_others() {
     let mut link = pair();
@@ -252,11 +280,14 @@ fn flows_of_a_backend_that_are_ended_do_not_come_back_from_others() {
     link.run(Duration::from_secs(9));
     let flows = link.directors[1].flows(link.now);
     assert_eq!(flows.len(), 40);
-    assert!(flows.values().all(|(at, _)| *at != backend(0)));
+    assert!(flows.values().all(|flow| flow.backend != backend(0)));
     // The client goes on, and is sent elsewhere: for both.
     link.directors[1].packet(&key(0), Packet::Open, 1, link.now);
     link.run(20 * STEP);
-    assert_eq!(link.directors[0].flows(link.now)[&key(0).words].0, backend(1));
+    assert_eq!(
+        link.directors[0].flows(link.now)[&key(0).words].backend,
+        backend(1)
+    );
 }
 
 #[test]

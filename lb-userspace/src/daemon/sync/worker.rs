@@ -12,7 +12,7 @@ use std::{
 
 use lb_common::{
     abi::{JournalRing, TimeoutTable},
-    flow_table::{Bucket, Entry4, Entry6},
+    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
     wire::{
         seal::{NodeId, Session},
@@ -61,7 +61,9 @@ const USUAL_DATAGRAM: usize = 1500 - 48;
 
 pub(super) type Replica = FlowReplica<
     Elements<Bucket<Entry4>>,
+    Elements<Bucket<Translation4>>,
     Elements<Bucket<Entry6>>,
+    Elements<Bucket<Translation6>>,
     Elements<JournalRing>,
     First<TimeoutTable>,
 >;
@@ -168,7 +170,9 @@ impl Worker {
         let tables = &kernel.tables;
         let memory = Memory {
             four: Elements(Arc::clone(&tables.flows_v4)),
+            translations4: Elements(Arc::clone(&tables.translations_v4)),
             six: Elements(Arc::clone(&tables.flows_v6)),
+            translations6: Elements(Arc::clone(&tables.translations_v6)),
             journal: Elements(Arc::clone(&tables.journal)),
             timeouts: First(Arc::clone(&tables.timeouts)),
         };
@@ -195,7 +199,6 @@ impl Worker {
                 .max(LEAST_DATAGRAM),
             history: HISTORY,
             bulk_rate: path.bulk_rate,
-            pool_ports: false,
         };
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = clock::now();

@@ -54,6 +54,13 @@ pub(in crate::metrics) const SECTION: Section = Section {
             "Whether the director could hold the VIPs. `tandem ha` says why it could not.",
             |from, to| each(from, to, |instance| instance.unfit.is_empty()),
         ),
+        gauge(
+            "tandem_vrrp_health_ratio",
+            INSTANCE,
+            "Health score: how much of what is behind the VIPs is reached, less what monitors take; 0 to 1. Among directors of the same \
+             priority the higher one takes over.",
+            |from, to| each(from, to, |instance| f64::from(instance.health_percent) / 100.0),
+        ),
         counter(
             "tandem_vrrp_advertisements_sent_total",
             ROUTER,

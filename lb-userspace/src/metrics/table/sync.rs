@@ -119,6 +119,35 @@ pub(in crate::metrics) const SECTION: Section = Section {
             "Whether the director's configuration is the same as here.",
             |from, to| peers(from, to, |peer| Some(peer.same_configuration)),
         ),
+        gauge(
+            "tandem_sync_peer_same_orders",
+            PEER,
+            "Whether the same is ordered there as here.",
+            |from, to| peers(from, to, |peer| Some(peer.same_orders)),
+        ),
+        gauge(
+            "tandem_sync_peer_compared",
+            PEER,
+            "Connections of this director that were compared with the other at the last comparison.",
+            |from, to| peers(from, to, |peer| Some(peer.divergence.compared)),
+        ),
+        gauge(
+            "tandem_sync_peer_divergence",
+            &["peer", "kind"],
+            "Connections that differed then, before they were mended: `only_here`, `only_there`, or `otherwise` (another state or backend).",
+            |from, to| {
+                for peer in from.sync.sync.iter().flat_map(|sync| &sync.peers) {
+                    let found = &peer.divergence;
+                    for (kind, connections) in [
+                        ("only_here", found.only_here),
+                        ("only_there", found.only_there),
+                        ("otherwise", found.otherwise),
+                    ] {
+                        to.add(&[&peer.name, kind], connections);
+                    }
+                }
+            },
+        ),
         counter(
             "tandem_sync_peer_updates_total",
             PEER,

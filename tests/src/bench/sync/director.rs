@@ -11,7 +11,9 @@ use anyhow::{Result, bail};
 use lb_common::{
     abi::{FlowPlace, JournalRing, TimeoutTable, Timeouts},
     flow_state::FlowState,
-    flow_table::{Bucket, Clock, Entry4, Entry6, NewFlow, Target, insert, lookup},
+    flow_table::{
+        Bucket, Clock, Entry4, Entry6, NewFlow, Target, Translation4, Translation6, insert, lookup,
+    },
     hash::Seed,
     packet::FlowKey4,
     wire::{
@@ -38,8 +40,14 @@ const CLASS: u8 = 3;
 const HZ: u32 = 250;
 const BACKENDS: u32 = 64;
 
-type Replica =
-    FlowReplica<Arc<[Bucket<Entry4>]>, Arc<[Bucket<Entry6>]>, Arc<[JournalRing]>, Arc<TimeoutTable>>;
+type Replica = FlowReplica<
+    Arc<[Bucket<Entry4>]>,
+    Arc<[Bucket<Translation4>]>,
+    Arc<[Bucket<Entry6>]>,
+    Arc<[Bucket<Translation6>]>,
+    Arc<[JournalRing]>,
+    Arc<TimeoutTable>,
+>;
 
 /// One director.
 pub(super) struct Director {
@@ -81,7 +89,9 @@ impl Director {
         };
         let memory = Memory {
             four: Arc::clone(&four),
+            translations4: (0..2).map(|_| Bucket::default()).collect(),
             six,
+            translations6: (0..2).map(|_| Bucket::default()).collect(),
             journal: Arc::clone(&journal),
             timeouts: Arc::clone(&timeouts),
         };
@@ -101,7 +111,6 @@ impl Director {
             datagram: DATAGRAM,
             history: HISTORY,
             bulk_rate: DEFAULT_BULK_RATE,
-            pool_ports: false,
         };
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
@@ -214,7 +223,7 @@ impl Director {
 /// Nanoseconds that it takes to enter a connection that another director told of, once its datagram is open.
 pub(super) fn applying(flows: u32) -> Result<f64> {
     let (mut a, mut b) = (Director::new("a", flows), Director::new("b", flows));
-    let mut block = lb_common::wire::sync::BlockBuilder::new(DATAGRAM - 100, false);
+    let mut block = lb_common::wire::sync::BlockBuilder::new(DATAGRAM - 100);
     let mut payload = Vec::new();
     let (mut time, mut applied) = (Duration::ZERO, 0);
     for begun in (0..flows).step_by(super::AT_ONCE as usize) {

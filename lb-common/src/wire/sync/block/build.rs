@@ -1,10 +1,11 @@
 //! Putting a block together.
 
+use core::net::IpAddr;
 use std::vec::Vec;
 
 use super::{
-    BEHIND_CLIENT, FIXED, NONE, POOL_PORT, Record, Target, WITH_POOL_PORTS, WireKey, dictionary::Dictionary,
-    stride,
+    BEHIND_CLIENT, FIXED, NONE, POOL_PORT, Record, Rewrite, Target, WITH_POOL_PORTS, WireKey,
+    dictionary::Dictionary, stride,
 };
 use crate::packet::{FlowKey4, FlowKey6};
 
@@ -15,8 +16,8 @@ pub struct Full;
 /// A state of a block to come back to.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    four: (usize, u16),
-    six: (usize, u16),
+    four: u16,
+    six: u16,
 }
 
 /// Records of one family, and their frontends.
@@ -41,6 +42,22 @@ impl<K: WireKey> Half<K> {
         self.records.clear();
         self.count = 0;
     }
+
+    /// Gives all records a port of a pool, which none of them has.
+    fn widen(&mut self) {
+        let mut wide = Vec::with_capacity(usize::from(self.count) * stride::<K>(true));
+        for record in self.records.chunks_exact(stride::<K>(false)) {
+            wide.extend_from_slice(record);
+            wide.extend_from_slice(&[0; POOL_PORT]);
+        }
+        self.records = wide;
+    }
+
+    fn truncate(&mut self, count: u16, pool_ports: bool) {
+        self.records
+            .truncate(usize::from(count) * stride::<K>(pool_ports));
+        self.count = count;
+    }
 }
 
 /// A block under construction, for a datagram of limited size. It is meant to be used again and again: [`Self::clear`]
@@ -48,21 +65,22 @@ impl<K: WireKey> Half<K> {
 #[derive(Debug)]
 pub struct BlockBuilder {
     limit: usize,
+    /// Whether records have a port of a pool: from the first one on that needs it.
     pool_ports: bool,
     four: Half<FlowKey4>,
     six: Half<FlowKey6>,
-    /// By whatever number the caller knows them.
-    targets: Dictionary<u32, Target>,
+    /// By whatever number the caller knows the backend, and what becomes of packets.
+    targets: Dictionary<(u32, Rewrite), Target>,
     length: usize,
 }
 
 impl BlockBuilder {
-    /// A block of at most `limit` bytes, whose records have ports of a pool or do not.
+    /// A block of at most `limit` bytes.
     #[must_use]
-    pub fn new(limit: usize, pool_ports: bool) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            pool_ports,
+            pool_ports: false,
             four: Half::new(),
             six: Half::new(),
             targets: Dictionary::new(),
@@ -75,6 +93,7 @@ impl BlockBuilder {
         self.four.clear();
         self.six.clear();
         self.targets.clear();
+        self.pool_ports = false;
         self.length = FIXED;
     }
 
@@ -82,17 +101,16 @@ impl BlockBuilder {
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark {
-            four: (self.four.records.len(), self.four.count),
-            six: (self.six.records.len(), self.six.count),
+            four: self.four.count,
+            six: self.six.count,
         }
     }
 
     /// Takes away the connections that were added since; what was said of frontends and targets stays.
     pub fn roll_back(&mut self, mark: Mark) {
         let before = self.four.records.len() + self.six.records.len();
-        self.four.records.truncate(mark.four.0);
-        self.six.records.truncate(mark.six.0);
-        (self.four.count, self.six.count) = (mark.four.1, mark.six.1);
+        self.four.truncate(mark.four, self.pool_ports);
+        self.six.truncate(mark.six, self.pool_ports);
         self.length -= before - (self.four.records.len() + self.six.records.len());
     }
 
@@ -108,14 +126,14 @@ impl BlockBuilder {
         self.len() == 0
     }
 
-    /// Adds an IPv4 connection. `target` is what the caller knows the target by, and what it is; `None` for a flow that
-    /// is gone. What the record says of its target does not count.
+    /// Adds an IPv4 connection. `target` is what the caller knows the backend by, and what the target is; `None` for a flow
+    /// that is gone. What the record says of its target does not count.
     ///
     /// # Errors
     /// [`Full`].
     #[inline]
     pub fn push4(&mut self, record: &Record<FlowKey4>, target: Option<(u32, &Target)>) -> Result<(), Full> {
-        let room = self.limit - self.length;
+        let room = self.room_for(record.pool_port)?;
         self.length += push(
             &mut self.four,
             &mut self.targets,
@@ -133,7 +151,7 @@ impl BlockBuilder {
     /// [`Full`].
     #[inline]
     pub fn push6(&mut self, record: &Record<FlowKey6>, target: Option<(u32, &Target)>) -> Result<(), Full> {
-        let room = self.limit - self.length;
+        let room = self.room_for(record.pool_port)?;
         self.length += push(
             &mut self.six,
             &mut self.targets,
@@ -143,6 +161,21 @@ impl BlockBuilder {
             self.pool_ports,
         )?;
         Ok(())
+    }
+
+    /// How much room there is, once records have a port of a pool if this one does.
+    #[inline]
+    fn room_for(&mut self, pool_port: u16) -> Result<usize, Full> {
+        if pool_port != 0 && !self.pool_ports {
+            let wide = self.length + self.len() * POOL_PORT;
+            if wide > self.limit {
+                return Err(Full);
+            }
+            self.four.widen();
+            self.six.widen();
+            (self.length, self.pool_ports) = (wide, true);
+        }
+        Ok(self.limit - self.length)
     }
 
     /// Writes the block behind what is in `to`.
@@ -171,7 +204,7 @@ impl BlockBuilder {
 #[inline]
 fn push<K: WireKey>(
     half: &mut Half<K>,
-    targets: &mut Dictionary<u32, Target>,
+    targets: &mut Dictionary<(u32, Rewrite), Target>,
     record: &Record<K>,
     target: Option<(u32, &Target)>,
     room: usize,
@@ -180,7 +213,10 @@ fn push<K: WireKey>(
     let (client, frontend) = record.key.split();
     let frontend_hash = fold(frontend.as_ref());
     let known_frontend = half.frontends.find(&frontend, frontend_hash);
-    let known_target = target.map(|(number, target)| (number, target, targets.find(&number, number)));
+    let known_target = target.map(|(number, target)| {
+        let key = (number, target.rewrite);
+        (key, target, targets.find(&key, hash_of(key)))
+    });
     let mut length = stride::<K>(pool_ports);
     if known_frontend.is_none() {
         length += K::FRONTEND;
@@ -199,7 +235,7 @@ fn push<K: WireKey>(
     let target = match known_target {
         None => NONE,
         Some((_, _, Some(index))) => index,
-        Some((number, target, None)) => targets.add(number, *target, number),
+        Some((key, target, None)) => targets.add(key, *target, hash_of(key)),
     };
     let state = if target == NONE { 0 } else { record.state };
     let [s0, s1, s2, s3] = record.stamp.0.to_be_bytes();
@@ -216,7 +252,17 @@ fn push<K: WireKey>(
     Ok(length)
 }
 
-/// A hash good enough for a small table of our own making.
+/// A hash of a target's key, good enough for a small table of our own making.
+#[inline]
+fn hash_of((number, rewrite): (u32, Rewrite)) -> u32 {
+    match rewrite {
+        Rewrite::Nothing | Rewrite::Destination => number,
+        Rewrite::Both(IpAddr::V4(pool)) => number.rotate_left(16) ^ fold(&pool.octets()),
+        Rewrite::Both(IpAddr::V6(pool)) => number.rotate_left(16) ^ fold(&pool.octets()),
+    }
+}
+
+/// The same of bytes.
 #[inline]
 fn fold(bytes: &[u8]) -> u32 {
     let mut sum = 0_u32;

@@ -19,7 +19,7 @@ use crate::packet::{FlowKey4, FlowKey6};
 
 pub use build::{BlockBuilder, Full, Mark};
 pub use key::WireKey;
-pub use target::{ServiceId, Target};
+pub use target::{Rewrite, ServiceId, Target};
 
 /// Most frontends of a family, and most targets, of one block.
 pub const MAX_DICTIONARY: usize = 255;

@@ -9,7 +9,19 @@ use crate::wire::sync::{Reader, Refusal};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u64);
 
-/// A backend of a service, and the address that its connections' sources are translated to.
+/// What becomes of a connection's packets on their way to the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Rewrite {
+    /// They stay what they are.
+    #[default]
+    Nothing,
+    /// They go to the backend's address and port: NAT.
+    Destination,
+    /// Besides, they come from this address of a pool, and from a port that is each connection's own: full NAT.
+    Both(IpAddr),
+}
+
+/// A backend of a service, and how it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// The service.
@@ -18,13 +30,15 @@ pub struct Target {
     pub backend: IpAddr,
     /// The backend's port; 0 where it is the frontend's.
     pub port: u16,
-    /// Address of the pool; `None` where sources stay what they are.
-    pub pool: Option<IpAddr>,
+    /// What becomes of packets.
+    pub rewrite: Rewrite,
 }
 
 const BACKEND_IS_V6: u8 = 1;
 const HAS_POOL: u8 = 2;
 const POOL_IS_V6: u8 = 4;
+const TRANSLATED: u8 = 8;
+const POOL_OF_V6: u8 = HAS_POOL | POOL_IS_V6;
 
 impl Target {
     /// Reads one.
@@ -36,16 +50,17 @@ impl Target {
         let service = ServiceId(reader.u64()?);
         let backend = address(reader, form & BACKEND_IS_V6 != 0)?;
         let port = reader.u16()?;
-        let pool = match form {
-            0 | BACKEND_IS_V6 => None,
-            _ if form & HAS_POOL != 0 && form < 8 => Some(address(reader, form & POOL_IS_V6 != 0)?),
+        let rewrite = match form & !BACKEND_IS_V6 {
+            0 => Rewrite::Nothing,
+            TRANSLATED => Rewrite::Destination,
+            pool @ (HAS_POOL | POOL_OF_V6) => Rewrite::Both(address(reader, pool == POOL_OF_V6)?),
             _ => return Err(Refusal::BadValue),
         };
         Ok(Self {
             service,
             backend,
             port,
-            pool,
+            rewrite,
         })
     }
 
@@ -53,26 +68,27 @@ impl Target {
     #[must_use]
     pub fn length(&self) -> usize {
         let of = |address: IpAddr| if address.is_ipv4() { 4 } else { 16 };
-        11 + of(self.backend) + self.pool.map_or(0, of)
+        let pool = match self.rewrite {
+            Rewrite::Nothing | Rewrite::Destination => 0,
+            Rewrite::Both(pool) => of(pool),
+        };
+        11 + of(self.backend) + pool
     }
 
     /// Writes it behind what is in `to`.
     pub fn emit(&self, to: &mut Vec<u8>) {
-        let mut form = 0;
-        if self.backend.is_ipv6() {
-            form |= BACKEND_IS_V6;
-        }
-        if let Some(pool) = self.pool {
-            form |= HAS_POOL;
-            if pool.is_ipv6() {
-                form |= POOL_IS_V6;
-            }
-        }
-        to.push(form);
+        let rewrite = match self.rewrite {
+            Rewrite::Nothing => 0,
+            Rewrite::Destination => TRANSLATED,
+            Rewrite::Both(IpAddr::V4(_)) => HAS_POOL,
+            Rewrite::Both(IpAddr::V6(_)) => POOL_OF_V6,
+        };
+        let backend = if self.backend.is_ipv6() { BACKEND_IS_V6 } else { 0 };
+        to.push(rewrite | backend);
         to.extend_from_slice(&self.service.0.to_be_bytes());
         emit_address(self.backend, to);
         to.extend_from_slice(&self.port.to_be_bytes());
-        if let Some(pool) = self.pool {
+        if let Rewrite::Both(pool) = self.rewrite {
             emit_address(pool, to);
         }
     }

@@ -1,14 +1,18 @@
 //! What two directors compare of a connection. docs/sync-protocol.md has the same in words.
 
-use lb_common::wire::sync::Target;
+use std::net::IpAddr;
+
+use lb_common::wire::sync::{Rewrite, Target};
 use ring::digest::{SHA256, digest};
+
+use super::route::Route;
 
 /// The leaf of a connection: the upper bits of its hash.
 pub(super) fn leaf(hash: u64, leaf_bits: u8) -> u16 {
     (hash >> (64 - u32::from(leaf_bits))) as u16
 }
 
-/// What stands for a target: the first 8 bytes of the SHA-256 of what goes over the wire.
+/// What stands for a target that leaves packets as they are: the first 8 bytes of the SHA-256 of what goes over the wire.
 pub(super) fn of_target(target: &Target) -> u64 {
     let mut bytes = Vec::new();
     target.emit(&mut bytes);
@@ -18,9 +22,19 @@ pub(super) fn of_target(target: &Target) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// What a connection adds to the digest of its leaf.
-pub(super) fn of_flow(hash: u64, target: u64, state: u8, pool_port: u16) -> u64 {
-    let rest = u64::from(state) | u64::from(pool_port) << 8;
+/// What a connection adds to the digest of its leaf, which goes to this target by this route.
+pub(super) fn of_flow(hash: u64, target: u64, state: u8, route: &Route) -> u64 {
+    let (hash, form) = match route.rewrite {
+        Rewrite::Nothing => (hash, 0),
+        Rewrite::Destination => (hash, 1),
+        Rewrite::Both(IpAddr::V4(pool)) => (mix(hash ^ u64::from(u32::from_le_bytes(pool.octets()))), 2),
+        Rewrite::Both(IpAddr::V6(pool)) => {
+            let octets = pool.octets();
+            let words = octets.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+            (words.fold(hash, |hash, word| mix(hash ^ word)), 2)
+        }
+    };
+    let rest = u64::from(state) | u64::from(route.pool_port) << 8 | form << 24;
     mix(mix(hash ^ target) ^ rest)
 }
 
@@ -45,8 +59,17 @@ mod tests {
         for hash in [1, 77, u64::MAX - 5] {
             for target in [0x1234_5678, 1 << 40, 1 << 63] {
                 for state in 0..32 {
-                    for port in [0, 1, u16::MAX] {
-                        assert!(seen.insert(of_flow(hash, target, state, port)));
+                    let pools = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::"];
+                    let pools = pools.map(|pool| Rewrite::Both(pool.parse().unwrap()));
+                    let ways = [Rewrite::Nothing, Rewrite::Destination].into_iter().chain(pools);
+                    for (rewrite, pool_port) in ways.flat_map(|way| [0, 1, u16::MAX].map(|port| (way, port)))
+                    {
+                        let route = Route {
+                            number: 0,
+                            rewrite,
+                            pool_port,
+                        };
+                        assert!(seen.insert(of_flow(hash, target, state, &route)));
                     }
                 }
             }
@@ -60,7 +83,7 @@ mod tests {
             service: ServiceId(0x0102_0304_0506_0708),
             backend: [10, 0, 0, 11].into(),
             port: 80,
-            pool: None,
+            rewrite: Rewrite::Nothing,
         };
         assert_eq!(of_target(&target), 0xb2e0_44b5_9409_5804);
     }

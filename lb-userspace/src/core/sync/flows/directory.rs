@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use lb_common::wire::sync::{ServiceId, Target};
+use lb_common::wire::sync::{Rewrite, ServiceId, Target};
 
 use super::digest;
 use crate::core::sync::survey::service_id;
@@ -26,6 +26,7 @@ pub struct NumberedBackend {
 /// What a number stands for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
+    /// But for what becomes of packets.
     pub(super) target: Target,
     /// The target in digests.
     pub(super) identity: u64,
@@ -73,7 +74,7 @@ impl Directory {
                 service: service_id(&backend.service),
                 backend: backend.address,
                 port: backend.port,
-                pool: None,
+                rewrite: Rewrite::Nothing,
             };
             let index = backend.number as usize;
             if directory.by_number.len() <= index {

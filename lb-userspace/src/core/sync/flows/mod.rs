@@ -8,12 +8,14 @@ mod context;
 mod digest;
 mod directory;
 mod half;
+mod route;
 mod shadow;
 mod take;
 mod tell;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod translate;
 mod walk;
 
 use std::{
@@ -24,7 +26,7 @@ use std::{
 
 use lb_common::{
     abi::{FlowPlace, JournalReader, JournalRing, TimeoutTable},
-    flow_table::{Bucket, Entry4, Entry6},
+    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
     packet::FlowKey,
     wire::sync::{Block, BlockBuilder, Digest, Full, ServiceId, Stamp, SurveyId, Target},
@@ -53,11 +55,15 @@ const MOST_RELEASED: usize = 1 << 10;
 
 /// What a replica is made of: memory that it shares with the packet path.
 #[derive(Debug)]
-pub struct Memory<M4, M6, J, T> {
+pub struct Memory<M4, N4, M6, N6, J, T> {
     /// IPv4 flows.
     pub four: M4,
+    /// Their translations.
+    pub translations4: N4,
     /// IPv6 flows.
     pub six: M6,
+    /// Their translations.
+    pub translations6: N6,
     /// What each CPU noted.
     pub journal: J,
     /// Timeouts by class and state.
@@ -117,10 +123,10 @@ impl<T: Deref<Target = TimeoutTable>> Common<T> {
 
 /// The connections in the flow tables.
 #[derive(Debug)]
-pub struct FlowReplica<M4, M6, J, T> {
+pub struct FlowReplica<M4, N4, M6, N6, J, T> {
     common: Common<T>,
-    four: Half<Entry4, M4>,
-    six: Half<Entry6, M6>,
+    four: Half<Entry4, M4, N4>,
+    six: Half<Entry6, M6, N6>,
     journal: J,
     readers: Vec<JournalReader>,
     /// Found by a walk, and to be told.
@@ -137,16 +143,23 @@ pub struct FlowReplica<M4, M6, J, T> {
     walked: Vec<Digest>,
 }
 
-impl<M4, M6, J, T> FlowReplica<M4, M6, J, T>
+impl<M4, N4, M6, N6, J, T> FlowReplica<M4, N4, M6, N6, J, T>
 where
     M4: Deref<Target = [Bucket<Entry4>]>,
+    N4: Deref<Target = [Bucket<Translation4>]>,
     M6: Deref<Target = [Bucket<Entry6>]>,
+    N6: Deref<Target = [Bucket<Translation6>]>,
     J: Deref<Target = [JournalRing]>,
     T: Deref<Target = TimeoutTable>,
 {
     /// A replica of what is in `memory`, as of `jiffies`.
     #[must_use]
-    pub fn new(memory: Memory<M4, M6, J, T>, facts: Facts, directory: Directory, jiffies: u64) -> Self {
+    pub fn new(
+        memory: Memory<M4, N4, M6, N6, J, T>,
+        facts: Facts,
+        directory: Directory,
+        jiffies: u64,
+    ) -> Self {
         let leaves = 1 << facts.leaf_bits;
         Self {
             common: Common {
@@ -156,8 +169,8 @@ where
                 directory,
                 released: BTreeMap::new(),
             },
-            four: Half::new(memory.four, facts.leaf_bits),
-            six: Half::new(memory.six, facts.leaf_bits),
+            four: Half::new(memory.four, memory.translations4, facts.leaf_bits),
+            six: Half::new(memory.six, memory.translations6, facts.leaf_bits),
             readers: memory.journal.iter().map(JournalReader::from_now).collect(),
             journal: memory.journal,
             found: VecDeque::new(),
@@ -246,10 +259,12 @@ where
     }
 }
 
-impl<M4, M6, J, T> Replica for FlowReplica<M4, M6, J, T>
+impl<M4, N4, M6, N6, J, T> Replica for FlowReplica<M4, N4, M6, N6, J, T>
 where
     M4: Deref<Target = [Bucket<Entry4>]>,
+    N4: Deref<Target = [Bucket<Translation4>]>,
     M6: Deref<Target = [Bucket<Entry6>]>,
+    N6: Deref<Target = [Bucket<Translation6>]>,
     J: Deref<Target = [JournalRing]>,
     T: Deref<Target = TimeoutTable>,
 {

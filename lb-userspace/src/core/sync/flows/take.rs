@@ -5,7 +5,7 @@ use std::{collections::VecDeque, ops::Deref};
 use lb_common::{
     flow_state::{FlowState, Worth},
     flow_table::{self, Bucket, Clock, Control, Entry, NewFlow, Snapshot, Table, places},
-    wire::sync::{Record, Stamp, Target},
+    wire::sync::{Record, Rewrite, Stamp, Target},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     digest,
     directory::Resolved,
     half::{Half, SyncKey},
+    route::Route,
     shadow::Shadow,
 };
 use crate::core::sync::replica::{Applied, Moment, Source};
@@ -37,22 +38,35 @@ pub(super) struct Parked<K> {
 
 /// A flow that another director speaks of, and where it goes here.
 #[derive(Debug, Clone, Copy)]
-struct News<K> {
-    flow: NewFlow<K>,
+pub(super) struct News<K> {
+    /// Its target is the backend, also where it is translated.
+    pub(super) flow: NewFlow<K>,
+    pub(super) route: Route,
+    /// How replies look when they reach a director, if it is translated.
+    pub(super) reply: Option<K>,
     /// Of the target, in digests.
     identity: u64,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     /// Milliseconds since its last packet, now.
     idle_ms: u64,
     /// Milliseconds since its first packet, now.
     age_ms: u64,
 }
 
-impl<E, M> Half<E, M>
+impl<K: SyncKey> News<K> {
+    /// What the flow adds to the digest of its leaf.
+    pub(super) fn content(&self, context: &Context<'_>) -> u64 {
+        let hash = self.flow.key.hashed(context.leaf_seed());
+        digest::of_flow(hash, self.identity, self.flow.state as u8, &self.route)
+    }
+}
+
+impl<E, M, N> Half<E, M, N>
 where
     E: Entry,
     E::Key: SyncKey,
     M: Deref<Target = [Bucket<E>]>,
+    N: Deref<Target = [Bucket<<E::Key as SyncKey>::Translation>]>,
 {
     /// Takes in one record; its target, if that has no number yet and needs one.
     pub(super) fn take(
@@ -86,6 +100,11 @@ where
         ) else {
             return None;
         };
+        let reply = record.key.reply(target, record.pool_port);
+        if reply.is_none() && target.rewrite != Rewrite::Nothing {
+            // An address of the other family is no translation's.
+            return None;
+        }
         let under_way = moment.now - moment.sent;
         let news = News {
             flow: NewFlow {
@@ -95,6 +114,16 @@ where
                 state,
                 class,
             },
+            route: Route {
+                number,
+                rewrite: target.rewrite,
+                // Without a pool it says nothing.
+                pool_port: match target.rewrite {
+                    Rewrite::Both(_) => record.pool_port,
+                    Rewrite::Nothing | Rewrite::Destination => 0,
+                },
+            },
+            reply,
             identity: known.identity,
             stamp: record.stamp,
             idle_ms: record.idle.ms() + under_way,
@@ -169,11 +198,12 @@ where
         };
         let shadow = self.shadow(place);
         let own = self.stamp(&flow, shadow, context);
-        let is_same = (flow.control.target(), flow.control.state()) == (news.flow.target, news.flow.state);
+        let goes_there = self.route(&flow.key, flow.control) == Some(news.route);
+        let is_same = goes_there && flow.control.state() == news.flow.state;
         let own_idle_ms = context.idle_ms(&flow);
         // What nobody else hears of, a handshake under way, does not compete.
         let is_mute = !is_worth_telling(flow.control);
-        let draw = || is_mute || wins_the_draw(news, own_idle_ms, content(&flow, context), context);
+        let draw = || is_mute || wins_the_draw(news, own_idle_ms, self.content(&flow, context), context);
         let counts = news.stamp.is_after(own) || (news.stamp == own && draw());
         if !counts && !is_same {
             applied.overruled += 1;
@@ -182,16 +212,29 @@ where
         let next = if is_same {
             flow.control
         } else {
-            flow.control.with_flow(&news.flow)
+            let target = if goes_there {
+                Ok(flow.control.target())
+            } else {
+                self.target(news, context)
+            };
+            match target {
+                Ok(target) => flow.control.with_flow(&NewFlow { target, ..news.flow }),
+                Err(refused) => {
+                    refused.count(applied);
+                    return true;
+                }
+            }
         };
         if let Some(entry) = self.entry(place) {
             if next != flow.control && !entry.change(flow.control, next) {
                 return false;
             }
             // A later packet is a later packet, whoever saw it.
+            let seen = context.ticks.last_seen(news.idle_ms.min(own_idle_ms));
             if news.idle_ms < own_idle_ms {
-                entry.touch(context.ticks.last_seen(news.idle_ms));
+                entry.touch(seen);
             }
+            self.follow(&flow, next, seen);
         }
         let told = context.ticks.second(context.ticks.last_seen(news.idle_ms));
         let seen = if shadow.is_of(flow.control) {
@@ -226,7 +269,14 @@ where
             applied.no_room += 1;
             return true;
         }
-        flow_table::insert(&*self.table, flow, &clock);
+        let target = match self.target(news, context) {
+            Ok(target) => target,
+            Err(refused) => {
+                refused.count(applied);
+                return true;
+            }
+        };
+        flow_table::insert(&*self.table, &NewFlow { target, ..*flow }, &clock);
         let Some((place, control)) = self.find(&flow.key, flow.hash) else {
             return false;
         };
@@ -234,6 +284,9 @@ where
         if let Some(entry) = self.entry(place) {
             entry.touch(last_seen);
             entry.created().store(ticks.created(news.age_ms));
+        }
+        if let Some(translation) = self.translation(&flow.key, control) {
+            translation.entry.touch(last_seen);
         }
         self.set_shadow(place, Shadow::new(control, news.stamp, ticks.second(last_seen)));
         applied.new += 1;
@@ -262,7 +315,7 @@ where
             return false;
         };
         let own = self.stamp(&flow, self.shadow(place), context);
-        !own.is_after(stamp) && self.entry(place).is_some_and(|entry| entry.remove(control))
+        !own.is_after(stamp) && self.end(place, key, control)
     }
 
     /// Removes a flow by order; whether it was here. The others will be told.
@@ -275,12 +328,34 @@ where
         };
         let own = self.stamp(&flow, self.shadow(place), context);
         let stamp = Stamp::at(context.ticks.now_ms).max(own.next());
-        let removed = self.entry(place).is_some_and(|entry| entry.remove(control));
+        let removed = self.end(place, key, control);
         if removed {
             remember(&mut self.removed, *key, stamp);
             remember(&mut self.unsaid, *key, stamp);
         }
         removed
+    }
+
+    /// Removes a flow, and its translation after it; whether it was still there.
+    pub(super) fn end(&self, place: u32, key: &E::Key, control: Control) -> bool {
+        let translation = self.translation(key, control);
+        let ended = self.entry(place).is_some_and(|entry| entry.remove(control));
+        if let Some(translation) = translation.filter(|_| ended) {
+            translation.entry.remove(translation.control);
+        }
+        ended
+    }
+
+    /// What a flow adds to the digest of its leaf.
+    pub(super) fn content(&self, flow: &Snapshot<E::Key>, context: &Context<'_>) -> u64 {
+        // Of one whose translation is gone, nobody hears.
+        let Some(route) = self.route(&flow.key, flow.control) else {
+            return 0;
+        };
+        let known = context.directory.known(route.number);
+        let identity = known.map_or(0, |known| known.identity);
+        let hash = flow.key.hashed(context.leaf_seed());
+        digest::of_flow(hash, identity, flow.control.state_number(), &route)
     }
 
     /// Whether the flow was removed after this word on it.
@@ -327,15 +402,5 @@ fn wins_the_draw<K: SyncKey>(news: &News<K>, own_idle_ms: u64, own: u64, context
     if own_idle_ms + CLEARLY_LATER_MS < news.idle_ms {
         return false;
     }
-    let hash = news.flow.key.hashed(context.leaf_seed());
-    digest::of_flow(hash, news.identity, news.flow.state as u8, 0) > own
-}
-
-/// What a flow adds to the digest of its leaf.
-fn content<K: SyncKey>(flow: &Snapshot<K>, context: &Context<'_>) -> u64 {
-    let backend = flow.control.backend();
-    let known = backend.and_then(|number| context.directory.known(number));
-    let identity = known.map_or(0, |known| known.identity);
-    let hash = flow.key.hashed(context.leaf_seed());
-    digest::of_flow(hash, identity, flow.control.state_number(), 0)
+    news.content(context) > own
 }

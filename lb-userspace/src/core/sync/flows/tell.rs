@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use lb_common::{
     flow_table::{Bucket, Entry, Snapshot},
-    wire::sync::{BlockBuilder, Full, Record, Span, Stamp},
+    wire::sync::{BlockBuilder, Full, Record, Span, Stamp, Target},
 };
 
 use super::{
@@ -13,11 +13,12 @@ use super::{
     shadow::Shadow,
 };
 
-impl<E, M> Half<E, M>
+impl<E, M, N> Half<E, M, N>
 where
     E: Entry,
     E::Key: SyncKey,
     M: Deref<Target = [Bucket<E>]>,
+    N: Deref<Target = [Bucket<<E::Key as SyncKey>::Translation>]>,
 {
     /// Adds the flow at `place` to `block`, if there is something about it that the others do not know.
     pub(super) fn tell(
@@ -35,7 +36,7 @@ where
             || !shadow.has_state_of(flow.control)
             || context.is_to_be_refreshed(&flow, shadow);
         if is_news {
-            push(&flow, stamp, block, context)?;
+            self.push(&flow, stamp, block, context)?;
             let seen = context.ticks.second(flow.last_seen);
             self.set_shadow(place, Shadow::new(flow.control, stamp, seen));
         }
@@ -54,7 +55,36 @@ where
             return Ok(());
         };
         let stamp = self.stamp(&flow, self.shadow(place), context);
-        push(&flow, stamp, block, context)
+        self.push(&flow, stamp, block, context)
+    }
+
+    fn push(
+        &self,
+        flow: &Snapshot<E::Key>,
+        stamp: Stamp,
+        block: &mut BlockBuilder,
+        context: &Context<'_>,
+    ) -> Result<(), Full> {
+        let Some(route) = self.route(&flow.key, flow.control) else {
+            return Ok(());
+        };
+        let Some(known) = context.directory.known(route.number) else {
+            return Ok(());
+        };
+        let record = Record {
+            key: flow.key,
+            target: None,
+            state: flow.control.state_number(),
+            stamp,
+            idle: Span::of_ms(context.idle_ms(flow)),
+            age: Span::of_ms(context.ticks.age_ms(flow.created)),
+            pool_port: route.pool_port,
+        };
+        let target = Target {
+            rewrite: route.rewrite,
+            ..known.target
+        };
+        E::Key::push(block, &record, Some((route.number, &target)))
     }
 
     /// Adds the removals that the others have not been told of.
@@ -74,27 +104,4 @@ where
         }
         Ok(())
     }
-}
-
-fn push<K: SyncKey>(
-    flow: &Snapshot<K>,
-    stamp: Stamp,
-    block: &mut BlockBuilder,
-    context: &Context<'_>,
-) -> Result<(), Full> {
-    let number = flow.control.backend();
-    let Some((number, known)) = number.and_then(|number| Some((number, context.directory.known(number)?)))
-    else {
-        return Ok(());
-    };
-    let record = Record {
-        key: flow.key,
-        target: None,
-        state: flow.control.state_number(),
-        stamp,
-        idle: Span::of_ms(context.idle_ms(flow)),
-        age: Span::of_ms(context.ticks.age_ms(flow.created)),
-        pool_port: 0,
-    };
-    K::push(block, &record, Some((number, &known.target)))
 }

@@ -1,9 +1,11 @@
 use super::*;
 
-impl<M4, M6, J, T> FlowReplica<M4, M6, J, T>
+impl<M4, N4, M6, N6, J, T> FlowReplica<M4, N4, M6, N6, J, T>
 where
     M4: Deref<Target = [Bucket<Entry4>]>,
+    N4: Deref<Target = [Bucket<Translation4>]>,
     M6: Deref<Target = [Bucket<Entry6>]>,
+    N6: Deref<Target = [Bucket<Translation6>]>,
     J: Deref<Target = [JournalRing]>,
     T: Deref<Target = TimeoutTable>,
 {
@@ -19,7 +21,7 @@ where
         };
         format!(
             "{:?} {:?} {} stamp {:?} (known {} of it {} state {}) idle {} ms, now {now}",
-            control.target(),
+            self.four.route(key, control),
             control.state(),
             control.version(),
             self.four.stamp(&flow, shadow, &context),

@@ -35,11 +35,12 @@ pub(super) struct Findings<'a, F> {
     pub(super) tell: F,
 }
 
-impl<E, M> Half<E, M>
+impl<E, M, N> Half<E, M, N>
 where
     E: Entry,
     E::Key: SyncKey,
     M: Deref<Target = [Bucket<E>]>,
+    N: Deref<Target = [Bucket<<E::Key as SyncKey>::Translation>]>,
 {
     pub(super) fn begin_survey(&mut self) {
         self.heads.fill(END);
@@ -78,8 +79,10 @@ where
         findings: &mut Findings<'_, impl FnMut(u32)>,
         context: &Context<'_>,
     ) {
-        let backend = flow.control.backend();
-        let Some(known) = backend.and_then(|number| context.directory.known(number)) else {
+        let Some(route) = self.route(&flow.key, flow.control) else {
+            return;
+        };
+        let Some(known) = context.directory.known(route.number) else {
             return;
         };
         self.counted += 1;
@@ -98,7 +101,7 @@ where
         self.heads[leaf] = place;
         if known.in_scope && !stamp.is_after(findings.cutoff) && !context.is_expiring(flow) {
             let digest = &mut findings.digests[leaf];
-            let own = digest::of_flow(hash, known.identity, flow.control.state_number(), 0);
+            let own = digest::of_flow(hash, known.identity, flow.control.state_number(), &route);
             digest.sum = digest.sum.wrapping_add(own);
             digest.count += 1;
         }

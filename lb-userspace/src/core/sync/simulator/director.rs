@@ -6,8 +6,9 @@ use lb_common::{
     abi::{FlowPlace, JournalRing, TimeoutTable, Timeouts},
     flow_state::{FlowState, Worth},
     flow_table::{
-        self, Bucket, Clock, Entry, Entry4, Entry6, Insertion, NewFlow, Snapshot, Target, WAYS, lookup,
-        places,
+        self, Bucket, Clock, Control, Entry, Entry4, Entry6, Hit, Insertion, NewFlow, Origin, Snapshot,
+        Target, Translation, Translation4, Translation6, TranslationEntry, WAYS, insert_sparing, lookup,
+        places, translation_at,
     },
     hash::Seed,
     packet::{FlowKey, FlowKey4},
@@ -26,11 +27,31 @@ pub(in crate::core::sync) const HZ: u32 = 250;
 pub(in crate::core::sync) const LEAF_BITS: u8 = 6;
 const BUCKETS: usize = 512;
 
-type Replica =
-    FlowReplica<Arc<[Bucket<Entry4>]>, Arc<[Bucket<Entry6>]>, Arc<[JournalRing]>, Arc<TimeoutTable>>;
+type Replica = FlowReplica<
+    Arc<[Bucket<Entry4>]>,
+    Arc<[Bucket<Translation4>]>,
+    Arc<[Bucket<Entry6>]>,
+    Arc<[Bucket<Translation6>]>,
+    Arc<[JournalRing]>,
+    Arc<TimeoutTable>,
+>;
 
-/// Flows by key: backend and state.
-pub(in crate::core::sync) type Flows = BTreeMap<[u64; 2], (IpAddr, FlowState)>;
+/// Address of the pool.
+const POOL: u32 = 0x0A00_00FE;
+/// Ports of it that each director gives out.
+const SHARE: u16 = 256;
+
+/// What can be seen of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::core::sync) struct Flow {
+    pub(in crate::core::sync) backend: IpAddr,
+    pub(in crate::core::sync) state: FlowState,
+    /// Where replies go to, if it is translated: address and port.
+    pub(in crate::core::sync) reply: Option<(u32, u16)>,
+}
+
+/// Flows by key.
+pub(in crate::core::sync) type Flows = BTreeMap<[u64; 2], Flow>;
 
 /// What a client's packet does to its flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +76,9 @@ pub(in crate::core::sync) struct Clocks {
 pub(in crate::core::sync) struct Director {
     pub(in crate::core::sync) name: String,
     clocks: Clocks,
+    index: u16,
     four: Arc<[Bucket<Entry4>]>,
-    six: Arc<[Bucket<Entry6>]>,
+    translations: Arc<[Bucket<Translation4>]>,
     journal: Arc<[JournalRing]>,
     timeouts: Arc<TimeoutTable>,
     seed: Seed,
@@ -82,12 +104,16 @@ pub(in crate::core::sync) fn keyring(name: &str, keys: &[u8]) -> Arc<Keyring> {
     Arc::new(Keyring::new("sim", name, keys, Authentication::Enforce).expect("keys that go together"))
 }
 
-type Tables = (Arc<[Bucket<Entry4>]>, Arc<[Bucket<Entry6>]>, Arc<[JournalRing]>);
+type Tables = (
+    Arc<[Bucket<Entry4>]>,
+    Arc<[Bucket<Translation4>]>,
+    Arc<[JournalRing]>,
+);
 
 fn tables() -> Tables {
     (
         (0..BUCKETS).map(|_| Bucket::default()).collect(),
-        (0..2).map(|_| Bucket::default()).collect(),
+        (0..BUCKETS).map(|_| Bucket::default()).collect(),
         (0..1).map(|_| JournalRing::default()).collect(),
     )
 }
@@ -96,7 +122,7 @@ impl Director {
     /// Dead, with an empty table.
     pub(in crate::core::sync) fn new(index: usize, clocks: Clocks, seed: Seed) -> Self {
         let name = format!("lb{index}");
-        let (four, six, journal) = tables();
+        let (four, translations, journal) = tables();
         let timeouts = TimeoutTable::default();
         let mut row: Timeouts = [0; FlowState::LIMIT];
         for state in FlowState::ALL {
@@ -107,8 +133,9 @@ impl Director {
             keyring: keyring(&name, &[1]),
             name,
             clocks,
+            index: index as u16,
             four,
-            six,
+            translations,
             journal,
             timeouts: Arc::new(timeouts),
             seed,
@@ -120,6 +147,11 @@ impl Director {
             lives: 0,
             events: Vec::new(),
         }
+    }
+
+    /// Gives out the ports of that director: a mistake in its configuration.
+    pub(in crate::core::sync) fn share_with(&mut self, other: u16) {
+        self.index = other;
     }
 
     pub(in crate::core::sync) fn local(&self, now: Duration) -> Duration {
@@ -159,7 +191,9 @@ impl Director {
         };
         let memory = Memory {
             four: Arc::clone(&self.four),
-            six: Arc::clone(&self.six),
+            translations4: Arc::clone(&self.translations),
+            six: (0..2).map(|_| Bucket::default()).collect(),
+            translations6: (0..2).map(|_| Bucket::default()).collect(),
             journal: Arc::clone(&self.journal),
             timeouts: Arc::clone(&self.timeouts),
         };
@@ -178,7 +212,6 @@ impl Director {
             datagram: 260,
             history,
             bulk_rate: 2_000_000,
-            pool_ports: false,
         };
         let wall_ms = self.clocks.wall_ms + now.as_millis() as u64;
         let node = Node::new(settings, self.store.clone(), wall_ms, self.local(now));
@@ -195,7 +228,7 @@ impl Director {
     /// The machine starts anew.
     pub(in crate::core::sync) fn forget(&mut self) {
         self.kill();
-        (self.four, self.six, self.journal) = tables();
+        (self.four, self.translations, self.journal) = tables();
     }
 
     pub(in crate::core::sync) fn set_keys(&mut self, keys: &[u8]) {
@@ -237,7 +270,7 @@ impl Director {
         }
         for entry in self.four.iter().flat_map(|bucket| &bucket.entries) {
             let control = entry.state();
-            if control.is_live() && control.backend() == Some(number) {
+            if control.is_live() && self.number_of(&entry.key(), control) == Some(number) {
                 entry.remove(control);
             }
         }
@@ -252,14 +285,84 @@ impl Director {
         }
     }
 
-    /// What a packet does in the XDP program: the backend that it goes to, and the flow's state behind it.
+    fn translation(&self, key: &FlowKey4, control: Control) -> Option<Hit<'_, Translation4>> {
+        match control.target() {
+            Target::Backend(_) => None,
+            Target::Translation(place) => translation_at(&*self.translations, place, key),
+        }
+    }
+
+    /// Number of the flow's backend; `None` if the flow is translated and its translation is gone.
+    fn number_of(&self, key: &FlowKey4, control: Control) -> Option<u32> {
+        match control.target() {
+            Target::Backend(number) => Some(number),
+            Target::Translation(_) => self.translation(key, control)?.control.backend(),
+        }
+    }
+
+    /// What can be seen of the flow; `None` if its translation is gone.
+    fn flow(&self, key: &FlowKey4, control: Control) -> Option<Flow> {
+        let reply = self.translation(key, control).map(|hit| {
+            let reply = hit.entry.key().reply;
+            (reply.destination(), (reply.ports() >> 16) as u16)
+        });
+        Some(Flow {
+            backend: self.address(self.number_of(key, control)?),
+            state: control.state(),
+            reply,
+        })
+    }
+
+    /// What a new flow's entry has for its target: by its client's number it is translated, from a port of this director's
+    /// share of the pool or not.
+    fn target_of(&self, key: &FlowKey4, backend: IpAddr, state: FlowState, clock: &Clock<'_>) -> Target {
+        let number = *self.numbers.get(&backend).unwrap_or(&1);
+        let IpAddr::V4(server) = self.address(number) else {
+            panic!("an IPv4 backend")
+        };
+        let reply = key.answered_by(u32::from_ne_bytes(server.octets()), 0);
+        let replies: Vec<_> = match key.source() % 3 {
+            0 => return Target::Backend(number),
+            1 => vec![reply],
+            _ => (0..SHARE)
+                .map(|port| {
+                    reply.redirected(
+                        POOL,
+                        1 + self.index * SHARE + (port + key.source() as u16) % SHARE,
+                    )
+                })
+                .collect(),
+        };
+        for reply in replies {
+            let translation = NewFlow {
+                key: Translation {
+                    reply,
+                    original: *key,
+                    origin: Origin::new(1, 2, 3),
+                },
+                hash: reply.hash(&self.seed),
+                target: Target::Backend(number),
+                state,
+                class: 3,
+            };
+            insert_sparing(&*self.translations, &translation, clock);
+            let hit = lookup(&*self.translations, &translation.key, translation.hash);
+            let hit = hit.expect("there is room");
+            if hit.entry.is_of(key) {
+                return Target::Translation(hit.place);
+            }
+        }
+        panic!("the pool is exhausted")
+    }
+
+    /// What a packet does in the XDP program: what can be seen of its flow behind it.
     pub(in crate::core::sync) fn packet(
         &mut self,
         key: &FlowKey4,
         packet: Packet,
         choice: u8,
         now: Duration,
-    ) -> (IpAddr, FlowState) {
+    ) -> Flow {
         let hash = key.hash(&self.seed);
         let clock = self.clock(now);
         if let Some(hit) = lookup(&*self.four, key, hash) {
@@ -269,26 +372,33 @@ impl Director {
                 entry.remove(control);
             } else {
                 entry.touch(clock.stamp());
-                let number = control.backend().expect("a backend");
-                let mut state = control.state();
-                if packet == Packet::Fin && state == FlowState::Established {
-                    state = FlowState::FinWait;
-                    entry.change(control, control.with_state(state));
+                let translation = self.translation(key, control);
+                if let Some(translation) = &translation {
+                    translation.entry.touch(clock.stamp());
+                }
+                let mut now = control;
+                if packet == Packet::Fin && control.state() == FlowState::Established {
+                    now = control.with_state(FlowState::FinWait);
+                    entry.change(control, now);
+                    if let Some(translation) = translation {
+                        let next = translation.control.with_state(FlowState::FinWait);
+                        translation.entry.change(translation.control, next);
+                    }
                     self.note(key, hash);
                 }
-                return (self.address(number), state);
+                return self.flow(key, now).expect("living flows have their translations");
             }
         }
-        let number = *self.numbers.get(&backend(choice)).unwrap_or(&1);
+        let state = if packet == Packet::Fin {
+            FlowState::FinWait
+        } else {
+            FlowState::Established
+        };
         let flow = NewFlow {
             key: *key,
             hash,
-            target: Target::Backend(number),
-            state: if packet == Packet::Fin {
-                FlowState::FinWait
-            } else {
-                FlowState::Established
-            },
+            target: self.target_of(key, backend(choice), state, &clock),
+            state,
             class: 3,
         };
         let insertion = flow_table::insert(&*self.four, &flow, &clock);
@@ -300,7 +410,8 @@ impl Director {
             "the tables have room: {insertion:?}"
         );
         self.note(key, hash);
-        (self.address(number), flow.state)
+        let control = Control::default().with_flow(&flow);
+        self.flow(key, control).expect("its translation was just entered")
     }
 
     fn address(&self, number: u32) -> IpAddr {
@@ -328,7 +439,22 @@ impl Director {
         for entry in self.four.iter().flat_map(|bucket| &bucket.entries) {
             let control = entry.state();
             if control.is_live() && clock.worth(entry, control).0 == Worth::Expired {
+                let translation = self.translation(&entry.key(), control);
                 entry.remove(control);
+                if let Some(translation) = translation {
+                    translation.entry.remove(translation.control);
+                }
+            }
+        }
+        for entry in self.translations.iter().flat_map(|bucket| &bucket.entries) {
+            let Some(found) = entry.snapshot() else { continue };
+            let original = found.key.original;
+            let flow = lookup(&*self.four, &original, original.hash(&self.seed));
+            if flow.is_none_or(|flow| {
+                self.translation(&original, flow.control)
+                    .is_none_or(|hit| !std::ptr::eq(hit.entry, entry))
+            }) {
+                entry.remove(found.control);
             }
         }
     }
@@ -347,8 +473,11 @@ impl Director {
                 clock.idle(flow.last_seen) + (timeout / 8).max(8 * HZ) < timeout
             })
             .map(|flow| {
-                let number = flow.control.backend().expect("a backend");
-                (flow.key.words, (self.address(number), flow.control.state()))
+                let seen = self.flow(&flow.key, flow.control);
+                (
+                    flow.key.words,
+                    seen.expect("living flows have their translations"),
+                )
             })
             .collect()
     }

@@ -3,14 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{Display, Write as _},
-    net::IpAddr,
     time::Duration,
 };
 
 use lb_common::{flow_state::FlowState, hash::Seed, packet::FlowKey4};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-use super::director::{Clocks, Director, Flows, Packet};
+use super::director::{Clocks, Director, Flow, Flows, Packet};
 use crate::core::sync::To;
 
 const USUAL_DELAY: Duration = Duration::from_micros(400);
@@ -29,8 +28,7 @@ struct Noise {
 /// What the last packet of a flow came to.
 #[derive(Debug, Clone, Copy)]
 struct Expected {
-    backend: IpAddr,
-    state: FlowState,
+    flow: Flow,
     at: Duration,
     /// Who saw it.
     seen_by: usize,
@@ -141,11 +139,11 @@ impl World {
             }
         }
         for (key, expected) in &self.expected {
-            let timeout = Duration::from_secs(expected.state.default_timeout().into());
+            let timeout = Duration::from_secs(expected.flow.state.default_timeout().into());
             let lives = self.now - expected.at < timeout - (timeout / 8).max(Duration::from_secs(10));
             match first.get(key) {
                 _ if expected.uncertain || !lives => {}
-                Some(found) if *found == (expected.backend, expected.state) => {}
+                Some(found) if *found == expected.flow => {}
                 found => {
                     let known = self.describe_flow(key);
                     return Err(format!(
@@ -253,7 +251,7 @@ impl World {
             FlowKey4 { words }
         };
         let before = self.expected.get(&key.words).copied();
-        let ended = before.is_some_and(|before| before.state != FlowState::Established);
+        let ended = before.is_some_and(|before| before.flow.state != FlowState::Established);
         let packet = match self.rng.random_range(0..10) {
             _ if is_new => Packet::Open,
             0 if ended => Packet::Open,
@@ -267,19 +265,32 @@ impl World {
         } else {
             self.active
         };
-        let (backend, state) = self.directors[at].packet(&key, packet, choice, self.now);
+        let flow = self.directors[at].packet(&key, packet, choice, self.now);
         let strayed = before.is_some_and(|before| before.seen_by != at);
-        let uncertain = before.is_some_and(|before| before.uncertain) || strayed;
+        let uncertain = before.is_some_and(|before| before.uncertain) || strayed || self.dispute(&key, flow);
         self.expected.insert(
             key.words,
             Expected {
-                backend,
-                state,
+                flow,
                 at: self.now,
                 seen_by: at,
                 uncertain,
             },
         );
+    }
+
+    /// Whether another flow has the same replies, which was not known where this one began: one of both will end.
+    fn dispute(&mut self, key: &FlowKey4, flow: Flow) -> bool {
+        let mut is_disputed = false;
+        for (other, expected) in &mut self.expected {
+            let theirs = &expected.flow;
+            let is_same =
+                flow.reply.is_some() && (theirs.backend, theirs.reply) == (flow.backend, flow.reply);
+            if is_same && *other != key.words {
+                (is_disputed, expected.uncertain) = (true, true);
+            }
+        }
+        is_disputed
     }
 
     /// What a director knew alone may be gone with it.
