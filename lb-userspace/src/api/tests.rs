@@ -83,6 +83,8 @@ fn service() -> ServiceView {
         name: "web".into(),
         frontends: vec!["192.0.2.10:80/tcp".into()],
         scheduler: Scheduler::Maglev,
+        persistence: None,
+        one_packet: false,
         forward: Method::Dr,
         tunnel: None,
         table_size: 65_537,

@@ -116,6 +116,12 @@ pub struct ServiceView {
     pub frontends: Vec<String>,
     /// How a backend is chosen.
     pub scheduler: Scheduler,
+    /// For how long clients keep their backend; absent where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<PersistenceView>,
+    /// Whether each datagram is scheduled by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_packet: bool,
     /// How packets get there.
     pub forward: Method,
     /// The form of the tunnel's packets, where they get there by one.
@@ -137,6 +143,17 @@ pub struct ServiceView {
     pub packets: u64,
     /// Bytes of those packets, from the link header on.
     pub bytes: u64,
+}
+
+/// Clients that keep their backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PersistenceView {
+    /// For how long, after a connection of theirs began or ended.
+    pub timeout_seconds: u64,
+    /// IPv4 clients that are alike in so many bits are one.
+    pub prefix_v4: u8,
+    /// The same for IPv6.
+    pub prefix_v6: u8,
 }
 
 /// How packets get to the backends of a service.

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{self, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
 };
 
 use crate::{
@@ -32,7 +32,8 @@ pub(super) fn render(
         for frontend in &service.frontends {
             let (address, protocol) = frontend.rsplit_once('/').unwrap_or((frontend, "tcp"));
             let protocol = protocol.to_ascii_uppercase();
-            writeln!(out, "{protocol:<3}  {address} {}", scheduler(service.scheduler))?;
+            write!(out, "{protocol:<3}  {address} {}", scheduler(service.scheduler))?;
+            keeping(service, address.starts_with('['), out)?;
             let port = address.parse().map_or(0, |address: SocketAddr| address.port());
             for backend in own() {
                 let address = SocketAddr::new(backend.address, backend.port.unwrap_or(port)).to_string();
@@ -47,6 +48,22 @@ pub(super) fn render(
         }
     }
     Ok(())
+}
+
+/// The rest of a virtual service's line: what clients keep, and that datagrams are on their own.
+fn keeping(service: &ServiceView, is_v6: bool, out: &mut impl Write) -> io::Result<()> {
+    if let Some(clients) = service.persistence {
+        write!(out, " persistent {}", clients.timeout_seconds)?;
+        match (is_v6, clients.prefix_v4, clients.prefix_v6) {
+            (false, 32, _) | (true, _, 128) => {}
+            (false, prefix, _) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+                write!(out, " mask {}", Ipv4Addr::from_bits(mask))?;
+            }
+            (true, _, prefix) => write!(out, " mask {prefix}")?,
+        }
+    }
+    writeln!(out, "{}", if service.one_packet { " ops" } else { "" })
 }
 
 /// The name of it there.
@@ -72,7 +89,8 @@ impl fmt::Display for Forward {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testdata, render};
+    use super::{super::testdata, *};
+    use crate::api::types::PersistenceView;
 
     #[test]
     fn looks_as_there() {
@@ -94,5 +112,26 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
         }
         assert!(!text.contains("10.0.0.19"), "it is no longer configured\n{text}");
+    }
+
+    #[test]
+    fn what_is_kept_is_said_as_there() {
+        let mut services = testdata::view::<Vec<ServiceView>>("services");
+        services[0].persistence = Some(PersistenceView {
+            timeout_seconds: 300,
+            prefix_v4: 24,
+            prefix_v6: 128,
+        });
+        services[1].one_packet = true;
+        let mut out = Vec::new();
+        render(&services, &[], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for line in [
+            "TCP  192.0.2.10:80 mh persistent 300 mask 255.255.255.0",
+            "TCP  [2001:db8::10]:80 mh persistent 300",
+            "UDP  192.0.2.53:53 mh ops",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+        }
     }
 }

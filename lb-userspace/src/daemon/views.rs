@@ -20,8 +20,8 @@ use crate::{
     api::query::Query,
     api::types::{
         BackendState, BackendView, ClusterView, ComparisonView, EventView, Family, InterfaceView, KeyView,
-        LiveView, ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView, SyncView, TableView,
-        VerifyView, XdpMode,
+        LiveView, PersistenceView, ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView,
+        SyncView, TableView, VerifyView, XdpMode,
     },
     core::{
         backend::State,
@@ -134,6 +134,12 @@ impl Director {
                     .collect()
             },
             scheduler: service.scheduling.scheduler,
+            persistence: service.connections.persistence.map(|clients| PersistenceView {
+                timeout_seconds: service.timeouts.get(FlowState::Template).as_secs(),
+                prefix_v4: clients.prefix_v4,
+                prefix_v6: clients.prefix_v6,
+            }),
+            one_packet: service.connections.one_packet,
             forward: service.forward.into(),
             tunnel: match service.forward {
                 Forward::Dr | Forward::Nat | Forward::FullNat => None,
