@@ -49,7 +49,7 @@ struct Throughput {
     /// Flows that packets are drawn from.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     flows: u32,
-    /// Bytes of a frame, from 64 (84 with IPv6) to 1514, or `imix`.
+    /// Bytes of a frame, from 64 (84 with IPv6) to 9014, or `imix`.
     #[arg(long, default_value = "64")]
     frames: Frames,
     /// How often as many are sent as can be.

@@ -144,6 +144,24 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
 }
 
 #[test]
+fn jumbo_frames_come_back() -> Result<()> {
+    let place = Place::build("bench-jumbo")?;
+    for (host, interface) in [
+        (&place.director, "near"),
+        (&place.director, "far"),
+        (&place.tester, "send0"),
+        (&place.tester, "back0"),
+    ] {
+        host.namespace().ip(&[format!("link set {interface} mtu 9000")])?;
+    }
+    let jumbo = ["--rounds", "1", "--seconds", "0.2", "--frames", "9014", "-j"];
+    let report = ask(&place.tester, &[&THROUGH[..], &jumbo].concat())?.json()?;
+    assert_eq!(report["settings"]["frames"], "9014 bytes", "{report}");
+    assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
+    Ok(())
+}
+
+#[test]
 fn whoever_is_interrupted_or_killed_leaves_nothing() -> Result<()> {
     let place = Place::build("bench-ctrl-c")?;
     let before = place.state()?;
