@@ -12,6 +12,7 @@ use crate::{
         frames::Frames,
         interfaces::{self, Refusal, examine_admin},
         live,
+        template::Family,
     },
     core::neighbour::Mac,
     net::Netlink,
@@ -49,9 +50,9 @@ struct Throughput {
     /// Flows that packets are drawn from.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     flows: u32,
-    /// Bytes of a frame, from 64 (84 with IPv6) to 1514, or `imix`.
-    #[arg(long, default_value = "64")]
-    frames: Frames,
+    /// Bytes of a frame, from 64 (84 with IPv6) to 9014, or `imix` [default: the least]
+    #[arg(long)]
+    frames: Option<Frames>,
     /// How often as many are sent as can be.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -109,13 +110,17 @@ pub(super) async fn run<W: Write>(
 }
 
 async fn throughput<W: Write>(arguments: &Throughput, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
+    let family = match arguments.to {
+        Some(SocketAddr::V6(_)) => Family::V6,
+        Some(SocketAddr::V4(_)) | None => Family::V4,
+    };
     let ready = interfaces::prepare(interfaces::Options {
         tx: arguments.tx.clone(),
         rx: arguments.rx.clone().unwrap_or_else(|| arguments.tx.clone()),
         to: arguments.to,
         mac: arguments.mac,
         flows: arguments.flows,
-        frames: arguments.frames,
+        frames: arguments.frames.unwrap_or(Frames::Of(family.shortest())),
         rounds: arguments.rounds as usize,
         turn: arguments.seconds,
         tolerated: arguments.loss / 100.0,

@@ -261,6 +261,46 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What each command and each verb says of itself, one after the other.
+    fn helps(command: &clap::Command, called: &str, text: &mut String) {
+        use std::fmt::Write as _;
+
+        let help = command
+            .clone()
+            .bin_name(called)
+            .term_width(100)
+            .render_long_help();
+        let _ = writeln!(text, "$ {called} --help\n{help}");
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            helps(verb, &format!("{called} {}", verb.get_name()), text);
+        }
+    }
+
+    #[test]
+    fn every_command_says_of_itself_what_it_said() {
+        const BLESS: &str = "TANDEM_BLESS";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/testdata/help.txt");
+        let mut cli = Cli::command();
+        cli.build();
+        let mut text = String::new();
+        helps(&cli, "tandem", &mut text);
+        // The value of this machine's variable is shown, too.
+        let socket = std::env::var("TANDEM_SOCKET").unwrap_or_default();
+        let text = text.replace(&format!("TANDEM_SOCKET={socket}"), "TANDEM_SOCKET=");
+        // Lines of nothing but blanks are clap's.
+        let text: String = text
+            .lines()
+            .map(|line| line.trim_end().to_owned() + "\n")
+            .collect();
+        if std::env::var_os(BLESS).is_some_and(|value| value == "1") {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == text,
+            "{path} is not what the commands say: run again with {BLESS}=1, and look at the difference"
+        );
+    }
+
     #[test]
     fn times_are_bounded() {
         assert_eq!(patience("0.5"), Ok(Duration::from_millis(500)));

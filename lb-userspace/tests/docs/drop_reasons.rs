@@ -27,6 +27,9 @@ began; a restart of the daemon does not set them back. A forwarded packet is cou
 
 A packet whose destination is no VIP is `not_vip`, whatever else may be wrong with it: nothing is dropped that is not addressed to a
 VIP. The one exception is a frame too short to tell, which is `truncated`.
+
+Which reason a packet of your choice would have, and why, says [`tandem trace`](cli.md#where-does-a-packet-go). `tandem trace -f` and `tandem capture`
+show those that come, with their reasons.
 ";
 
 /// What it means to an operator when this counter moves.

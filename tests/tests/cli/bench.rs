@@ -40,22 +40,38 @@ impl Place {
             addresses,
         };
         join(
-            &end(&tester, "send0", TX_MAC, &["192.0.2.100/24"]),
-            &end(&director, "near", [0x02, 0, 0, 0, 0xBE, 3], &["192.0.2.2/24"]),
+            &end(
+                &tester,
+                "send0",
+                TX_MAC,
+                &["192.0.2.100/24", "2001:db8:1::100/64"],
+            ),
+            &end(
+                &director,
+                "near",
+                [0x02, 0, 0, 0, 0xBE, 3],
+                &["192.0.2.2/24", "2001:db8:1::2/64"],
+            ),
         )?;
         join(
-            &end(&tester, "back0", RX_MAC, &["10.9.1.11/24"]),
-            &end(&director, "far", [0x02, 0, 0, 0, 0xBE, 4], &["10.9.1.1/24"]),
+            &end(&tester, "back0", RX_MAC, &["10.9.1.11/24", "2001:db8:9::11/64"]),
+            &end(
+                &director,
+                "far",
+                [0x02, 0, 0, 0, 0xBE, 4],
+                &["10.9.1.1/24", "2001:db8:9::1/64"],
+            ),
         )?;
         let tandem = Tandem::start(
             &director,
-            "[director]\ninterfaces = [\"near\", \"far\"]\n\n[limits]\nflows_v4 = 65536\n\n[[service]]\nname = \"dns\"\n\
-             listen = [\"192.0.2.10:53/udp\"]\n\n[[service.backend]]\naddress = \"10.9.1.11\"\n",
+            "[director]\ninterfaces = [\"near\", \"far\"]\n\n[limits]\nflows_v4 = 65536\nflows_v6 = 65536\n\n[[service]]\nname = \"dns\"\n\
+             listen = [\"192.0.2.10:53/udp\"]\n\n[[service.backend]]\naddress = \"10.9.1.11\"\n\n[[service]]\nname = \"dns6\"\n\
+             listen = [\"[2001:db8:1::10]:53/udp\"]\n\n[[service.backend]]\naddress = \"2001:db8:9::11\"\n",
         )?;
-        wait_for(PATIENCE, "the backend to be reached", || {
+        wait_for(PATIENCE, "both backends to be reached", || {
             tandem
                 .ask(&["backend"])
-                .is_ok_and(|backends| backends[0]["state"] == "ready")
+                .is_ok_and(|backends| backends[0]["state"] == "ready" && backends[1]["state"] == "ready")
         })?;
         Ok(Self {
             tester,
@@ -129,6 +145,19 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
     assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
     assert!(report["delays"][0]["median_us"].as_f64() > Some(0.0), "{report}");
     place.expect_state(&before)?;
+    let to6 = [
+        "throughput",
+        "--tx",
+        "send0",
+        "--rx",
+        "back0",
+        "--to",
+        "[2001:db8:1::10]:53",
+    ];
+    let report = ask(&place.tester, &[&to6[..], &short].concat())?.json()?;
+    assert_eq!(report["settings"]["frames"], "84 bytes", "{report}");
+    assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
+    place.expect_state(&before)?;
     // It was the director that sent them.
     let forwarded = place.tandem.ask(&["stats"])?["packets"]
         .as_u64()
@@ -141,6 +170,24 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
         "{said:?}"
     );
     place.expect_state(&before)
+}
+
+#[test]
+fn jumbo_frames_come_back() -> Result<()> {
+    let place = Place::build("bench-jumbo")?;
+    for (host, interface) in [
+        (&place.director, "near"),
+        (&place.director, "far"),
+        (&place.tester, "send0"),
+        (&place.tester, "back0"),
+    ] {
+        host.namespace().ip(&[format!("link set {interface} mtu 9000")])?;
+    }
+    let jumbo = ["--rounds", "1", "--seconds", "0.2", "--frames", "9014", "-j"];
+    let report = ask(&place.tester, &[&THROUGH[..], &jumbo].concat())?.json()?;
+    assert_eq!(report["settings"]["frames"], "9014 bytes", "{report}");
+    assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
+    Ok(())
 }
 
 #[test]

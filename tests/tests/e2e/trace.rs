@@ -205,6 +205,37 @@ fn trace_knows_flows_drains_and_what_translation_does() -> Result<()> {
     Ok(())
 }
 
+/// Who keeps its backend keeps it in the copy, too, and so does a flow that is translated.
+#[test]
+fn trace_knows_what_clients_keep_and_how_flows_are_translated() -> Result<()> {
+    let lab = OneDirector::build("e2e-trace-kept", 1, 3)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let kept = config::web(&lab, &[100, 100, 100]).replace(
+        "name = \"web\"\n",
+        "name = \"web\"\nscheduler = \"rr\"\npersistence = { timeout = \"5m\" }\n",
+    );
+    let tandem = Tandem::start(&lab.director, &kept)?;
+    let client = address(&lab.clients[0], VIP4.into());
+    let to = at(VIP4.into(), 80);
+    let before = trace(&tandem, &at(client, 40_000), &to, &[])?;
+    ensure!(step(&before, "client").is_empty(), "{before}");
+    let crowd = Crowd::open(&lab.clients[0], &Dial::new((VIP4, 80).into(), Greeting::Http), 3)?;
+    let met = crowd.by_backend();
+    ensure!(met.len() == 1, "{met:?}");
+    let backend = met.keys().next().context("a backend")?;
+    for port in 41_000..41_003 {
+        let view = trace(&tandem, &at(client, port), &to, &[])?;
+        ensure!(view["backend"] == **backend && view["flow"].is_null(), "{view}");
+        ensure!(step(&view, "client").contains(backend.as_str()), "{view}");
+    }
+    // By turns, everybody else may go elsewhere, and asking takes nobody's turn.
+    let stranger = trace(&tandem, "192.0.2.77:4000", &to, &[])?;
+    ensure!(step(&stranger, "client").is_empty(), "{stranger}");
+    let again = trace(&tandem, "192.0.2.78:4000", &to, &[])?;
+    ensure!(again["backend"] == stranger["backend"], "{stranger} {again}");
+    Ok(())
+}
+
 #[test]
 fn packets_are_followed_and_captured_while_others_notice_nothing() -> Result<()> {
     let lab = OneDirector::build("e2e-follow", 1, 2)?;

@@ -45,6 +45,9 @@ const FIRST: Duration = Duration::from_secs(10);
 const WARM_UP_RATE: f64 = 50_000.0;
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// Bytes of the longest frame that the kernel sends for XDP: it has one page, with room in front and behind.
+const IN_A_PAGE: usize = 3000;
+
 /// How an interface sends or receives, as results say it: by its driver's XDP, or by a socket.
 const NATIVE: &str = "native";
 const SOCKET: &str = "packet socket";
@@ -140,7 +143,7 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
     let cpu = machine::pin(options.cpu)?;
     let mark = rand::random::<u64>() | 1;
     let (mut sink, mode) = attach_sink(&options.rx, mark)?;
-    let (_sending, by) = if options.packet_socket {
+    let (_sending, by) = if options.packet_socket || options.frames.longest() > IN_A_PAGE {
         (None, SOCKET)
     } else if tx.ifindex == rx.ifindex {
         (None, if mode == NATIVE { NATIVE } else { SOCKET })

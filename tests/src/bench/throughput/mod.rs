@@ -30,6 +30,8 @@ use super::{
     template::{Family, Template},
 };
 
+/// Bytes of the longest frame: the MTU of the lab's links, and an Ethernet header.
+const LONGEST: usize = 1514;
 /// Port that datagrams go to.
 const PORT: u16 = 53;
 /// Packets of each flow before anything counts: drawn at random, hardly one is left out.
@@ -150,6 +152,11 @@ impl Lane {
 /// When a subject cannot be put to work, or does not forward.
 pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     ensure!(options.rounds > 0, "without a round there is no result");
+    ensure!(
+        options.frames.longest() <= LONGEST,
+        "the lab's links carry frames of up to {LONGEST} bytes, not {}",
+        options.frames.longest()
+    );
     let cpus = Cpus::choose()?;
     let machine = Machine::describe(cpus.forwarder)?;
     let mut left_out = Vec::new();
