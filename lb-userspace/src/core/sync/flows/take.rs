@@ -4,7 +4,7 @@ use std::{collections::VecDeque, ops::Deref};
 
 use lb_common::{
     flow_state::{FlowState, Worth},
-    flow_table::{self, Bucket, Clock, Control, Entry, NewFlow, Snapshot, Table, places},
+    flow_table::{self, Bucket, Clock, Control, Entry, NewFlow, Snapshot, Table, WAYS, places},
     wire::sync::{Record, Rewrite, Stamp, Target},
 };
 
@@ -371,11 +371,15 @@ where
         let mask = self.table.mask();
         keys.map(|key| {
             let (first, second) = places(key.hashed(context.seed()), mask);
-            let control = |bucket: u32| {
-                let bucket = self.table.get(bucket as usize);
-                bucket.map_or(0, |bucket| bucket.entries[0].state().bits())
+            let touched = |number: u32| {
+                let bucket = self.table.get(number as usize);
+                // A bucket of IPv4 flows is two cache lines, and its shadows are half of one.
+                let lines = bucket.map_or(0, |bucket| {
+                    bucket.entries[0].state().bits() ^ bucket.entries[WAYS / 2].state().bits()
+                });
+                lines ^ u64::from(self.shadow(number * WAYS as u32).seen())
             };
-            control(first) ^ control(second)
+            touched(first) ^ touched(second)
         })
         .fold(0, |sum, word| sum ^ word)
     }
