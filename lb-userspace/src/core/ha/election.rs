@@ -211,10 +211,17 @@ impl Group {
                     },
                 ));
             } else if verdict.is_none() && part.fit && part.claims && part.priority > self.priority() {
+                // Of several who may claim them, whoever would win an election: not whoever was heard first.
+                let above = |rank: &Rank| rank.priority > self.priority();
+                let best = self
+                    .candidates(cluster, now)
+                    .filter(|(_, rank)| above(rank))
+                    .max_by_key(|(_, rank)| *rank)
+                    .map_or(peer, |(best, _)| best);
                 verdict = Some((
-                    Some(node),
+                    Some(best.node()),
                     Why::Yielded {
-                        to: to(),
+                        to: best.name().to_owned(),
                         because: Yield::Claimed,
                     },
                 ));
