@@ -116,6 +116,12 @@ fn state(tandem: &Tandem) -> Option<Value> {
     Some(tandem.ask(&["sync"]).ok()?["sync"].clone())
 }
 
+/// How many datagrams of sync were refused.
+fn refused(state: &Value) -> u64 {
+    let reasons = state["refused"].as_array().into_iter().flatten();
+    reasons.filter_map(|reason| reason["count"].as_u64()).sum()
+}
+
 /// Waits until the director has all that the other one has.
 pub(crate) fn expect_in_sync(tandem: &Tandem) -> Result<()> {
     let mut last = None;
@@ -327,16 +333,18 @@ fn garbage_keeps_nothing_true_out() -> Result<()> {
         let flooding = scope.spawn(|| flood(flooder, &to, &is_over));
         let told = (|| {
             let _crowds = cluster.crowds()?;
-            expect_flows(&b, 600)
+            expect_flows(&b, 600)?;
+            wait_for(PATIENCE, "a thousand of them to be refused", || {
+                state(&b).is_some_and(|state| refused(&state) > 1000)
+            })?;
+            anyhow::Ok(())
         })();
         is_over.store(true, Ordering::Relaxed);
         let sent = flooding.join().expect("no panic")?;
         told.map(|()| sent)
     })?;
     let state = state(&b).context("it does not answer")?;
-    let refused = state["refused"].as_array().into_iter().flatten();
-    let refused: u64 = refused.filter_map(|entry| entry["count"].as_u64()).sum();
-    ensure!(sent > 1000 && refused > 1000, "{sent} were sent: {state}");
+    let refused = refused(&state);
     ensure!(state["updates"]["new"] == 600, "{state}");
     println!(
         "{refused} datagrams were refused of {sent} to both, {:.0} a second; lag {} µs",
