@@ -45,26 +45,23 @@ fn backends(tandem: &Tandem) -> Result<Vec<Value>> {
     Ok(all.as_array().context("an array")?.clone())
 }
 
-/// Waits until each of these services has its backend in this state; the reasons by service.
-fn expect(tandem: &Tandem, services: &[&str], state: &str) -> Result<Vec<(String, String)>> {
+/// Waits until each of these services has its backend in this state, for a reason that has these words.
+fn expect(tandem: &Tandem, services: &[&str], state: &str, words: fn(&str) -> &'static str) -> Result<()> {
     let mut last = Vec::new();
+    let is_so = |backend: &Value, service: &str| {
+        backend["service"] == service
+            && backend["state"] == state
+            && backend["reason"].as_str().unwrap_or_default().contains(words(service))
+    };
     let done = wait_for(PATIENCE, format!("{services:?} to be {state}"), || {
         last = backends(tandem).unwrap_or_default();
-        let of = last
-            .iter()
-            .filter(|backend| services.iter().any(|service| backend["service"] == *service));
-        of.clone().count() == services.len() && of.clone().all(|backend| backend["state"] == state)
+        let mut services = services.iter();
+        services.all(|service| last.iter().any(|backend| is_so(backend, service)))
     });
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let reasons: Vec<_> = last
-        .iter()
-        .filter(|backend| services.iter().any(|service| backend["service"] == *service))
-        .map(|backend| (text(&backend["service"]), text(&backend["reason"])))
-        .collect();
     if let Err(error) = done {
         bail!("{error}; {last:#?}");
     }
-    Ok(reasons)
+    Ok(())
 }
 
 #[test]
@@ -178,19 +175,16 @@ fn every_kind_of_check_sees_a_real_server_up_and_down_and_up_again() -> Result<(
     let tandem = Tandem::start(&lab.director, &config(&[backend], &all))?;
     let names: Vec<&str> = checks.iter().map(|(name, _)| *name).collect();
 
-    expect(&tandem, &names, "ready")?;
+    expect(&tandem, &names, "ready", |_| "")?;
     let bad: Vec<&str> = never.iter().map(|(name, _)| *name).collect();
-    for (service, reason) in expect(&tandem, &bad, "down")? {
-        let words = match service.as_str() {
-            "tls-old" => "expired",
-            "tls-any" => "ended on",
-            "tls-name" => "not valid for name",
-            "tls-pin" => "TLS handshake",
-            "dns-code" => "DNS response code",
-            _ => "gRPC status 5",
-        };
-        ensure!(reason.contains(words), "{service}: {reason}");
-    }
+    expect(&tandem, &bad, "down", |service| match service {
+        "tls-old" => "expired",
+        "tls-any" => "ended on",
+        "tls-name" => "not valid for name",
+        "tls-pin" => "TLS handshake",
+        "dns-code" => "DNS response code",
+        _ => "gRPC status 5",
+    })?;
     // The agent wants half of the weight, and then none.
     let agent = |what: &str, found: fn(&Value) -> bool| -> Result<()> {
         wait_for(PATIENCE, what.to_owned(), || {
@@ -214,15 +208,12 @@ fn every_kind_of_check_sees_a_real_server_up_and_down_and_up_again() -> Result<(
     drop(servers);
     fs::write(&state, "out of order\n")?;
     backend.namespace().set("ipv4/icmp_echo_ignore_all", "1")?;
-    for (service, reason) in expect(&tandem, &names, "down")? {
-        let words = match service.as_str() {
-            "udp" | "udp-open" | "dns" => "the port is closed",
-            "script" => "exit code 1",
-            "icmp" => "no answer within 0.45 s",
-            _ => "connection refused",
-        };
-        ensure!(reason.contains(words), "{service}: {reason}");
-    }
+    expect(&tandem, &names, "down", |service| match service {
+        "udp" | "udp-open" | "dns" => "the port is closed",
+        "script" => "exit code 1",
+        "icmp" => "no answer within 0.45 s",
+        _ => "connection refused",
+    })?;
     let warnings = tandem.ask(&["events", "--kind", "backend.warning"])?;
     let warns = |service: &str| {
         warnings
@@ -239,7 +230,7 @@ fn every_kind_of_check_sees_a_real_server_up_and_down_and_up_again() -> Result<(
     let _servers = start()?;
     fs::write(&state, "up\n")?;
     backend.namespace().set("ipv4/icmp_echo_ignore_all", "0")?;
-    expect(&tandem, &names, "ready")?;
+    expect(&tandem, &names, "ready", |_| "")?;
     let downs = tandem.ask(&["events", "--kind", "backend.down"])?;
     ensure!(
         downs.as_array().is_some_and(|downs| downs.len() >= names.len()),
@@ -295,7 +286,7 @@ fn a_backend_that_hangs_is_out_in_time_and_moves_nobody() -> Result<()> {
             took >= Duration::from_millis(INTERVAL * (FALL - 1)) * 8 / 10,
             "{took:?} is too soon"
         );
-        dial.timeout = Duration::from_millis(700);
+        dial.timeout = Duration::from_secs(5);
         let fresh = Crowd::open(&lab.clients[0], &dial, 200)?;
         ensure!(
             fresh.len() == 200 && !fresh.by_backend().contains_key("backend1"),
@@ -554,14 +545,18 @@ fn a_backend_that_answers_nobody_is_ejected() -> Result<()> {
             .is_some_and(|reason| reason.contains("were not answered")),
         "{view}"
     );
-    let failed = |load: &Load| load.tally().failed.values().sum::<u64>();
-    let opened = load.tally().opened;
-    wait_for(PATIENCE, "those under way", || load.tally().opened > opened + 30)?;
-    let (before, opened) = (failed(&load), load.tally().opened);
-    wait_for(PATIENCE, "clients to be served", || {
-        load.tally().opened > opened + 200
-    })?;
-    ensure!(failed(&load) == before, "{:?}", load.tally());
+    // Those under way still fail: opens come in bursts where a machine is slow, so that no number of them says that they are over.
+    let (mut failed, mut opened) = (u64::MAX, 0);
+    let mut tally = load.tally();
+    let served = wait_for(PATIENCE, "200 clients in a row to be served", || {
+        tally = load.tally();
+        let failures = tally.failed.values().sum::<u64>();
+        if failures != failed {
+            (failed, opened) = (failures, tally.opened);
+        }
+        tally.opened >= opened + 200
+    });
+    served.with_context(|| format!("{tally:?}"))?;
     load.stop()?;
     Ok(())
 }
