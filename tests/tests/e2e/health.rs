@@ -51,7 +51,10 @@ fn expect(tandem: &Tandem, services: &[&str], state: &str, words: fn(&str) -> &'
     let is_so = |backend: &Value, service: &str| {
         backend["service"] == service
             && backend["state"] == state
-            && backend["reason"].as_str().unwrap_or_default().contains(words(service))
+            && backend["reason"]
+                .as_str()
+                .unwrap_or_default()
+                .contains(words(service))
     };
     let done = wait_for(PATIENCE, format!("{services:?} to be {state}"), || {
         last = backends(tandem).unwrap_or_default();
