@@ -475,6 +475,17 @@ fn sentences(instance: &InstanceView) -> Vec<String> {
     } else {
         sentences.push(format!("out: {}", instance.unfit.join("; ")));
     }
+    let macs: Vec<_> = instance
+        .routers
+        .iter()
+        .filter_map(|router| router.virtual_mac.as_deref())
+        .collect();
+    if !macs.is_empty() {
+        sentences.push(format!(
+            "its VIPs are at {}, whoever holds them",
+            macs.join(" and ")
+        ));
+    }
     let missed = instance
         .services
         .iter()

@@ -561,7 +561,7 @@ prop_compose! {
         timeouts in [timeouts(), timeouts()],
         forwards in [forward(), forward()],
         mut receivers in vec((0..3_u32, any::<bool>(), 1..60_000_u32), 0..4),
-        instances in instances::instances(),
+        mut instances in instances::instances(),
         heartbeats in heartbeats::heartbeats(),
         services in vec((backends(), prop::sample::select(vec![101_u32, 65_537, 1_048_573]), proptest::option::of(1..10_000_u64)), 0..4),
     ) -> Config {
@@ -571,6 +571,9 @@ prop_compose! {
         let interfaces: BTreeSet<String> = interfaces;
         // The order in which they are read.
         receivers.sort_unstable();
+        for instance in &mut instances {
+            instance.virtual_mac &= manage_vips;
+        }
         Config {
             director: Director {
                 name: names[0].clone(),

@@ -35,6 +35,7 @@ pub mod sync;
 mod trace;
 mod views;
 mod vips;
+mod virtual_links;
 
 use std::{
     collections::BTreeSet,

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, net::IpAddr};
 use tracing::{info, warn};
 
 use super::holder::Holder;
-use crate::net::{NetlinkError, address::AddressError, announce::Announcer};
+use crate::{
+    core::ha::Place,
+    net::{NetlinkError, address::AddressError, announce::Announcer},
+};
 
 /// Keeps the VIPs on an interface, and tells the network.
 pub(super) struct Vips {
@@ -31,9 +34,14 @@ impl Vips {
         for vips in [&mut self.unannounced, &mut self.failing] {
             vips.retain(|vip| wanted.contains(vip));
         }
-        let places = wanted.iter().map(|&vip| (interface.to_owned(), vip)).collect();
+        let place = |&vip: &IpAddr| Place {
+            interface: interface.to_owned(),
+            vip,
+            vrid: None,
+        };
+        let places = wanted.iter().map(place).collect();
         let new = self.holder.hold(places).await;
-        self.unannounced.extend(new.into_iter().map(|(_, vip)| vip));
+        self.unannounced.extend(new.into_iter().map(|place| place.vip));
         self.announce(interface).await;
     }
 
@@ -47,7 +55,7 @@ impl Vips {
     /// Puts back what is missing, and tells the network what it was not told yet.
     pub(super) async fn keep(&mut self, interface: &str) {
         let new = self.holder.keep().await;
-        self.unannounced.extend(new.into_iter().map(|(_, vip)| vip));
+        self.unannounced.extend(new.into_iter().map(|place| place.vip));
         self.announce(interface).await;
     }
 

@@ -15,7 +15,8 @@ use rtnetlink::{
 
 use super::{
     Netlink, NetlinkError,
-    translate::{bits, family},
+    translate::{self, bits, family},
+    virtual_link::{VirtualLink, virtual_link},
 };
 use crate::core::neighbour::Link;
 
@@ -88,6 +89,7 @@ pub struct Leftover {
 #[derive(Debug, Clone)]
 pub struct AddressBook {
     links: Vec<Link>,
+    virtual_links: Vec<VirtualLink>,
     addresses: Vec<InterfaceAddress>,
 }
 
@@ -96,6 +98,12 @@ impl AddressBook {
     #[must_use]
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// Links of ours that have a virtual router's MAC address.
+    #[must_use]
+    pub fn virtual_links(&self) -> &[VirtualLink] {
+        &self.virtual_links
     }
 
     /// The addresses of an interface, in the kernel's order: of a network, its primary address comes first.
@@ -147,7 +155,7 @@ impl Netlink {
     /// # Errors
     /// [`NetlinkError`].
     pub async fn address_book(&self) -> Result<AddressBook, NetlinkError> {
-        let links = self.links().await?;
+        let links = self.link_messages().await?;
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let messages = self.dump(request, "list the addresses").await?;
         let addresses = messages.iter().filter_map(|message| match message {
@@ -155,7 +163,8 @@ impl Netlink {
             _ => None,
         });
         Ok(AddressBook {
-            links,
+            links: links.iter().filter_map(translate::link).collect(),
+            virtual_links: links.iter().filter_map(virtual_link).collect(),
             addresses: addresses.collect(),
         })
     }

@@ -25,6 +25,7 @@ mod route;
 pub mod serial;
 pub mod solicit;
 pub mod sync;
+pub mod virtual_link;
 pub mod vrrp;
 
 pub use self::netlink::{Netlink, NetlinkError};

@@ -172,13 +172,13 @@ impl VrrpSockets {
         }
     }
 
-    /// Sends a message to all who listen.
+    /// Sends a message to all who listen, from a MAC address that is the interface's or a virtual router's own.
     ///
     /// # Errors
     /// When the kernel does not take it, as on a link that is down.
-    pub fn send_to_group(&mut self, endpoints: &Endpoints, message: &[u8]) -> io::Result<()> {
+    pub fn send_to_group(&mut self, from: Mac, endpoints: &Endpoints, message: &[u8]) -> io::Result<()> {
         self.identification = self.identification.wrapping_add(1);
-        let frame = frame::advertisement(self.mac, endpoints, self.identification, message);
+        let frame = frame::advertisement(from, endpoints, self.identification, message);
         self.sender.send(&frame)
     }
 
@@ -219,12 +219,12 @@ impl VrrpSockets {
         Ok(())
     }
 
-    /// Tells the link that an address is here.
+    /// Tells the link that an address is here, at a MAC address that is the interface's or a virtual router's own.
     ///
     /// # Errors
     /// When the kernel does not take it, as on a link that is down.
-    pub fn announce(&self, ip: IpAddr) -> io::Result<()> {
-        announce::announce(&self.sender, ip, self.mac)
+    pub fn announce(&self, ip: IpAddr, at: Mac) -> io::Result<()> {
+        announce::announce(&self.sender, ip, at)
     }
 }
 

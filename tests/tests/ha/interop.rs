@@ -11,7 +11,7 @@ use lb_tests::{
 use crate::roles::{PATIENCE, expect_holds, expect_role};
 
 /// Two virtual routers of keepalived, one for each family, that move together as our instance's do.
-fn keepalived(priority: u8, more: [&str; 2]) -> String {
+pub(crate) fn keepalived(priority: u8, more: [&str; 2]) -> String {
     let instance = |name: &str, vip: IpAddr, more: &str| {
         format!(
             "vrrp_instance {name} {{\n  state BACKUP\n  interface eth0\n  virtual_router_id 51\n  priority {priority}\n  \
@@ -27,7 +27,7 @@ fn keepalived(priority: u8, more: [&str; 2]) -> String {
 }
 
 /// The holder of both VIPs is the first director, or the second.
-fn expect_holder(pair: &Pair, holder: usize) -> Result<()> {
+pub(crate) fn expect_holder(pair: &Pair, holder: usize) -> Result<()> {
     for (number, host) in pair.directors.iter().enumerate() {
         for vip in [IpAddr::from(VIP4), IpAddr::from(VIP6)] {
             expect_holds(host, vip, number == holder)?;
@@ -36,7 +36,7 @@ fn expect_holder(pair: &Pair, holder: usize) -> Result<()> {
     Ok(())
 }
 
-fn tandem(pair: &Pair, priority: u8, more: &str) -> String {
+pub(crate) fn tandem(pair: &Pair, priority: u8, more: &str) -> String {
     let more = format!("advert_interval = \"100ms\"\nfailback = \"immediate\"\n{more}");
     pair.config(0, &Pair::front(priority, &more))
 }

@@ -35,14 +35,14 @@ fn config(pair: &Pair, more: &str) -> String {
 }
 
 /// A client that asks where the VIPs are, over and over.
-struct Asker {
+pub(crate) struct Asker {
     socket: PacketSocket,
     answers: Capture,
     questions: [Vec<u8>; 2],
 }
 
 /// Which VIP it is that the frame says is at the frame's source.
-fn says_where(frame: &[u8]) -> Option<IpAddr> {
+pub(crate) fn says_where(frame: &[u8]) -> Option<IpAddr> {
     match frame.get(12..14)? {
         [0x08, 0x06] if frame.get(28..32)? == VIP4.octets() => Some(VIP4.into()),
         [0x86, 0xdd] if frame.get(54) == Some(&ADVERTISEMENT) && frame.get(62..78)? == VIP6.octets() => {
@@ -53,7 +53,7 @@ fn says_where(frame: &[u8]) -> Option<IpAddr> {
 }
 
 impl Asker {
-    fn new(client: &Host) -> Result<Self> {
+    pub(crate) fn new(client: &Host) -> Result<Self> {
         let mac = client.interface("eth0")?.mac();
         let from4 = client.ipv4().context("an IPv4 address")?;
         let from6 = client.ipv6().context("an IPv6 address")?;
@@ -69,7 +69,7 @@ impl Asker {
     }
 
     /// Asks for both VIPs until neither is answered for; when the last question that was answered for was asked, for each.
-    fn ask_until_silent(&mut self) -> Result<[Instant; 2]> {
+    pub(crate) fn ask_until_silent(&mut self) -> Result<[Instant; 2]> {
         let start = Instant::now();
         let mut answered = [start; 2];
         let mut heard = self.answers.frames()?.len();
@@ -92,11 +92,10 @@ impl Asker {
     }
 }
 
-/// The client knows where the VIPs are, and does not ask.
-fn learn(client: &Host, director: &Host) -> Result<()> {
-    let [a, b, c, d, e, f] = director.interface("eth0")?.mac();
-    let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-    for vip in [IpAddr::from(VIP4), VIP6.into()] {
+/// The client knows where the VIPs are, at these MAC addresses, and does not ask.
+pub(crate) fn learn(client: &Host, macs: [[u8; 6]; 2]) -> Result<()> {
+    for (vip, [a, b, c, d, e, f]) in [IpAddr::from(VIP4), VIP6.into()].into_iter().zip(macs) {
+        let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
         let vip = vip.to_string();
         let mut command = client.command("ip")?;
         command.args([
@@ -129,7 +128,7 @@ fn a_director_that_lost_its_mind_is_not_asked_again_and_forwards_on() -> Result<
     for vip in [IpAddr::from(VIP4), VIP6.into()] {
         wait_for(PATIENCE, format!("an answer from {vip}"), || get(vip).is_ok())?;
     }
-    learn(client, director)?;
+    learn(client, [director.interface("eth0")?.mac(); 2])?;
 
     a.process().pause()?;
     let paused = Instant::now();

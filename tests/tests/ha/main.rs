@@ -17,4 +17,5 @@ mod serial;
 mod sync;
 mod transfers;
 mod translated;
+mod virtual_mac;
 mod wire;

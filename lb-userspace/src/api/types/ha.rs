@@ -113,6 +113,9 @@ impl From<vrrp::Role> for Role {
 pub struct RouterView {
     /// Its family.
     pub family: Family,
+    /// The MAC address that its VIPs are at; `None` where that is the interface's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_mac: Option<String>,
     /// What it advertises from; `None` while that is not known.
     pub primary: Option<IpAddr>,
     /// The last advertisement of another director; `None` if there was none.

@@ -27,6 +27,7 @@ pub(in crate::config) struct Instance {
     pub(in crate::config) failback: Option<model::Failback>,
     pub(in crate::config) failback_delay: Option<Spanned<Time>>,
     pub(in crate::config) group: Option<Spanned<String>>,
+    pub(in crate::config) virtual_mac: Option<Spanned<bool>>,
     pub(in crate::config) peers: Option<Spanned<Vec<Spanned<String>>>>,
     pub(in crate::config) announce: Option<Announce>,
     pub(in crate::config) on_duplicate: Option<model::OnDuplicate>,
@@ -98,6 +99,7 @@ impl From<&model::Instance> for Instance {
             failback: Some(instance.failback),
             failback_delay: time(instance.failback_delay),
             group: instance.group.clone().map(unplaced),
+            virtual_mac: Some(unplaced(instance.virtual_mac)),
             peers: Some(texts(&instance.peers)),
             announce: Some(Announce {
                 repeat: number(announce.repeat.into()),

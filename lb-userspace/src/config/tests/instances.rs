@@ -95,6 +95,7 @@ prop_compose! {
             failback,
             failback_delay,
             group,
+            virtual_mac: !has_peers && priority < 255 && centiseconds % 2 == 0,
             peers: if has_peers { vec![ip("10.0.0.9"), ip("fe80::9")] } else { Vec::new() },
             announce: Announce {
                 repeat: announce.0,

@@ -101,6 +101,7 @@ impl Validator<'_> {
                 &TIMES,
             ),
             group: table.group.as_ref().map(|group| group.get_ref().clone()),
+            virtual_mac: self.virtual_mac(table),
             peers: self.peers(table),
             announce: self.announce(table.announce.as_ref()),
             on_duplicate: table.on_duplicate.unwrap_or(OnDuplicate::Announce),
@@ -252,6 +253,32 @@ impl Validator<'_> {
         peers
     }
 
+    /// Whether the VIPs have MAC addresses of their own, which not every instance can have.
+    fn virtual_mac(&mut self, table: &table::Instance) -> bool {
+        let Some(given) = table.virtual_mac.as_ref().filter(|given| *given.get_ref()) else {
+            return false;
+        };
+        let name = quote(table.name.get_ref());
+        let is =
+            |key: &Option<Spanned<i64>>, number| key.as_ref().is_some_and(|key| *key.get_ref() == number);
+        let has_peers = table
+            .peers
+            .as_ref()
+            .is_some_and(|peers| !peers.get_ref().is_empty());
+        let why = if has_peers {
+            "with `peers` switches hear nothing from that address, and forget where it is; advertise to the group, or leave it out"
+        } else if is(&table.priority, i64::from(u8::MAX)) {
+            "with priority 255 the VIPs are the interface's own addresses, at its own MAC address; choose 254 or less"
+        } else {
+            return true;
+        };
+        self.report(
+            Diagnostic::error(format!("instance {name} cannot have a virtual MAC address"))
+                .at(given.span(), why),
+        );
+        false
+    }
+
     fn announce(&mut self, given: Option<&table::Announce>) -> Announce {
         let default = Announce::default();
         let Some(given) = given else { return default };
@@ -353,6 +380,22 @@ impl Validator<'_> {
             return;
         }
         for (instance, table) in instances.iter().zip(&tables.instances) {
+            if let Some(given) = table
+                .virtual_mac
+                .as_ref()
+                .filter(|_| instance.virtual_mac && !director.manage_vips)
+            {
+                self.report(
+                    Diagnostic::error(format!(
+                        "instance {} cannot have a virtual MAC address",
+                        quote(&instance.name)
+                    ))
+                    .at(
+                        given.span(),
+                        "with `manage_vips = false` the VIPs are put on interfaces by somebody else",
+                    ),
+                );
+            }
             if !director.interfaces.contains(&instance.interface) {
                 self.report(
                     Diagnostic::warning(format!(

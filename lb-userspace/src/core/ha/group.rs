@@ -17,6 +17,7 @@ use super::{
     flaps::Flaps,
     health::{self, Reach},
     hooks::{Answer, Direction, Hooks, Whose},
+    place::virtual_mac,
     track::Tracking,
     wire::Wire,
 };
@@ -125,8 +126,8 @@ impl Group {
             let (before, after) = (&self.instances[ours.instance], &fresh.instances[theirs.instance]);
             ours.instance == theirs.instance
                 && ours.family == theirs.family
-                && (&before.name, before.vrid, &before.interface)
-                    == (&after.name, after.vrid, &after.interface)
+                && (&before.name, before.vrid, &before.interface, before.virtual_mac)
+                    == (&after.name, after.vrid, &after.interface, after.virtual_mac)
         };
         let same = self.wires.len() == fresh.wires.len() && self.wires.iter().zip(&fresh.wires).all(same);
         if same {
@@ -308,7 +309,12 @@ impl Group {
         let Some(wire) = wire.filter(|_| self.role == Role::Active) else {
             return;
         };
-        let policy = self.instances[self.wires[wire].instance].on_duplicate;
+        let instance = &self.instances[self.wires[wire].instance];
+        // Whoever holds the VIPs says so from there, and VRRP settles who that is.
+        if instance.virtual_mac && mac == virtual_mac(family, instance.vrid) {
+            return;
+        }
+        let policy = instance.on_duplicate;
         if self.duplicates.claimed(wire, vip, mac, policy, now) {
             outputs.report(Event::Duplicate {
                 group: self.name.clone(),

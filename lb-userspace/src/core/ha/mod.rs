@@ -23,6 +23,7 @@ mod group;
 mod health;
 mod hooks;
 mod lease;
+mod place;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]
@@ -52,6 +53,8 @@ pub use self::{
     health::Reach,
     hooks::{Call, Direction, Ran, Run},
     lease::LeaseNumbers,
+    place::{Place, VirtualMac},
+    track::VIRTUAL_MAC,
 };
 use self::{
     group::{Group, Outputs, Surroundings},
@@ -135,7 +138,7 @@ pub enum Input<'a> {
     Tracked {
         /// Name of the instance.
         instance: &'a str,
-        /// Its number among what the instance depends on.
+        /// Its number among what the instance depends on, or [`VIRTUAL_MAC`].
         number: usize,
         /// What is wrong with it; `None` if nothing is.
         fault: Option<&'a str>,
@@ -259,6 +262,13 @@ impl<'a> WireView<'a> {
             vips: &settings.vips,
             router: &wire.router,
         }
+    }
+
+    /// The MAC address that its VIPs are at, unless it is the interface's.
+    #[must_use]
+    pub fn virtual_mac(&self) -> Option<Mac> {
+        let own = self.instance.virtual_mac;
+        own.then(|| place::virtual_mac(self.family, self.instance.vrid))
     }
 
     /// Unicast peers of the family; where there are none, advertisements go to the multicast group.
@@ -518,16 +528,23 @@ impl Member {
             .map(GroupView)
     }
 
-    /// The VIPs that are to be held, and the interfaces they belong on.
+    /// The VIPs that are to be held, and where they belong.
     #[must_use]
-    pub fn holdings(&self) -> BTreeSet<(String, IpAddr)> {
+    pub fn holdings(&self) -> BTreeSet<Place> {
         let active = self.groups.iter().filter(|group| group.role == Role::Active);
         let instances = active.flat_map(|group| &group.instances);
-        let vips = instances.flat_map(|instance| {
-            let vips = instance.vips.iter();
-            vips.map(|vip| (instance.interface.clone(), *vip))
+        instances.flat_map(Place::all_of).collect()
+    }
+
+    /// MAC addresses of virtual routers' own, and the instances that depend on them, Active or not.
+    #[must_use]
+    pub fn virtual_macs(&self) -> BTreeMap<VirtualMac, String> {
+        let instances = self.groups().flat_map(|group| group.instances());
+        let places = instances.flat_map(|instance| {
+            let macs = Place::all_of(instance).filter_map(|place| place.virtual_mac());
+            macs.map(|mac| (mac, instance.name.clone()))
         });
-        vips.collect()
+        places.collect()
     }
 
     /// Interfaces on which instances are.

@@ -31,6 +31,7 @@ pub(super) fn instance(name: &str, vrid: u8, vips: &[&str]) -> Instance {
         failback: Failback::Immediate,
         failback_delay: Duration::ZERO,
         group: None,
+        virtual_mac: false,
         peers: Vec::new(),
         announce: Announce::default(),
         on_duplicate: OnDuplicate::Announce,
@@ -182,7 +183,11 @@ impl Stage {
     }
 
     fn holds(&self) -> Vec<IpAddr> {
-        self.member.holdings().into_iter().map(|(_, vip)| vip).collect()
+        self.member
+            .holdings()
+            .into_iter()
+            .map(|place| place.vip)
+            .collect()
     }
 
     fn active(host: u8, instances: &[Instance]) -> Self {

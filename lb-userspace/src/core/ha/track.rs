@@ -8,6 +8,9 @@ use crate::core::model::{Effect, Instance, Track, Tracked};
 /// Where something that is tracked stands: number of the instance within the group, and its own number there.
 type Place = (usize, usize);
 
+/// Stands for the number of something tracked: the link that has the MAC address of an instance's VIPs.
+pub const VIRTUAL_MAC: usize = usize::MAX;
+
 /// What is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
@@ -28,7 +31,7 @@ impl Tracking {
 
     /// Forgets what is known: other things are tracked from now on.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.0.retain(|(_, number), _| *number == VIRTUAL_MAC);
     }
 
     /// Takes note of how many backends are reached, for those that depend on that.
@@ -44,13 +47,24 @@ impl Tracking {
 
     /// Why the VIPs cannot be held: what fails, and what nothing is known of yet.
     pub(super) fn faults<'a>(&'a self, instances: &'a [Instance]) -> impl Iterator<Item = String> + 'a {
-        each(instances)
+        let tracked = each(instances)
             .filter(|(_, track)| track.effect == Effect::Fault)
-            .filter_map(|(place, track)| match self.0.get(&place) {
-                Some(State::Well) => None,
-                Some(State::Failing(fault)) => Some(format!("{}: {fault}", track.what)),
-                None => Some(format!("{} was not looked at yet", track.what)),
-            })
+            .filter_map(|(place, track)| self.fault(place, &track.what));
+        let of_their_own = instances
+            .iter()
+            .enumerate()
+            .filter(|(_, instance)| instance.virtual_mac);
+        let macs = of_their_own
+            .filter_map(|(instance, _)| self.fault((instance, VIRTUAL_MAC), &"the virtual MAC address"));
+        tracked.chain(macs)
+    }
+
+    fn fault(&self, place: Place, what: &impl std::fmt::Display) -> Option<String> {
+        match self.0.get(&place) {
+            Some(State::Well) => None,
+            Some(State::Failing(fault)) => Some(format!("{what}: {fault}")),
+            None => Some(format!("{what} was not looked at yet")),
+        }
     }
 
     /// What fails, and changes the priority or the health.
@@ -145,6 +159,26 @@ mod tests {
         tracking.note(0, 2, Some("there is none"));
         assert_eq!(faults(&tracking), ["the file /x: there is none"]);
         assert_eq!(tracking.priority(100, &instances), 70);
+    }
+
+    #[test]
+    fn without_its_mac_address_an_instance_is_not_held() {
+        let mut group = instances(&[Effect::Priority(-30)]);
+        group[0].virtual_mac = true;
+        let mut tracking = Tracking::default();
+        let faults = |tracking: &Tracking| tracking.faults(&group).collect::<Vec<_>>();
+        assert_eq!(
+            faults(&tracking),
+            ["the virtual MAC address was not looked at yet"]
+        );
+        tracking.note(0, VIRTUAL_MAC, Some("not here"));
+        assert_eq!(faults(&tracking), ["the virtual MAC address: not here"]);
+        tracking.note(0, VIRTUAL_MAC, None);
+        tracking.clear();
+        assert!(
+            faults(&tracking).is_empty(),
+            "what is tracked changed, and not that"
+        );
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Instance {
     pub failback_delay: Duration,
     /// Instances with the same one move together; `None`: by itself.
     pub group: Option<String>,
+    /// Whether its VIPs are at MAC addresses of their own (RFC 9568 section 7.3), which move with them.
+    pub virtual_mac: bool,
     /// Whom to send advertisements to; where empty, the multicast group.
     pub peers: Vec<IpAddr>,
     /// How the network is told of a takeover.

@@ -15,14 +15,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{
-    super::holder::{Holder, Place},
-    post::Post,
-    worker,
-};
+use super::{super::holder::Holder, post::Post, worker};
 use crate::{
     core::{
-        ha::Interface,
+        ha::{Interface, Place, VIRTUAL_MAC, VirtualMac},
         model::{Heartbeat, Medium},
         neighbour::{Link, Mac},
     },
@@ -63,6 +59,8 @@ pub(super) struct Watch {
     pub(super) interfaces: BTreeSet<String>,
     /// Heartbeat paths.
     pub(super) heartbeats: Vec<Heartbeat>,
+    /// MAC addresses that VIPs are at, and the instances that depend on them.
+    pub(super) virtual_macs: BTreeMap<VirtualMac, String>,
 }
 
 /// What the HA thread was told of an interface.
@@ -85,6 +83,9 @@ pub(super) struct Mover {
     /// Whether VIPs are ours to put on interfaces.
     manages_vips: bool,
     watched: BTreeMap<String, Known>,
+    virtual_macs: BTreeMap<VirtualMac, String>,
+    /// What the HA thread was told of those of an instance: what is wrong, if something is.
+    told: BTreeMap<String, Option<String>>,
     /// Heartbeat paths, and the index of the interface for which the HA thread has a socket.
     paths: Vec<(Heartbeat, Option<u32>)>,
     news: News,
@@ -106,6 +107,8 @@ impl Mover {
             holder: Holder::open()?,
             manages_vips,
             watched: BTreeMap::new(),
+            virtual_macs: BTreeMap::new(),
+            told: BTreeMap::new(),
             paths: Vec::new(),
             news: News::open().map_err(NetlinkError::Socket)?,
             orders,
@@ -124,7 +127,7 @@ impl Mover {
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(order) => self.obey(order).await,
-                    None => return,
+                    None => return self.holder.take_leave().await,
                 },
                 changed = self.news.changed() => match changed {
                     Ok(()) => self.look().await,
@@ -135,9 +138,7 @@ impl Mover {
                     }
                 },
                 _ = ticks.tick() => {
-                    if self.manages_vips {
-                        self.holder.keep().await;
-                    }
+                    self.keep().await;
                     self.look().await;
                 }
             }
@@ -154,7 +155,12 @@ impl Mover {
                 Order::Watch(Watch {
                     interfaces,
                     heartbeats,
+                    virtual_macs,
                 }) => {
+                    self.holder.links.want(virtual_macs.keys().cloned().collect());
+                    self.virtual_macs = virtual_macs;
+                    // A group that begins anew has forgotten.
+                    self.told.clear();
                     let before = std::mem::take(&mut self.paths);
                     let known = |path: &Heartbeat| before.iter().find(|(known, _)| known == path)?.1;
                     self.paths = heartbeats
@@ -168,6 +174,8 @@ impl Mover {
                     for name in interfaces {
                         self.watched.entry(name).or_insert(Known::ABSENT);
                     }
+                    // Before the HA thread can want VIPs there.
+                    self.keep().await;
                     self.look().await;
                 }
                 Order::Close(sockets) => drop(sockets),
@@ -185,9 +193,37 @@ impl Mover {
         }
     }
 
+    /// Puts back what is missing.
+    async fn keep(&mut self) {
+        if self.manages_vips {
+            self.holder.keep().await;
+            self.tell_of_links();
+        }
+    }
+
+    /// Tells the HA thread whose VIPs can be at their own MAC addresses.
+    fn tell_of_links(&mut self) {
+        let mut now: BTreeMap<&String, Option<&str>> = BTreeMap::new();
+        for (mac, instance) in &self.virtual_macs {
+            let fault = now.entry(instance).or_default();
+            *fault = fault.or(self.holder.links.fault(mac));
+        }
+        for (instance, fault) in now {
+            let fault = fault.map(str::to_owned);
+            if self.told.get(instance) != Some(&fault) {
+                self.told.insert(instance.clone(), fault.clone());
+                self.ha.send(worker::Order::Tracked {
+                    instance: instance.clone(),
+                    number: VIRTUAL_MAC,
+                    fault,
+                });
+            }
+        }
+    }
+
     async fn hold(&mut self, wanted: &BTreeSet<Place>) {
         if self.manages_vips {
-            for (interface, vip) in self.holder.hold(wanted.clone()).await {
+            for Place { interface, vip, .. } in self.holder.hold(wanted.clone()).await {
                 info!(%vip, interface, "holding the VIP");
             }
         }

@@ -75,6 +75,7 @@ fn router(wire: &WireView<'_>, now: Duration) -> RouterView {
     let heard = wire.router.last_heard();
     RouterView {
         family: wire.family.into(),
+        virtual_mac: wire.virtual_mac().map(|mac| mac.to_string()),
         primary: (!wire.primary.is_unspecified()).then_some(wire.primary),
         heard: heard.map(|(heard, at)| HeardView {
             source: heard.source,

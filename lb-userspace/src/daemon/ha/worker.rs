@@ -28,7 +28,6 @@ use tokio::sync::{
 };
 
 use super::{
-    super::holder::Place,
     Reaches,
     answers::Answers,
     clock, hooks,
@@ -42,8 +41,8 @@ use crate::{
     api::types::HaView,
     core::{
         ha::{
-            ClusterSettings, Family, Handed, Input, Interface, LeaseNumbers, Member, Output, Packet, Ran,
-            Run, Unable, WireId, WireView,
+            ClusterSettings, Family, Handed, Input, Interface, LeaseNumbers, Member, Output, Packet, Place,
+            Ran, Run, Unable, WireId, WireView,
         },
         model::{Heartbeat, Instance},
         neighbour::Mac,
@@ -284,6 +283,7 @@ impl Worker {
                 self.unsent_watch = Some(Watch {
                     interfaces: watched,
                     heartbeats,
+                    virtual_macs: self.member.virtual_macs(),
                 });
                 self.look_at_paths();
             }
@@ -465,6 +465,7 @@ impl Worker {
         let Some(port) = self.ports.get_mut(&wire.instance.interface) else {
             return;
         };
+        let mac = wire.virtual_mac();
         let mut buffer = [0; MAX_LENGTH];
         for destination in destinations(&wire) {
             let Some(endpoints) = endpoints(wire.primary, destination) else {
@@ -475,7 +476,7 @@ impl Worker {
                 continue;
             };
             port.send(|sockets| match destination.is_multicast() {
-                true => sockets.send_to_group(&endpoints, message),
+                true => sockets.send_to_group(mac.unwrap_or(sockets.mac()), &endpoints, message),
                 false => sockets.send_to_peer(&endpoints, message),
             });
         }
@@ -486,8 +487,9 @@ impl Worker {
         let Some(port) = self.ports.get_mut(&wire.instance.interface) else {
             return;
         };
+        let mac = wire.virtual_mac();
         for vip in vips.filter_map(|index| wire.vips.get(index)) {
-            port.send(|sockets| sockets.announce(vip));
+            port.send(|sockets| sockets.announce(vip, mac.unwrap_or(sockets.mac())));
         }
     }
 

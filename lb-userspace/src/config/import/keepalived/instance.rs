@@ -48,6 +48,8 @@ struct Instance {
     group: Option<String>,
     vips: Vec<IpAddr>,
     peers: Vec<IpAddr>,
+    /// VIPs are at their own MAC address, where that can be.
+    virtual_mac: bool,
     announce: Announce,
 }
 
@@ -262,6 +264,10 @@ impl Instances {
                     notes.enter(inner, outcome);
                 }
                 return;
+            }
+            "use_vmac" => {
+                instance.virtual_mac = true;
+                Outcome::translated("`virtual_mac`, which is left out where there are `peers`")
             }
             keyword @ ("notify_master" | "notify_backup" | "notify_fault" | "notify_stop" | "notify") => {
                 match hook::at(keyword, statement.argument()) {
@@ -534,6 +540,7 @@ impl Instance {
             )));
         }
         (self.vips, self.peers) = (merged.vips, merged.peers);
+        self.virtual_mac |= other.virtual_mac;
         let own = (
             self.priority,
             self.interval,
@@ -578,6 +585,8 @@ impl Instance {
         }
         if !self.peers.is_empty() {
             table.set("peers", texts(&self.peers));
+        } else if self.virtual_mac && self.priority < u8::MAX {
+            table.set("virtual_mac", true);
         }
         if let Some(announce) = self.announce.table() {
             table.set("announce", announce);

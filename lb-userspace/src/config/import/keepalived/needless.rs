@@ -333,9 +333,14 @@ pub(super) const INSTANCE: Table = &[
         "a director takes what clients send to its VIPs, and takes no part while its interface is down",
     ),
     (
-        &["use_vmac", "use_vmac_addr", "vmac_xmit_base", "use_ipvlan"],
+        &["vmac_xmit_base"],
+        Nothing,
+        "with `virtual_mac` all that concerns the VIPs comes from that address",
+    ),
+    (
+        &["use_vmac_addr", "use_ipvlan"],
         Something,
-        "VIPs are at the interface's own MAC address, which is announced at a takeover",
+        "VIPs are at the interface's own MAC address, which is announced at a takeover, or with `virtual_mac` at that of RFC 9568",
     ),
     (
         &[
