@@ -13,7 +13,7 @@ use lb_tests::{
 use crate::{
     handover::expect_proven,
     roles::expect_role,
-    sync::{Cluster, SYNC, expect_flows, expect_in_sync},
+    sync::{Cluster, SYNC, expect_in_sync},
     translated::Translation,
 };
 
@@ -112,8 +112,6 @@ fn outlive(name: &str, way: Way, ends: [End; 2]) -> Result<()> {
     let a = cluster.start(0, SYNC, 0)?;
     expect_in_sync(&a)?;
     expect_role(&a, "backup")?;
-    // What changed in the second before it came back is in the next comparison only.
-    expect_flows(&a, 2 * number)?;
     println!(
         "{}",
         b.show(&["sync", "verify"])

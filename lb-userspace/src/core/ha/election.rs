@@ -19,7 +19,7 @@ use crate::core::vrrp::{Cause, Event as Vrrp, Preempt, Role, Standing};
 /// Who was left the VIPs takes them within this time, or somebody else does.
 const PROMISE: Duration = Duration::from_secs(1);
 /// A director that knows of no more connections than this, in hundredths of a percent, comes after those who know more.
-const COMPLETE: u16 = 9_900;
+pub const COMPLETE: u16 = 9_900;
 /// After this time it counts as complete all the same.
 const CATCHING_UP: Duration = Duration::from_secs(60);
 

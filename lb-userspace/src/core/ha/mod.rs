@@ -47,7 +47,7 @@ use lb_common::wire::{
 pub use self::{
     cluster::{Cluster, ClusterSettings, Heard, Path, Peer},
     command::{Handed, Unable},
-    election::Rank,
+    election::{COMPLETE, Rank},
     event::{Change, Difference, Event, Family, Unfit, Why, Yield},
     explain::{Explanation, Part},
     health::Reach,

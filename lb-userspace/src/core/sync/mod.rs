@@ -64,7 +64,7 @@ use self::{
     outgoing::Outgoing,
     peer::{Peer, SILENT_AFTER},
     repair::OwnSurvey,
-    settings::{JOIN_AGAIN, LOOK_AROUND, MOST_EVENTS, MOST_WAITING},
+    settings::{COARSENESS_MS, JOIN_AGAIN, LOOK_AROUND, MOST_EVENTS, MOST_WAITING, UNSETTLED_MS},
     survey::Surveys,
 };
 pub use self::{
@@ -117,8 +117,8 @@ pub struct Node {
     surveys: Surveys,
     phase: Phase,
     began: Duration,
-    /// The first survey that will show whether this director has what the others have.
-    join: SurveyId,
+    /// When this director began to fetch what the others have.
+    join: Duration,
     store: Store,
     /// What others said that nobody has asked for yet.
     said: BTreeMap<String, Word>,
@@ -160,7 +160,7 @@ impl Node {
             surveys: Surveys::default(),
             phase: Phase::Starting,
             began: now,
-            join: SurveyId(0),
+            join: now,
             store,
             said: BTreeMap::new(),
             config_digest: 0,
@@ -223,9 +223,9 @@ impl Node {
         }
     }
 
-    /// What others have may be missing here: only a survey that begins now will tell.
+    /// What others have may be missing here: only surveys that begin from now on will tell.
     fn must_join(&mut self, now: Duration) {
-        self.join = SurveyId(self.clock.at(now));
+        self.join = now;
         self.surveys.called = None;
         self.enter(Phase::Joining);
     }
@@ -237,19 +237,24 @@ impl Node {
         if !self.is_in_company() {
             return self.enter(Phase::InSync);
         }
-        let since_join = |peer: &Peer| peer.repair.survey().is_some_and(|survey| survey >= self.join);
-        let is_compared = |peer: &Peer| since_join(peer) && peer.repair.standing() == Standing::Done;
-        let is_under_way = |peer: &Peer| since_join(peer) && peer.repair.standing() == Standing::UnderWay;
+        // The first survey fetches what is there. It leaves out what changed shortly before, which nobody told a director
+        // that was not heard yet: only one that covers all up to the beginning shows that nothing is missing.
+        let began = SurveyId(self.clock.at(self.join));
+        let settled = SurveyId(began.0 + UNSETTLED_MS + COARSENESS_MS);
+        let since = |peer: &Peer, moment| peer.repair.survey().is_some_and(|survey| survey >= moment);
+        let is_compared =
+            |peer: &Peer| peer.tells_us() && since(peer, settled) && peer.repair.standing() == Standing::Done;
+        let is_under_way = |peer: &Peer| since(peer, began) && peer.repair.standing() == Standing::UnderWay;
         let mut company = self.peers.iter().filter(|peer| peer.is_with_us());
         if company.clone().all(is_compared) {
             return self.enter(Phase::InSync);
         }
+        let survey = SurveyId(self.clock.at(now));
         let is_idle = self.surveys.running.is_none() && !company.any(is_under_way);
         let may_call = self
             .surveys
             .called
-            .is_none_or(|called| now.saturating_sub(called) >= JOIN_AGAIN);
-        let survey = SurveyId(self.clock.at(now));
+            .is_none_or(|called| survey >= settled && now.saturating_sub(called) >= JOIN_AGAIN);
         if is_idle && may_call && self.surveys.is_news(survey) {
             self.surveys.called = Some(now);
             let clock = self.clock.at(now);

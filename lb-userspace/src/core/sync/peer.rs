@@ -87,6 +87,11 @@ impl Peer {
         !self.silent && self.version.is_some()
     }
 
+    /// Whether it has heard this director, and so tells it what changes.
+    pub(super) fn tells_us(&self) -> bool {
+        self.ack.is_some()
+    }
+
     pub(super) fn name(&self) -> String {
         if self.hello.name.is_empty() {
             self.id.to_string()

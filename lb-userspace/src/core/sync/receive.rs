@@ -192,11 +192,13 @@ impl Node {
         let is_back = peer.silent;
         peer.heard = now;
         peer.silent = false;
+        let told_us = peer.tells_us();
         peer.ack = hello
             .acks
             .iter()
             .find(|ack| ack.peer == own && ack.salt == salt)
             .copied();
+        let begins_to_tell = peer.tells_us() && !told_us;
         let lost = peer.incoming.lost();
         peer.incoming.announced(hello.next, hello.oldest, now);
         let announced = (peer.id, hello.next);
@@ -225,7 +227,13 @@ impl Node {
                 Event::ConfigurationDiffers { peer: name, differs },
             );
         }
-        if (lost > 0 || (is_back && is_equal)) && self.phase != Phase::Starting {
+        let may_miss = match self.phase {
+            Phase::Starting => false,
+            // What changed before was told to nobody, or to others.
+            Phase::Joining => lost > 0 || (is_back && is_equal) || begins_to_tell,
+            Phase::InSync => lost > 0 || (is_back && is_equal),
+        };
+        if may_miss {
             self.must_join(now);
         }
         if answer_wanted {

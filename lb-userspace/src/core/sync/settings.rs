@@ -42,6 +42,10 @@ pub(super) const SOON: Duration = Duration::from_millis(5);
 pub(super) const TAIL: Duration = Duration::from_millis(5);
 /// Between two periodic surveys, in the cluster's milliseconds.
 pub(super) const SURVEY_PERIOD_MS: u64 = 4_000;
+/// What changed in this time before a survey may be under way, and is left out of it.
+pub(super) const UNSETTLED_MS: u64 = 1_000;
+/// A change may seem to have been made this much later than it was: stamps and jiffies are coarse.
+pub(super) const COARSENESS_MS: u64 = 50;
 /// How long a director that has just started looks for others.
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(1_200);
 /// Between two attempts to join.

@@ -161,6 +161,30 @@ fn who_joins_fetches_everything_and_only_then_says_that_it_is_in_sync() {
     assert!(link.now < Duration::from_secs(6), "{:?}", link.now);
 }
 
+/// A change of the last second is in no survey yet, and was told while nobody listened.
+#[test]
+fn who_joins_right_behind_a_change_is_not_in_sync_without_it() {
+    for before in [0, 1, 20, 300, 900, 999, 1_000, 1_100] {
+        // One in four, in no order that could be that of questions and answers.
+        for loses in [
+            |_| false,
+            |number: usize| number.wrapping_mul(0x9E37_79B9) >> 13 & 3 == 0,
+        ] {
+            let mut link = Link::new(2);
+            link.loses = loses;
+            link.start(0);
+            link.run(Duration::from_secs(3));
+            link.open(0, 0..50);
+            link.directors[0].packet(&key(7), Packet::Fin, 0, link.now);
+            link.run(before * STEP);
+            link.start(1);
+            link.run_until("the second in sync", |link| link.is_in_sync(1));
+            assert!(link.are_equal(), "{before} ms before");
+            assert!(link.now < Duration::from_secs(15), "{:?}", link.now);
+        }
+    }
+}
+
 #[test]
 fn a_daemon_that_comes_back_to_its_tables_fetches_only_what_differs() {
     let mut link = pair();

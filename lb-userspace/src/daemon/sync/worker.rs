@@ -39,6 +39,7 @@ use super::{
 use crate::{
     api::types::SyncView,
     core::{
+        ha,
         model::{Config, SyncPath},
         seal::Keyring,
         sync::{
@@ -262,7 +263,8 @@ impl Worker {
     fn say_how_far(&self) {
         let complete = match self.node.phase() {
             Phase::Starting => 0,
-            Phase::Joining => self.node.view(clock::now()).joined * 10,
+            // It may have fetched everything, and not know yet whether that is all.
+            Phase::Joining => (self.node.view(clock::now()).joined * 10).min(ha::COMPLETE - 1),
             Phase::InSync => COMPLETE,
         };
         self.progress.complete.store(complete, Ordering::Relaxed);

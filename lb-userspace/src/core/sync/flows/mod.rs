@@ -40,7 +40,10 @@ use self::{
     ticks::Ticks,
     walk::{Findings, Unknown},
 };
-use super::replica::{Applied, Moment, Place, Replica, Source};
+use super::{
+    replica::{Applied, Moment, Place, Replica, Source},
+    settings::UNSETTLED_MS,
+};
 
 /// Buckets that one step of a walk looks at: a fifth of a millisecond's work.
 const STRIDE: usize = 2048;
@@ -48,8 +51,6 @@ const STRIDE: usize = 2048;
 const MOST_FOUND: usize = 1 << 16;
 /// Backends that are wanted at the same time, at most.
 const MOST_WANTED: usize = 1 << 10;
-/// What changed in this time before a survey may be under way, and is left out of it.
-const UNSETTLED_MS: u64 = 1_000;
 /// Targets whose flows were ended that are remembered, at most.
 const MOST_RELEASED: usize = 1 << 10;
 
