@@ -21,6 +21,9 @@ pub struct CheckView {
     pub state: String,
     /// Why the latest outcome was bad; empty if it was not.
     pub reason: String,
+    /// The other director that found it, as long as this one has not found out by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_by: Option<String>,
     /// What is to be said of it although it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,

@@ -116,6 +116,7 @@ fn backend() -> BackendView {
         health: Some(HealthView {
             state: "up".into(),
             checks: vec![CheckView {
+                found_by: None,
                 check: "tcp".into(),
                 state: "up".into(),
                 reason: String::new(),

@@ -232,6 +232,13 @@ fn render(backends: &[BackendView], out: &mut impl Write) -> io::Result<()> {
         }
         let checks = backend.health.iter().flat_map(|health| &health.checks);
         for check in checks {
+            if let Some(director) = &check.found_by {
+                writeln!(
+                    out,
+                    "{}/{}: {}: {}, as {director} found; not checked here yet",
+                    backend.service, backend.name, check.check, check.state
+                )?;
+            }
             if let Some(warning) = &check.warning {
                 writeln!(
                     out,

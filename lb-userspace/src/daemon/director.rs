@@ -27,7 +27,7 @@ use crate::{
     core::{
         event,
         ha::LeaseNumbers,
-        health::Pool,
+        health::{Hearsay, Pool},
         model::{Config, Forward},
         neighbour::{Mac, Unresolved},
         plan::{Desired, DesiredService, PlanError, Planner, Step},
@@ -124,6 +124,8 @@ pub(super) struct Director {
     pub(super) orders: Orders,
     /// What checks have found.
     pub(super) health: HealthBook,
+    /// What other directors have found.
+    pub(super) hearsay: Hearsay,
     /// Who leaves connections unanswered.
     pub(super) outliers: OutlierBook,
     /// How backends have come and gone.
@@ -189,6 +191,7 @@ impl Director {
             events,
             orders,
             health: HealthBook::inherit(&kernel),
+            hearsay: Hearsay::default(),
             outliers: OutlierBook::new(),
             courses: Courses::new(),
             standing: Standings::new(),
@@ -252,6 +255,7 @@ impl Director {
         self.keep_standing(standing);
         let failed = self.apply(&desired).err();
         self.tell_health();
+        self.say_verdicts();
         self.tell_pair_of_health();
         let failed = failed.map(|error| error.to_string());
         if failed != self.behind {
@@ -318,6 +322,8 @@ impl Director {
         self.kernel.keep();
         self.publish_names();
         self.synchronise().await?;
+        self.withdraw_verdicts();
+        self.say_verdicts();
         self.end_gone();
         self.hold_vips().await
     }
@@ -515,7 +521,11 @@ impl Director {
                 let jiffies = self.kernel.jiffies()?;
                 let now = (jiffies, self.planner.directory());
                 let events = self.events.clone();
-                let store = self.orders.words.clone();
+                let mut store = self.orders.words.clone();
+                for (key, word) in self.hearsay.words().iter() {
+                    // There is room for both, or else some are not told.
+                    let _ = store.merge(key, word.clone(), 0);
+                }
                 let sync = Sync::start(&self.config, path, identity, &self.kernel, now, store, events)?;
                 self.sync = Some(sync);
                 self.say_what_stands();

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::director::Director;
+use super::{director::Director, verdicts::likes};
 use crate::{
     api::health::{CheckView, HealthView},
     core::{
         backend::{self, Health},
         event,
         health::{
-            Check, Finding, Lately, Probe, ProbeTarget, Report, Start, Target, Verdict, Watch, WatchKey,
-            compose,
+            Check, Finding, Lately, Like, Probe, ProbeTarget, Report, Start, Target, Verdict, Watch,
+            WatchKey, compose,
         },
         model::{Backend, Config, Frontend, Service},
     },
@@ -90,13 +90,14 @@ impl Director {
     pub(super) fn watches(&self, config: &Config) -> Watches {
         let mut watches = Watches::new();
         for service in &config.services {
+            let likes = likes(service);
             for backend in &service.backends {
-                for (number, check) in (0..).zip(&service.health.checks) {
+                for ((number, check), like) in (0..).zip(&service.health.checks).zip(&likes) {
                     let watch = Watch {
                         target: Arc::new(target(service, backend, check)),
                         timing: check.timing,
                         judge: check.judge,
-                        assumed: self.assumed(service, backend),
+                        assumed: self.assumed(service, backend, *like),
                     };
                     watches.insert(key(&service.name, backend.address, number), watch);
                 }
@@ -105,8 +106,12 @@ impl Director {
         watches
     }
 
-    /// What a backend counts as before its first outcome.
-    fn assumed(&self, service: &Service, backend: &Backend) -> Verdict {
+    /// What a check counts as before its first outcome: what another director has found, or else what it came to before a
+    /// restart.
+    fn assumed(&self, service: &Service, backend: &Backend, like: Like) -> Verdict {
+        if let Some((_, found)) = self.heard(service, backend, like) {
+            return found.state;
+        }
         let inherited = self
             .health
             .inherited
@@ -160,10 +165,10 @@ impl Director {
         let findings: Vec<Finding> = (0..)
             .zip(&service.health.checks)
             .map(
-                |(number, _)| match self.health.report(&service.name, backend.address, number) {
+                |(number, check)| match self.health.report(&service.name, backend.address, number) {
                     Some(report) => report.finding,
                     None => Finding {
-                        verdict: self.assumed(service, backend),
+                        verdict: self.assumed(service, backend, Like::of(check)),
                         ..Finding::NONE
                     },
                 },
@@ -188,14 +193,11 @@ impl Director {
 
     /// Whether something is known of a backend.
     pub(super) fn is_known(&self, service: &Service, backend: &Backend) -> bool {
-        let has_report = |check| {
-            self.health
-                .report(&service.name, backend.address, check)
-                .is_some()
+        let is_known = |(number, check): (u32, &Check)| {
+            let report = self.health.report(&service.name, backend.address, number);
+            report.is_some() || self.assumed(service, backend, Like::of(check)) != Verdict::Unknown
         };
-        service.health.start == Start::Up
-            || self.assumed(service, backend) != Verdict::Unknown
-            || (0..service.health.checks.len() as u32).all(has_report)
+        service.health.start == Start::Up || (0..).zip(&service.health.checks).all(is_known)
     }
 
     /// Forgets what is watched no more, or otherwise than before.
@@ -210,7 +212,16 @@ impl Director {
     /// Why a backend is down, as a sentence.
     pub(super) fn why_down(&self, service: &Service, backend: &Backend) -> String {
         let reports = (0..).zip(&service.health.checks).filter_map(|(number, check)| {
-            let report = self.health.report(&service.name, backend.address, number)?;
+            let Some(report) = self.health.report(&service.name, backend.address, number) else {
+                let (by, found) = self.heard(service, backend, Like::of(check))?;
+                let bad = found.state == Verdict::Down;
+                return bad.then(|| {
+                    format!(
+                        "{}: {} (found by {by}, not checked here yet)",
+                        found.check, found.why
+                    )
+                });
+            };
             let bad = report.finding.verdict != Verdict::Up || report.finding.says != backend::Says::Up;
             let reason = match report.finding.says {
                 backend::Says::Down => "the backend says so itself",
@@ -238,16 +249,28 @@ impl Director {
         let (health, _) = self.health_of(service, backend);
         let checks = (0..).zip(&service.health.checks).map(|(number, check)| {
             let report = self.health.report(&service.name, backend.address, number);
+            let heard = match report {
+                Some(_) => None,
+                None => self.heard(service, backend, Like::of(check)),
+            };
+            let verdict = report
+                .map(|report| report.finding.verdict)
+                .or(heard.map(|(_, found)| found.state));
             let finding = report.map(|report| report.finding);
             CheckView {
                 check: check.probe.name().to_owned(),
-                state: match finding.map_or(Verdict::Unknown, |finding| finding.verdict) {
+                state: match verdict.unwrap_or(Verdict::Unknown) {
                     Verdict::Unknown => "unknown",
                     Verdict::Up => "up",
                     Verdict::Down => "down",
                 }
                 .to_owned(),
-                reason: report.map_or_else(String::new, |report| report.reason.clone()),
+                reason: report
+                    .map(|report| &report.reason)
+                    .or(heard.map(|(_, found)| &found.why))
+                    .cloned()
+                    .unwrap_or_default(),
+                found_by: heard.map(|(by, _)| by.to_owned()),
                 warning: report.and_then(|report| report.warning.clone()),
                 took_ms: report
                     .and_then(|report| report.took)

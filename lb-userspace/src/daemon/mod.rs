@@ -33,6 +33,7 @@ mod state;
 mod survey;
 pub mod sync;
 mod trace;
+mod verdicts;
 mod views;
 mod vips;
 mod virtual_links;
@@ -323,7 +324,10 @@ impl Daemon {
                         self.director.host(&wanted);
                         self.follow();
                     }
-                    sync::News::Said(said) => self.director.hear(said),
+                    sync::News::Said(said) => {
+                        self.director.hear(said);
+                        self.follow();
+                    }
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 _ = ticks.tick() => self.tick().await?,

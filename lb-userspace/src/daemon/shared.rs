@@ -27,7 +27,7 @@ impl Director {
     }
 
     /// The cluster's time, in milliseconds.
-    fn cluster_ms(&self) -> u64 {
+    pub(super) fn cluster_ms(&self) -> u64 {
         match &self.sync {
             Some(sync) => sync.cluster_ms(clock::now()),
             None => self.orders.now().0,
@@ -57,7 +57,7 @@ impl Director {
         self.pass_on(words);
     }
 
-    fn pass_on(&mut self, words: Vec<(String, Word)>) {
+    pub(super) fn pass_on(&mut self, words: Vec<(String, Word)>) {
         if let Some(sync) = &mut self.sync
             && !words.is_empty()
         {
@@ -76,7 +76,7 @@ impl Director {
     /// Says everything again, if something did not get through.
     pub(super) fn say_again(&mut self) {
         if self.sync.as_mut().is_some_and(super::sync::Sync::take_unheard) {
-            let words = self.orders.words.iter();
+            let words = self.orders.words.iter().chain(self.hearsay.words().iter());
             let words = words.map(|(key, word)| (key.to_owned(), word.clone())).collect();
             self.pass_on(words);
         }
@@ -85,8 +85,12 @@ impl Director {
     /// Takes note of what other directors said, and does it.
     pub(super) fn hear(&mut self, said: Vec<Said>) {
         let cluster_ms = self.cluster_ms();
-        let mut is_new = false;
+        let (mut is_new, mut is_found) = (false, false);
         for Said { key, word, director } in said {
+            if let Some(is_news) = self.hear_verdict(&key, &word, cluster_ms) {
+                is_found |= is_news;
+                continue;
+            }
             // A director of a later version may say more than is understood here.
             let Some(scope) = Scope::from_key(&key) else {
                 continue;
@@ -114,6 +118,8 @@ impl Director {
         if is_new {
             self.watch_drains();
             drop(self.orders.keep());
+        }
+        if is_new || is_found {
             self.converge();
         }
     }

@@ -17,5 +17,6 @@ mod serial;
 mod sync;
 mod transfers;
 mod translated;
+mod verdicts;
 mod virtual_mac;
 mod wire;

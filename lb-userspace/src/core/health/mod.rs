@@ -8,10 +8,13 @@
 //!
 //! [`Outliers`] finds backends that leave connections unanswered, whatever their checks say.
 //!
+//! [`Hearsay`] is what other directors have found, which counts until there is an own outcome.
+//!
 //! [`Monitor`] says when which probe is to be run and what its outcome means: one probe for a target, however many services
 //! watch it. It does no I/O and knows no clock: `now` is monotonic, counted from any fixed point.
 
 mod compose;
+mod hearsay;
 mod monitor;
 mod outlier;
 mod pool;
@@ -24,6 +27,7 @@ mod tracker;
 
 pub use self::{
     compose::{Finding, compose},
+    hearsay::{Found, Hearsay, Like, Saying},
     monitor::{Input, Monitor, Output, Report, Watch, WatchKey},
     outlier::{Lately, Outliers},
     pool::{Pool, Standing},

@@ -108,6 +108,17 @@ struct Watched {
     report: Report,
     /// How long successes take, smoothed.
     latency: Option<Duration>,
+    /// Whether there was an outcome.
+    is_judged: bool,
+}
+
+impl Watched {
+    /// Whether what is known of it holds for this, too. What is assumed matters until there is an outcome.
+    fn goes_on_as(&self, watch: &Watch) -> bool {
+        self.watch.target == watch.target
+            && self.watch.judge == watch.judge
+            && (self.is_judged || self.watch.assumed == watch.assumed)
+    }
 }
 
 /// Runs probes and judges their outcomes.
@@ -184,9 +195,7 @@ impl Monitor {
             *timing = shortest(*timing, watch.timing);
             of.push(key.clone());
             let watched = match old.remove(&key) {
-                Some(known) if known.watch.target == watch.target && known.watch.judge == watch.judge => {
-                    Watched { watch, ..known }
-                }
+                Some(known) if known.goes_on_as(&watch) => Watched { watch, ..known },
                 Some(_) | None => Watched {
                     tracker: Tracker::new(watch.judge, watch.assumed),
                     report: Report {
@@ -199,6 +208,7 @@ impl Monitor {
                         took: None,
                     },
                     latency: None,
+                    is_judged: false,
                     watch,
                 },
             };
@@ -260,6 +270,7 @@ impl Monitor {
                 Outcome::Failure(_) => watched.latency,
             };
             watched.latency = latency;
+            watched.is_judged = true;
             let report = Report {
                 took: told(watched.report.took, latency),
                 ..report(&watched.report, &watched.tracker, outcome)

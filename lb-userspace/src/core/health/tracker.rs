@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Judge;
 
 /// Weight of the memory of falls above which a rise is not believed, and below which it is again.
@@ -11,7 +13,8 @@ const REUSE: f64 = 1.0;
 const HEAVIEST: f64 = 8.0;
 
 /// What a check has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// There was no outcome yet.
     Unknown,
