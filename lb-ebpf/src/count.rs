@@ -1,6 +1,9 @@
 //! Counting, per CPU.
 
-use lb_common::abi::{BackendCounters, Event};
+use lb_common::{
+    abi::{BackendCounters, Event},
+    flow_state::FlowState,
+};
 use lb_ebpf::opaque::opaque;
 
 use crate::{
@@ -50,6 +53,21 @@ pub(crate) fn replied(backend: u32, bytes: usize) {
         counters.replies += 1;
         counters.reply_bytes += bytes as u64;
     });
+}
+
+/// This backend reset a connection that was in the state of this number: one that was being opened, it refused.
+#[inline(always)]
+pub(crate) fn reset_by(backend: u32, state: u32) {
+    tandem_refused(backend, state);
+}
+
+#[cfg_attr(target_arch = "bpf", unsafe(no_mangle))]
+#[inline(never)]
+extern "C" fn tandem_refused(backend: u32, state: u32) -> u32 {
+    if FlowState::is_half_open(state) {
+        with(backend, |counters| counters.refused += 1);
+    }
+    0
 }
 
 /// A new flow that was given to this backend.

@@ -118,8 +118,10 @@ pub struct BackendCounters {
     pub replies: u64,
     /// Bytes of those, likewise.
     pub reply_bytes: u64,
+    /// Connections that it refused: with a reset in answer to a SYN, where its replies come through the director.
+    pub refused: u64,
     /// Always 0.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 const _: () = {

@@ -30,7 +30,10 @@ pub mod names;
 pub use address_set::AddressSet;
 pub use area::{AreaBounds, AreaEntry, Destination, MOST_AREAS, NO_SERVICE};
 pub use backend::{BackendEntry, Tail};
-pub use check_path::{CHECK_MARK, CHECK_MARK_MASK, CHECK_RETURNS, CHECK_VIPS, CheckAddress, CheckReturn};
+pub use check_path::{
+    CHECK_MARK, CHECK_MARK_MASK, CHECK_RETURNS, CHECK_ROUTES, CheckAddress, CheckReturn, CheckRoute,
+    is_v4 as check_is_v4,
+};
 pub use counters::{BackendCounters, Counters, Event};
 pub use flood::{FloodLimits, Rate, SourceTable};
 pub use frontend::{

@@ -1,6 +1,5 @@
 //! Getting the packet to its backend.
 
-mod between;
 mod dr;
 mod outer;
 mod tunnel;

@@ -6,11 +6,11 @@ use lb_common::{
     reason::Reason,
 };
 
-use super::{
-    Place, Shape,
-    outer::{self, Outer},
+use super::{Place, Shape, outer};
+use lb_ebpf::{
+    packet::{Context, Packet},
+    tunnel::Outer,
 };
-use lb_ebpf::packet::{Context, Packet};
 
 use crate::{
     count,
@@ -65,13 +65,11 @@ fn encapsulate(
         class: inner.class,
         sum: inner.sum,
         entropy,
-        link: (entry.head(), tail.mac()),
     };
-    let method = tail.method();
     if tail.is_ipv6() {
-        outer::put6(context, place.network(), &outer, entry, method)?;
+        outer::put6(context, place.network(), &outer, entry, tail)?;
     } else {
-        outer::put4(context, place.network(), &outer, entry, method)?;
+        outer::put4(context, place.network(), &outer, entry, tail)?;
     }
     count::forwarded(backend, bytes as usize);
     Ok(entry.ifindex())

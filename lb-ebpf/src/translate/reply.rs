@@ -139,7 +139,8 @@ fn advance<F: NatFamily>(original: &F::Key, entry: &F::Translation, control: Con
         return;
     };
     let state = flow.control.state_number();
-    let next = tcp_state::next_number(state, Heard::Server, Segment::of(flags));
+    let segment = Segment::of(flags);
+    let next = tcp_state::next_number(state, Heard::Server, segment);
     if next != state
         && flow
             .entry
@@ -147,6 +148,9 @@ fn advance<F: NatFamily>(original: &F::Key, entry: &F::Translation, control: Con
     {
         if let Some(backend) = control.backend() {
             load::moved_of(backend, state.into(), next.into());
+            if segment == Segment::Rst {
+                count::reset_by(backend, state.into());
+            }
         }
         if !FlowState::is_half_open(next.into()) {
             journal::note_place::<F>(flow.place);

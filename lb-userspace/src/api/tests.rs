@@ -136,6 +136,7 @@ fn backend() -> BackendView {
             inactive: 0,
         }),
         new_flows: 2,
+        refused: 1,
         packets: 3,
         bytes: 4,
     }
@@ -165,6 +166,11 @@ fn stats() -> StatsView {
             }],
         }],
         census_age_seconds: None,
+        reaction: ReactionView {
+            changes: 2,
+            total_ms: 7.5,
+            longest_ms: 5.0,
+        },
     }
 }
 

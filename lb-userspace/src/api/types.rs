@@ -248,6 +248,9 @@ pub struct BackendView {
     pub live: Option<LiveView>,
     /// Flows that were given to it.
     pub new_flows: u64,
+    /// Connections that it refused with a reset in answer to a SYN; 0 where its replies do not come through the director.
+    #[serde(default)]
+    pub refused: u64,
     /// Packets forwarded to it.
     pub packets: u64,
     /// Bytes of those packets, from the link header on.
@@ -385,7 +388,7 @@ impl<'de> Deserialize<'de> for StateName {
 }
 
 /// What happened to packets, and how full the tables are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsView {
     /// Packets forwarded.
     pub packets: u64,
@@ -401,6 +404,31 @@ pub struct StatsView {
     pub tables: Vec<TableView>,
     /// Seconds since the last census; `None` before the first.
     pub census_age_seconds: Option<u64>,
+    /// How fast the packet path follows checks.
+    #[serde(default)]
+    pub reaction: ReactionView,
+}
+
+/// How fast the packet path follows checks: from the moment at which one found something else than before to the moment
+/// at which packets go by it, since the daemon began.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ReactionView {
+    /// How often; what many checks find at the same time counts once.
+    pub changes: u64,
+    /// How long all of them took, in milliseconds.
+    pub total_ms: f64,
+    /// How long the longest took, in milliseconds.
+    pub longest_ms: f64,
+}
+
+impl ReactionView {
+    /// Takes note of one.
+    pub fn note(&mut self, took: std::time::Duration) {
+        let milliseconds = took.as_secs_f64() * 1000.0;
+        self.changes += 1;
+        self.total_ms += milliseconds;
+        self.longest_ms = self.longest_ms.max(milliseconds);
+    }
 }
 
 /// Packets that were not forwarded for one reason.

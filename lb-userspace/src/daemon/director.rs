@@ -17,12 +17,13 @@ use super::{
     identity::Identity,
     links::Links,
     orders::Orders,
-    passive::OutlierBook,
+    passive::{OutlierBook, RefusalBook},
     standing::Standings,
     sync::{Sync, SyncError},
     vips::Vips,
 };
 use crate::{
+    api::types::ReactionView,
     config::KeyFileError,
     core::{
         event,
@@ -128,6 +129,9 @@ pub(super) struct Director {
     pub(super) hearsay: Hearsay,
     /// Who leaves connections unanswered.
     pub(super) outliers: OutlierBook,
+    pub(super) refusals: RefusalBook,
+    /// How fast the packet path follows checks.
+    pub(super) reaction: ReactionView,
     /// How backends have come and gone.
     pub(super) courses: Courses,
     /// What backends take part in, as it is in force.
@@ -193,6 +197,8 @@ impl Director {
             health: HealthBook::inherit(&kernel),
             hearsay: Hearsay::default(),
             outliers: OutlierBook::new(),
+            refusals: RefusalBook::new(),
+            reaction: ReactionView::default(),
             courses: Courses::new(),
             standing: Standings::new(),
             pools: BTreeMap::new(),

@@ -9,10 +9,10 @@ use crate::{
         backend::{self, Health},
         event,
         health::{
-            Check, Finding, Lately, Like, Probe, ProbeTarget, Report, Start, Target, Verdict, Watch,
+            Check, Finding, Lately, Like, Probe, ProbeTarget, Report, Route, Start, Target, Verdict, Watch,
             WatchKey, compose,
         },
-        model::{Backend, Config, Frontend, Service},
+        model::{Backend, Config, Forward, Frontend, Service},
     },
     datapath::Kernel,
     probe::Watches,
@@ -77,12 +77,26 @@ fn target(service: &Service, backend: &Backend, check: &Check) -> ProbeTarget {
                 .port
                 .unwrap_or_else(|| frontend.map_or(0, |frontend| frontend.port)),
         },
-        vip: match check.target {
-            Target::Backend => None,
-            Target::Vip => suitable.map(|frontend| frontend.vip),
+        route: match (check.target, service.forward) {
+            (Target::Backend, _) | (Target::Vip, Forward::Nat | Forward::FullNat) => None,
+            (Target::Vip, Forward::Dr) => suitable.map(|frontend| Route {
+                vip: frontend.vip,
+                tunnel: None,
+            }),
+            (Target::Vip, Forward::Tunnel(encapsulation)) => frontend
+                .filter(|frontend| suits(frontend) || !hears_of_closed_ports(&check.probe))
+                .map(|frontend| Route {
+                    vip: frontend.vip,
+                    tunnel: Some((encapsulation, backend.address)),
+                }),
         },
         probe: check.probe.clone(),
     }
+}
+
+/// Whether all that makes it fail is an ICMP error, which does not get from one family to the other.
+const fn hears_of_closed_ports(probe: &Probe) -> bool {
+    matches!(probe, Probe::Udp(udp) if udp.reply.is_none())
 }
 
 impl Director {
@@ -229,9 +243,14 @@ impl Director {
             };
             bad.then(|| format!("{}: {reason}", check.probe.name()))
         });
-        let ejected = self.ejected(service, backend).map(|Lately { answered, unanswered }| {
-            let all = answered + unanswered;
-            format!("{unanswered} of {all} connections of late were not answered, far more than those of others")
+        let ejected = self.ejected(service, backend).map(|lately: Lately| {
+            let (failed, all) = (lately.failed(), lately.all());
+            let how = match lately.refused {
+                0 => "were not answered".to_owned(),
+                refused if refused == failed => "were refused".to_owned(),
+                refused => format!("were not answered, or refused ({refused})"),
+            };
+            format!("{failed} of {all} connections of late {how}, far more than those of others")
         });
         let reasons: Vec<String> = reports.chain(ejected).collect();
         if reasons.is_empty() {

@@ -76,16 +76,11 @@ use crate::{
         query::{self, Query, Refusal, ReloadReply},
     },
     capability, config,
-    core::{
-        event,
-        health::{Report, WatchKey},
-        model::Config,
-        neighbour::Timing,
-    },
+    core::{event, model::Config, neighbour::Timing},
     datapath::Pins,
     net::monitor::Monitor,
     notify::Notifier,
-    probe::{Prober, Watches},
+    probe::{News, Prober, Watches},
 };
 
 /// How long a configuration waits for its backends to be found before it is adopted without those that are missing.
@@ -345,7 +340,7 @@ impl Daemon {
                         return Ok(End::Balancing);
                     }
                 }
-                (watch, report) = self.prober.next() => self.note_health(watch, report).await,
+                news = self.prober.next() => self.note_health(news).await,
                 kept = self.director.orders.keeper.finished() => self.director.note_kept(kept),
                 _ = self.signals.reload.recv() => self.reload(None),
                 _ = terminate.recv() => break,
@@ -427,20 +422,30 @@ impl Daemon {
         }
         if matters {
             self.director.converge();
+            self.lead_checks();
         }
         Ok(())
     }
 
+    /// Checks go the way of clients: as the packet path knows it now.
+    fn lead_checks(&mut self) {
+        if self.checks.lead(&self.watched, &self.director) {
+            self.prober.watch(self.watched.clone(), self.checks.marks.clone());
+        }
+    }
+
     /// Takes note of this and of all that is known at the same time, and then acts once: when many backends fail together,
     /// each service's schedule is made anew once.
-    async fn note_health(&mut self, watch: WatchKey, report: Report) {
-        let mut matters = self.director.note_health(watch, report);
+    async fn note_health(&mut self, news: News) {
+        let first = news.at;
+        let mut matters = self.director.note_health(news.watch, news.report);
         sleep(GATHER).await;
-        while let Some((watch, report)) = self.prober.next().now_or_never() {
-            matters |= self.director.note_health(watch, report);
+        while let Some(news) = self.prober.next().now_or_never() {
+            matters |= self.director.note_health(news.watch, news.report);
         }
         if matters {
             self.director.converge();
+            self.director.reaction.note(first.elapsed());
         }
     }
 
@@ -451,9 +456,7 @@ impl Daemon {
         self.director.advance_orders();
         self.director.pass_time();
         // An interface may have come or gone.
-        if self.checks.lead(&self.watched, &self.director) {
-            self.prober.watch(self.watched.clone(), self.checks.marks.clone());
-        }
+        self.lead_checks();
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
         self.director.flows.set_now(jiffies);
         self.director.keep_sync(jiffies).await;

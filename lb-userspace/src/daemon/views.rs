@@ -311,6 +311,7 @@ impl Director {
             inactive_flows: count.inactive.into(),
             live: load.filter(|load| load.limits().counted).map(live),
             new_flows: totals.flows,
+            refused: totals.refused,
             packets: totals.packets,
             bytes: totals.bytes,
         })
@@ -348,6 +349,7 @@ impl Director {
                 table(Family::Ipv6, &self.census.v6),
             ],
             census_age_seconds: self.census_at.map(|at| at.elapsed().as_secs()),
+            reaction: self.reaction,
         })
     }
 

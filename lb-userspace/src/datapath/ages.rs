@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(watched[&3].flows(), 6);
         let lately = Lately {
             answered: 2,
-            unanswered: 0,
+            ..Lately::default()
         };
         assert_eq!(watched[&3].lately, lately, "one that was closed was answered");
         // In the units of the entry, in which the beginning of a flow is coarse.

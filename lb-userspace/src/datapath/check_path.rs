@@ -3,45 +3,71 @@
 //! Nothing of it is pinned: without a daemon there are no checks.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
 };
 
 use aya::{
-    Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{Array, MapData},
+    Ebpf, EbpfLoader, Pod, include_bytes_aligned,
+    maps::{Array, MapData, MapError},
     programs::{
         SchedClassifier, TcAttachType,
         tc::{self, SchedClassifierLinkId},
     },
     util::KernelVersion,
 };
-use lb_common::abi::{CHECK_MARK, CHECK_VIPS, CheckAddress};
+use lb_common::abi::{BackendEntry, CHECK_MARK, CHECK_ROUTES, CheckAddress, CheckRoute, Way};
 use nix::net::if_::if_nametoindex;
 
-use super::{DatapathError, object::permission};
+use super::{DatapathError, Region, kernel::region_of, object::permission};
+use crate::core::health::Route;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/check-path"));
 
 const OUT: &str = "check_out";
 const BACK: &str = "check_back";
-const VIPS: &str = "VIPS";
+const ROUTES: &str = "ROUTES";
+const TUNNELS: &str = "TUNNELS";
 const PROGRAMS: [(&str, TcAttachType); 2] = [(OUT, TcAttachType::Egress), (BACK, TcAttachType::Ingress)];
 
 /// The classifiers, where they are needed.
 #[derive(Default)]
 pub struct CheckPath {
     loaded: Option<Loaded>,
-    /// Marks of sockets by the VIP that they are to reach.
-    marks: BTreeMap<IpAddr, u32>,
+    places: BTreeMap<Route, Place>,
+}
+
+/// What else a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lead {
+    /// How packets get to the backend, where that is by a tunnel; `None` while nobody knows.
+    pub way: Option<Way>,
+    /// An address of this machine that is of the VIP's family, where the backend's is not.
+    pub source: Option<IpAddr>,
+}
+
+/// Where the maps have a route.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    number: u32,
+    written: Option<CheckRoute>,
 }
 
 struct Loaded {
     ebpf: Ebpf,
-    vips: Array<MapData, CheckAddress>,
+    routes: Array<MapData, Plain>,
+    tunnels: Region<BackendEntry>,
     /// Interfaces by name.
     on: BTreeMap<String, Attached>,
 }
+
+/// Lets aya copy a route.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+struct Plain(CheckRoute);
+
+// SAFETY: integers without padding.
+unsafe impl Pod for Plain {}
 
 /// What is on an interface.
 struct Attached {
@@ -52,45 +78,44 @@ struct Attached {
 }
 
 impl CheckPath {
-    /// Leads checks to these VIPs, out of these interfaces; those that are not there are left out, and looked for again the
-    /// next time. Without VIPs nothing is on any interface.
+    /// Leads checks these ways, out of these interfaces; interfaces that are not there are left out, and looked for again the
+    /// next time. Without routes nothing is on any interface.
+    ///
+    /// Marks of sockets by the route that their packets take; those of tunnels are there once their way is known.
     ///
     /// # Errors
     /// [`DatapathError`].
     pub fn serve(
         &mut self,
-        vips: &BTreeSet<IpAddr>,
+        routes: &BTreeMap<Route, Lead>,
         interfaces: &BTreeSet<String>,
-    ) -> Result<&BTreeMap<IpAddr, u32>, DatapathError> {
-        if vips.is_empty() {
+    ) -> Result<BTreeMap<Route, u32>, DatapathError> {
+        if routes.is_empty() {
             *self = Self::default();
-            return Ok(&self.marks);
+            return Ok(BTreeMap::new());
         }
         let loaded = match &mut self.loaded {
             Some(loaded) => loaded,
             empty => empty.insert(Loaded::load()?),
         };
         loaded.attach_to(interfaces)?;
-        self.marks.retain(|vip, _| vips.contains(vip));
-        for vip in vips {
-            if self.marks.contains_key(vip) {
-                continue;
-            }
-            let taken: BTreeSet<u32> = self.marks.values().copied().collect();
-            let free = (0..CHECK_VIPS as u32).find(|number| !taken.contains(&(CHECK_MARK | number)));
-            let Some(number) = free else {
-                return Err(DatapathError::TooManyCheckedVips);
+        self.places.retain(|route, _| routes.contains_key(route));
+        let taken: BTreeSet<u32> = self.places.values().map(|place| place.number).collect();
+        let mut free = (0..CHECK_ROUTES as u32).filter(|number| !taken.contains(number));
+        let mut marks = BTreeMap::new();
+        for (route, lead) in routes {
+            let place = match self.places.entry(*route) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(Place {
+                    number: free.next().ok_or(DatapathError::TooManyCheckedVips)?,
+                    written: None,
+                }),
             };
-            loaded
-                .vips
-                .set(number, words(*vip), 0)
-                .map_err(|source| DatapathError::Map {
-                    map: VIPS,
-                    source: Box::new(source),
-                })?;
-            self.marks.insert(*vip, CHECK_MARK | number);
+            if loaded.lead(place, route, lead)? {
+                marks.insert(*route, CHECK_MARK | place.number);
+            }
         }
-        Ok(&self.marks)
+        Ok(marks)
     }
 }
 
@@ -111,16 +136,50 @@ impl Loaded {
                 source: Box::new(source),
             })?;
         }
-        let vips = ebpf.take_map(VIPS).ok_or(DatapathError::Missing { name: VIPS })?;
-        let vips = Array::try_from(vips).map_err(|source| DatapathError::Map {
-            map: VIPS,
-            source: Box::new(source),
-        })?;
+        let tunnels = region_of(&mut ebpf, CHECK_ROUTES, TUNNELS)?;
+        let routes = ebpf
+            .take_map(ROUTES)
+            .ok_or(DatapathError::Missing { name: ROUTES })?;
+        let routes = Array::try_from(routes).map_err(routes_failed)?;
         Ok(Self {
             ebpf,
-            vips,
+            routes,
+            tunnels,
             on: BTreeMap::new(),
         })
+    }
+
+    /// Writes a route to its place; whether it leads to the backend.
+    fn lead(&mut self, place: &mut Place, route: &Route, lead: &Lead) -> Result<bool, DatapathError> {
+        let tunnel = &self.tunnels[place.number as usize];
+        let ready = match route.tunnel {
+            None => {
+                if tunnel.in_use() {
+                    tunnel.clear();
+                }
+                true
+            }
+            Some((_, backend)) => {
+                if tunnel.address() != Some(backend) {
+                    tunnel.assign(backend, 0);
+                }
+                let is_mixed = backend.is_ipv4() != route.vip.is_ipv4();
+                let way = lead.way.filter(|_| !is_mixed || lead.source.is_some());
+                tunnel.set_way(way.as_ref());
+                way.is_some()
+            }
+        };
+        let entry = CheckRoute {
+            vip: words(route.vip),
+            source: lead.source.map_or([0; 4], words),
+        };
+        if place.written != Some(entry) {
+            self.routes
+                .set(place.number, Plain(entry), 0)
+                .map_err(routes_failed)?;
+            place.written = Some(entry);
+        }
+        Ok(ready)
     }
 
     fn attach_to(&mut self, interfaces: &BTreeSet<String>) -> Result<(), DatapathError> {
@@ -176,6 +235,13 @@ fn clear(interface: &str) {
 fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, DatapathError> {
     let program = ebpf.program_mut(name).ok_or(DatapathError::Missing { name })?;
     program.try_into().map_err(|_| DatapathError::Missing { name })
+}
+
+fn routes_failed(source: MapError) -> DatapathError {
+    DatapathError::Map {
+        map: ROUTES,
+        source: Box::new(source),
+    }
 }
 
 /// An address as it lies in a packet.

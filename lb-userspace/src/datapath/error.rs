@@ -36,8 +36,8 @@ pub enum DatapathError {
         /// Why.
         source: Box<ProgramError>,
     },
-    /// More VIPs are to be checked than there is room for.
-    #[error("cannot send checks to so many VIPs: expected 4096 at most")]
+    /// Checks are to go more ways than there is room for.
+    #[error("cannot send checks to so many VIPs: expected 16384 VIPs, and backends in tunnels, at most")]
     TooManyCheckedVips,
     /// The object in this binary is not what the daemon expects.
     #[error("the eBPF object in this binary has no `{name}`: the build is broken")]

@@ -309,6 +309,7 @@ impl Kernel {
             sum.flows += cpu.flows;
             sum.replies += cpu.replies;
             sum.reply_bytes += cpu.reply_bytes;
+            sum.refused += cpu.refused;
         }
         Ok(sum)
     }
@@ -474,7 +475,7 @@ fn region<T: Shared>(
     region_of(ebpf, elements as usize, map)
 }
 
-fn region_of<T: Shared>(
+pub(super) fn region_of<T: Shared>(
     ebpf: &mut Ebpf,
     elements: usize,
     map: &'static str,

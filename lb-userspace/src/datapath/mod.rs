@@ -26,7 +26,7 @@ mod watch;
 pub use ages::{AGES, Ages, ages};
 pub use attach::AttachMode;
 pub use census::{Census, Holders, TableCensus, census};
-pub use check_path::CheckPath;
+pub use check_path::{CheckPath, Lead};
 pub use clock::JiffyClock;
 pub use ending::{Ending, end, end_flow, ended};
 pub use error::DatapathError;

@@ -54,6 +54,28 @@ pub struct InterfaceAddress {
     pub unusable: bool,
 }
 
+/// This machine's addresses that others can answer, each with the name of its interface.
+#[must_use]
+pub fn own_addresses() -> Vec<(String, IpAddr)> {
+    let Ok(all) = nix::ifaddrs::getifaddrs() else {
+        // Whoever needs one looks again.
+        return Vec::new();
+    };
+    let address_of = |found: nix::ifaddrs::InterfaceAddress| {
+        let address = found.address?;
+        let v4 = || address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = || address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+        Some((found.interface_name, v4().or_else(v6)?))
+    };
+    let reaches_far = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    };
+    all.filter_map(address_of)
+        .filter(|(_, address)| reaches_far(address))
+        .collect()
+}
+
 /// What adding found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {

@@ -8,6 +8,7 @@ mod dns;
 mod grpc;
 mod http;
 mod icmp;
+mod marks;
 mod peer;
 mod runner;
 mod script;
@@ -19,10 +20,8 @@ mod thread;
 mod tls;
 mod udp;
 
-use std::{collections::BTreeMap, net::IpAddr};
-
 pub(crate) use self::http::regex;
-pub use self::thread::{Prober, Watches};
-
-/// Marks of sockets by the VIP that they are to reach.
-pub type Marks = BTreeMap<IpAddr, u32>;
+pub use self::{
+    marks::Marks,
+    thread::{News, Prober, Watches},
+};

@@ -7,6 +7,7 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 use std::os::fd::AsFd;
+use tokio::net::TcpSocket;
 
 /// Whom a probe talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,12 @@ pub(super) struct Peer {
     pub(super) name: IpAddr,
     /// What makes its packets go to the VIP.
     pub(super) mark: Option<u32>,
+    /// Whether they go through a tunnel, which narrows the way.
+    pub(super) in_tunnel: bool,
 }
+
+/// Longest segment that every tunnel has room for: a packet of 1280 bytes (see `core::way`) less the longest headers.
+const SEGMENT: u32 = 1280 - 40 - 20;
 
 impl Peer {
     /// Prepares a socket before it is connected.
@@ -32,6 +38,15 @@ impl Peer {
         setsockopt(socket, sockopt::Mark, &mark).map_err(|error| format!("cannot mark a socket: {error}"))?;
         // A local port that no other socket has: by it the way back is known.
         bind(any(self.at)).map_err(|error| format!("no local port: {error}"))
+    }
+
+    /// The same for a socket of TCP.
+    pub(super) fn prepare_tcp(&self, socket: &TcpSocket) -> Result<(), String> {
+        if self.in_tunnel {
+            setsockopt(socket, sockopt::TcpMaxSeg, &SEGMENT)
+                .map_err(|error| format!("cannot limit segments: {error}"))?;
+        }
+        self.prepare(socket, |any| socket.bind(any))
     }
 }
 

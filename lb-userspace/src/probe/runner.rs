@@ -44,10 +44,19 @@ pub(super) struct Runner {
 impl Runner {
     /// Runs the probe; it takes no longer than `patience`.
     ///
-    /// `mark` makes the packets of its sockets go to the target's VIP.
-    pub(super) async fn run(&self, target: &ProbeTarget, mark: Option<u32>, patience: Duration) -> Outcome {
+    /// `mark` says, when it is known, what makes the packets of its sockets go the way of clients.
+    pub(super) async fn run(
+        &self,
+        target: &ProbeTarget,
+        mark: impl Future<Output = Option<u32>>,
+        patience: Duration,
+    ) -> Outcome {
         let start = Instant::now();
-        match timeout(patience, self.attempt(target, mark, patience)).await {
+        let Ok(mark) = timeout(patience, mark).await else {
+            return Outcome::Failure("packets cannot be sent to the backend".to_owned());
+        };
+        let left = patience.saturating_sub(start.elapsed());
+        match timeout(left, self.attempt(target, mark, patience)).await {
             Ok(Ok(Found {
                 says,
                 weight,
@@ -72,8 +81,12 @@ impl Runner {
         let at = SocketAddr::new(target.address, target.port);
         let peer = &Peer {
             at,
-            name: target.vip.filter(|_| mark.is_some()).unwrap_or(target.address),
+            name: match (mark, target.route) {
+                (Some(_), Some(route)) => route.vip,
+                (None, _) | (_, None) => target.address,
+            },
             mark,
+            in_tunnel: target.route.is_some_and(|route| route.tunnel.is_some()),
         };
         match &target.probe {
             Probe::Tcp => tcp::probe(peer).await,

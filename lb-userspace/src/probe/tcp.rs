@@ -22,7 +22,7 @@ pub(super) async fn connect(peer: &Peer) -> Result<TcpStream, String> {
         TcpSocket::new_v6()
     };
     let socket = socket.map_err(|error| format!("no socket: {error}"))?;
-    peer.prepare(&socket, |any| socket.bind(any))?;
+    peer.prepare_tcp(&socket)?;
     socket.connect(peer.at).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),

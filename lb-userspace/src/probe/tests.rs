@@ -1,6 +1,7 @@
 //! Servers that misbehave: whatever they do, a probe ends in time, takes little, and says why.
 
 use std::{
+    future::ready,
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     sync::Arc,
@@ -8,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Marks, Prober, runner::Runner, thread::Cache};
+use super::{Marks, News, Prober, runner::Runner, thread::Cache};
+use crate::core::backend::Says;
 use crate::core::health::{
-    BodyMatch, Dns, Grpc, Http, Judge, Outcome, Probe, ProbeTarget, RecordType, Script, Smtp, Timing, Tls,
-    Trust, Udp, Verdict, Watch, WatchKey,
+    Agent, AgentForm, BodyMatch, Dns, Grpc, Http, Judge, Outcome, Probe, ProbeTarget, RecordType, Script,
+    Smtp, Timing, Tls, Trust, Udp, Verdict, Watch, WatchKey,
 };
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -43,7 +45,7 @@ fn target(port: u16, probe: Probe) -> ProbeTarget {
     ProbeTarget {
         address: LOCAL,
         port,
-        vip: None,
+        route: None,
         probe,
     }
 }
@@ -70,7 +72,10 @@ fn tls() -> Tls {
 
 /// Why it failed; nothing if it did not.
 async fn run(port: u16, probe: Probe, patience: Duration) -> String {
-    match Runner::default().run(&target(port, probe), None, patience).await {
+    match Runner::default()
+        .run(&target(port, probe), ready(None), patience)
+        .await
+    {
         Outcome::Success(_) => String::new(),
         Outcome::Failure(reason) => reason,
     }
@@ -270,12 +275,71 @@ async fn scripts_that_fail_hang_or_flood() {
         );
     }
     let outcome = Runner::default()
-        .run(&target(80, script("exit 52", true)), None, LONG)
+        .run(&target(80, script("exit 52", true)), ready(None), LONG)
         .await;
     let Outcome::Success(success) = outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(success.weight.of(100).as_permille(), 500);
+}
+
+#[tokio::test]
+async fn agents_say_how_their_backends_are() {
+    let line = |port| (port, AgentForm::Line);
+    let json = |port| {
+        let path = "/load".to_owned();
+        (port, AgentForm::Http { path })
+    };
+    let says = |text: &'static [u8]| server(move |mut stream| drop(stream.write_all(text)));
+    for ((port, form), says, permille) in [
+        (line(says(b"75%\n")), Says::Up, 750),
+        (line(says(b"drain\n")), Says::Drain, 1000),
+        (line(says(b"down #the disk is full\n")), Says::Down, 1000),
+        (
+            json(answering(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{\"weight\": 25, \"state\": \"drain\"}",
+            )),
+            Says::Drain,
+            250,
+        ),
+        (
+            json(answering(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"weight\": 5}",
+            )),
+            Says::Up,
+            50,
+        ),
+    ] {
+        let outcome = Runner::default()
+            .run(&target(port, Probe::Agent(Agent { form })), ready(None), LONG)
+            .await;
+        let Outcome::Success(success) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(
+            (
+                success.says,
+                success.weight.of(100).as_permille(),
+                success.warning
+            ),
+            (says, permille, None)
+        );
+    }
+    // Who talks nonsense says nothing: the backend serves, and somebody is told.
+    for port in [
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n]:-)"),
+        answering(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let (port, form) = json(port);
+        let outcome = Runner::default()
+            .run(&target(port, Probe::Agent(Agent { form })), ready(None), LONG)
+            .await;
+        let quiet = match &outcome {
+            Outcome::Success(success) => success.warning.is_some() && success.says == Says::Up,
+            Outcome::Failure(_) => true,
+        };
+        assert!(quiet, "{outcome:?}");
+    }
 }
 
 #[test]
@@ -313,7 +377,7 @@ async fn the_thread_tells_what_becomes_of_a_server() {
         },
         assumed: Verdict::Unknown,
     };
-    prober.watch([(key.clone(), watch)].into(), Marks::new());
+    prober.watch([(key.clone(), watch)].into(), Marks::default());
     let mut listener = Some(listener);
     for expected in [Verdict::Up, Verdict::Down, Verdict::Up] {
         if expected == Verdict::Down {
@@ -322,7 +386,7 @@ async fn the_thread_tells_what_becomes_of_a_server() {
             listener = Some(TcpListener::bind(address).unwrap());
         }
         loop {
-            let (watch, report) = tokio::time::timeout(LONG, prober.next()).await.expect("news");
+            let News { watch, report, .. } = tokio::time::timeout(LONG, prober.next()).await.expect("news");
             assert_eq!(watch, key);
             if report.finding.verdict == expected {
                 break;

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Marks, runner::Runner};
+use super::{Marks, marks::await_mark, runner::Runner};
 use crate::core::health::{Input, Monitor, Outcome, Output, Report, Watch, WatchKey};
 
 /// News that may wait for the daemon's loop; when it is full, probes wait.
@@ -28,16 +28,27 @@ pub type Watches = BTreeMap<WatchKey, Watch>;
 
 /// What is to be watched, and how VIPs are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Wanted {
+pub(super) struct Wanted {
     watches: Watches,
-    marks: Marks,
+    pub(super) marks: Marks,
+}
+
+/// What has become of a watch.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// Which.
+    pub watch: WatchKey,
+    /// What is known now.
+    pub report: Report,
+    /// Since when.
+    pub at: Instant,
 }
 
 /// The way to the thread that runs probes, and back.
 #[derive(Debug)]
 pub struct Prober {
     wanted: Option<watch::Sender<Arc<Wanted>>>,
-    news: mpsc::Receiver<(WatchKey, Report)>,
+    news: mpsc::Receiver<News>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -63,7 +74,7 @@ impl Prober {
         })
     }
 
-    /// Watches these from now on, and nothing else. Probes of a VIP without a mark go to the backend's own address.
+    /// Watches these from now on, and nothing else.
     pub fn watch(&self, watches: Watches, marks: Marks) {
         let wanted = Wanted { watches, marks };
         if let Some(sender) = &self.wanted {
@@ -78,7 +89,7 @@ impl Prober {
     }
 
     /// The next news. Cancelling loses nothing.
-    pub async fn next(&mut self) -> (WatchKey, Report) {
+    pub async fn next(&mut self) -> News {
         match self.news.recv().await {
             Some(news) => news,
             None => pending().await,
@@ -107,12 +118,11 @@ fn raise_open_files() {
     }
 }
 
-async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<(WatchKey, Report)>) {
+async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<News>) {
     let start = Instant::now();
     let runner = Arc::new(Runner::default());
     let mut monitor = Monitor::new(rand::random());
     let mut running: JoinSet<(u32, Outcome)> = JoinSet::new();
-    let mut marks = Marks::new();
     let mut handles: BTreeMap<u32, AbortHandle> = BTreeMap::new();
     loop {
         let deadline = monitor.next_deadline();
@@ -127,7 +137,6 @@ async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<(Watc
             changed = changes.changed() => match changed {
                 Ok(()) => {
                     let wanted = Arc::clone(&changes.borrow_and_update());
-                    marks.clone_from(&wanted.marks);
                     inputs.push(Input::Watch(wanted.watches.clone()));
                 }
                 Err(_) => return,
@@ -154,8 +163,11 @@ async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<(Watc
                     timeout,
                 } => {
                     let runner = Arc::clone(&runner);
-                    let mark = target.vip.and_then(|vip| marks.get(&vip).copied());
-                    let work = async move { (probe, runner.run(&target, mark, timeout).await) };
+                    let mut wanted = changes.clone();
+                    let work = async move {
+                        let mark = await_mark(&mut wanted, target.route);
+                        (probe, runner.run(&target, mark, timeout).await)
+                    };
                     handles.insert(probe, running.spawn(work));
                 }
                 Output::Cancel { probe } => {
@@ -164,7 +176,8 @@ async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<(Watc
                     }
                 }
                 Output::News { watch, report } => {
-                    if tell.send((watch, report)).await.is_err() {
+                    let at = Instant::now();
+                    if tell.send(News { watch, report, at }).await.is_err() {
                         return;
                     }
                 }

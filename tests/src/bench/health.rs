@@ -21,7 +21,11 @@ use lb_userspace::{
 };
 use serde::Serialize;
 
-use super::{stats::Summary, world};
+use super::{
+    reaction::{self, Reaction},
+    stats::Summary,
+    world,
+};
 use crate::prog_run::{Rig, SIZES};
 
 /// How health is measured.
@@ -46,6 +50,8 @@ pub struct Report {
     pub one_fails_ms: Summary,
     /// The same where many fail at once.
     pub many_fail_ms: Summary,
+    /// The same in a living daemon.
+    pub reaction: Reaction,
     /// Share of a core that the thread of probes takes.
     pub probes_cpu: f64,
     backends: u32,
@@ -71,6 +77,18 @@ impl fmt::Display for Report {
             f,
             format!("{} backends of {} fail at once", self.failing, self.backends),
             &self.many_fail_ms,
+        )?;
+        line(
+            f,
+            format!("from the verdict on one of {}, living", self.backends),
+            &self.reaction.one_ms,
+        )?;
+        writeln!(
+            f,
+            "{:<44} {:>7.2} ms  in all, for {} changes",
+            format!("{} of {} cease to answer, living", self.failing, self.backends),
+            self.reaction.many_total_ms,
+            self.reaction.many_changes
         )?;
         writeln!(
             f,
@@ -109,6 +127,7 @@ pub fn run(options: &Options) -> Result<Report> {
     Ok(Report {
         one_fails_ms: measure(1)?,
         many_fail_ms: measure(options.failing)?,
+        reaction: reaction::run(options)?,
         probes_cpu: probes(options)?,
         backends: options.backends,
         failing: options.failing,
@@ -157,7 +176,7 @@ fn probes(options: &Options) -> Result<f64> {
             target: Arc::new(ProbeTarget {
                 address,
                 port,
-                vip: None,
+                route: None,
                 probe: Probe::Tcp,
             }),
             timing: Timing {
@@ -176,15 +195,15 @@ fn probes(options: &Options) -> Result<f64> {
     };
     let watches: Watches = (0..options.probes).map(watch).collect();
     let mut prober = Prober::start()?;
-    prober.watch(watches, Marks::new());
+    prober.watch(watches, Marks::default());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut up = 0;
     runtime.block_on(async {
         for _ in 0..options.probes {
-            let (_, report) = prober.next().await;
-            up += u32::from(report.finding.verdict == Verdict::Up);
+            let news = prober.next().await;
+            up += u32::from(news.report.finding.verdict == Verdict::Up);
         }
     });
     ensure!(up == options.probes, "{up} of {} probes succeed", options.probes);

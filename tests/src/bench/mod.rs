@@ -18,6 +18,7 @@ pub mod measure;
 pub mod memory;
 pub mod page;
 pub mod picture;
+pub mod reaction;
 pub mod report;
 pub mod scale;
 pub mod subject;

@@ -2,6 +2,8 @@
 
 mod adversity;
 mod areas;
+mod bad_checks;
+mod check_tunnels;
 mod cluster;
 mod config;
 mod connections;

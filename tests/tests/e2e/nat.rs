@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lb_tests::{
     Host, Tandem,
-    client::{Crowd, Dial, Greeting, udp::UdpFlow, upload},
+    client::{Crowd, Dial, Greeting, Load, Rate, udp::UdpFlow, upload},
     server::{Digest, Nginx, UdpEcho},
     topology::{OneDirector, VIP4, VIP6},
+    wait_for,
 };
+use serde_json::Value;
 
 const VIPS: [IpAddr; 2] = [IpAddr::V4(VIP4), IpAddr::V6(VIP6)];
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,5 +141,72 @@ fn a_crowd_shares_a_pool() -> Result<()> {
     }
     let flows = tandem.ask(&["flow", "--limit", "5"])?;
     ensure!(flows[0]["backend"].is_string(), "{flows}");
+    Ok(())
+}
+
+/// Where replies pass by, a backend that refuses connections is found out without any check, by its resets.
+#[test]
+fn a_backend_that_refuses_connections_is_ejected() -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let lab = OneDirector::build("e2e-nat-eject", 1, 3)?;
+    let start = |backend| {
+        through_the_director(&lab, backend)?;
+        anyhow::Ok(Nginx::start(backend, &own(backend), None)?)
+    };
+    let mut servers = lab.backends.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let [_, full] = full();
+    let methods =
+        ["forward = \"nat\"", &full].map(|method| format!("{method}\nhealth = {{ eject_percent = 40 }}"));
+    let tandem = Tandem::start(
+        &lab.director,
+        &config(&lab, methods.each_ref().map(String::as_str)),
+    )?;
+    let rate = Rate {
+        per_second: 30,
+        hold: Duration::ZERO,
+        ask_every: Duration::from_millis(100),
+        most: 2000,
+    };
+    let load = |vip: IpAddr| {
+        Load::start(
+            &lab.clients[0],
+            &Dial::new((vip, 80).into(), Greeting::Http),
+            &rate,
+        )
+    };
+    let loads = VIPS.map(load).into_iter().collect::<Result<Vec<_>, _>>()?;
+    wait_for(PATIENCE, "clients to come", || {
+        loads.iter().all(|load| load.tally().opened > 60)
+    })?;
+    let backends = || -> Result<Vec<Value>> {
+        let all = tandem.ask(&["backend"])?;
+        Ok(all.as_array().context("an array")?.clone())
+    };
+    ensure!(
+        backends()?
+            .iter()
+            .all(|backend| backend["state"] == "ready" && backend["refused"] == 0)
+    );
+    drop(servers.remove(0));
+    let mut last = Vec::new();
+    wait_for(PATIENCE, "it to be ejected", || {
+        last = backends().unwrap_or_default();
+        let mut of = last.iter().filter(|backend| backend["name"] == "backend1");
+        of.all(|backend| {
+            backend["state"] == "down"
+                && backend["reason"]
+                    .as_str()
+                    .is_some_and(|reason| reason.contains("were refused"))
+        })
+    })
+    .with_context(|| format!("{last:#?}"))?;
+    for backend in &last {
+        let refused = backend["refused"].as_u64().context("a count")?;
+        ensure!((backend["name"] == "backend1") == (refused >= 10), "{backend}");
+        println!(
+            "{}/{}: {refused} connections were refused: {}",
+            backend["service"], backend["name"], backend["reason"]
+        );
+    }
     Ok(())
 }

@@ -267,27 +267,41 @@ fn packets_and_replies_are_translated() {
 fn both_sides_are_heard() {
     let mut rig = rig();
     let mut journal = Journal::from_now(&rig);
+    let refused = |rig: &Rig| -> u64 {
+        let of = |backend| rig.kernel.backend_totals(backend).expect("a counter").refused;
+        (0..8).map(of).sum()
+    };
     for v4 in [true, false] {
+        let before = refused(&rig);
         let ask = |flags| asked(v4, CLIENT_PORT, NAT, Some(flags));
         let reply = |flags| {
             let forward = forwarded(ask(ACK), ask(ACK).from, SERVER_PORT);
             answered(forward, Some(flags)).build(b"")
         };
-        // And other directors are told of each change, once the connection is worth it.
-        for (packet, expected, noted) in [
-            (ask(SYN).build(b""), FlowState::SynRecv, 0),
-            (reply(SYN | ACK), FlowState::SynRecv, 0),
-            (ask(ACK).build(b""), FlowState::Established, 1),
-            (reply(ACK), FlowState::Established, 0),
-            (reply(FIN | ACK), FlowState::FinWait, 1),
-            (ask(ACK).build(b""), FlowState::FinWait, 0),
-            (ask(FIN | ACK).build(b""), FlowState::TimeWait, 1),
+        // And other directors are told of each change, once the connection is worth it; a reset in answer to a SYN refuses.
+        for (packet, expected, noted, refusals) in [
+            (ask(SYN).build(b""), FlowState::SynRecv, 0, 0),
+            (reply(SYN | ACK), FlowState::SynRecv, 0, 0),
+            (ask(ACK).build(b""), FlowState::Established, 1, 0),
+            (reply(ACK), FlowState::Established, 0, 0),
+            (reply(FIN | ACK), FlowState::FinWait, 1, 0),
+            (ask(ACK).build(b""), FlowState::FinWait, 0, 0),
+            (ask(FIN | ACK).build(b""), FlowState::TimeWait, 1, 0),
             // The client uses its port again.
-            (ask(SYN).build(b""), FlowState::SynRecv, 0),
-            (reply(RST | ACK), FlowState::Close, 1),
+            (ask(SYN).build(b""), FlowState::SynRecv, 0, 0),
+            (reply(RST | ACK), FlowState::Close, 1, 1),
+            // The same reset again says nothing new.
+            (reply(RST | ACK), FlowState::Close, 0, 1),
+            // And one that ends a connection refuses none.
+            (ask(SYN).build(b""), FlowState::SynRecv, 0, 1),
+            (ask(ACK).build(b""), FlowState::Established, 1, 1),
+            (reply(RST), FlowState::Close, 1, 1),
         ] {
             sent(&mut rig, &packet);
-            assert_eq!((state(&rig, ask(ACK)), journal.noted(&rig)), (expected, noted));
+            assert_eq!(
+                (state(&rig, ask(ACK)), journal.noted(&rig), refused(&rig) - before),
+                (expected, noted, refusals)
+            );
         }
     }
 }

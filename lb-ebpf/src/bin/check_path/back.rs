@@ -1,9 +1,10 @@
 //! On the way back: from the backend instead of the VIP. ICMP errors about a check are led back likewise.
 
 use aya_ebpf::programs::TcContext;
-use lb_common::abi::CheckReturn;
+use lb_common::abi::{CheckReturn, check_is_v4};
 
 use crate::{
+    family,
     headers::{End, Header, ICMP, ICMPV6, Strange, difference},
     maps::RETURNS,
 };
@@ -22,7 +23,11 @@ pub(crate) fn rewrite(packet: &TcContext) -> Result<(), Strange> {
             if way_back.vip != source || way_back.backend == [0; 4] {
                 return Ok(());
             }
-            header.replace(packet, End::Source, &source, &way_back.backend)
+            if check_is_v4(&way_back.backend) == header.is_v4 {
+                header.replace(packet, End::Source, &source, &way_back.backend)
+            } else {
+                family::change(packet, &header, &way_back.backend, &way_back.local).map(drop)
+            }
         }
     }
 }
@@ -43,6 +48,10 @@ fn error(packet: &TcContext, outer: &Header) -> Result<(), Strange> {
     let asked = inner.address(packet, End::Destination)?;
     let way_back = way_back(inner.place(packet, End::Source)?)?;
     if way_back.vip != asked || way_back.backend == [0; 4] {
+        return Ok(());
+    }
+    if check_is_v4(&way_back.backend) != outer.is_v4 {
+        // A socket of the other family cannot be told.
         return Ok(());
     }
     if !outer.is_v4 {

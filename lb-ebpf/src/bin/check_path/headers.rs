@@ -111,6 +111,18 @@ impl Header {
         old: &CheckAddress,
         new: &CheckAddress,
     ) -> Result<(), Strange> {
+        self.mend(packet, old, new)?;
+        self.store(packet, end, old, new)
+    }
+
+    /// Mends the checksum of the next header for another address in this one.
+    #[inline(always)]
+    pub(crate) fn mend(
+        &self,
+        packet: &TcContext,
+        old: &CheckAddress,
+        new: &CheckAddress,
+    ) -> Result<(), Strange> {
         let sum = match self.protocol {
             TCP => Some((16, 0)),
             // Zero is no checksum, and stays.
@@ -122,10 +134,10 @@ impl Header {
             let flags = flags | u64::from(BPF_F_PSEUDO_HDR);
             packet.l4_csum_replace(self.end() + offset, 0, difference(old, new), flags)?;
         }
-        self.store(packet, end, old, new)
+        Ok(())
     }
 
-    /// The same, of a header that no other checksum covers but as a part of a whole.
+    /// Replaces an address in a header that no other checksum covers but as a part of a whole.
     #[inline(always)]
     pub(crate) fn store(
         &self,

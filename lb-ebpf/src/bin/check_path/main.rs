@@ -8,7 +8,8 @@
 //!  socket ◀── from 10.0.0.11:80 ─────── back ◀─ from 192.0.2.10:80 ─────────────────── backend
 //! ```
 //!
-//! The daemon gives each socket a local port of its own, by which the way back is known.
+//! The daemon gives each socket a local port of its own, by which the way back is known. Where the backend has a tunnel, the
+//! packet goes through it, and the answer comes back without one, as a client's would.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(
     not(target_arch = "bpf"),
@@ -16,22 +17,31 @@
 )]
 
 mod back;
+mod family;
+mod frame;
 mod headers;
 mod maps;
 mod out;
+mod tunnel;
 
 #[cfg(target_arch = "bpf")]
 mod entry {
     use aya_ebpf::{macros::classifier, programs::TcContext};
 
+    use crate::{headers::Strange, out::Fate};
+
     /// `TC_ACT_UNSPEC`, `TCX_NEXT`: whoever comes next decides.
     const GO_ON: i32 = -1;
+    /// `TC_ACT_SHOT`, `TCX_DROP`.
+    const DROP: i32 = 2;
 
     #[classifier]
     fn check_out(context: TcContext) -> i32 {
-        // What cannot be read is none of ours.
-        let _ = crate::out::rewrite(&context);
-        GO_ON
+        match crate::out::rewrite(&context) {
+            // What cannot be read is none of ours.
+            Ok(Fate::Goes) | Err(Strange) => GO_ON,
+            Ok(Fate::Dropped) => DROP,
+        }
     }
 
     #[classifier]

@@ -122,7 +122,9 @@ fn check(number: u64, forward: Forward) -> Check {
         port: (number.is_multiple_of(2)).then_some(8080),
         target: match &probe {
             Probe::Icmp | Probe::Script(_) | Probe::Agent(_) => Target::Backend,
-            _ if number.is_multiple_of(5) || forward != Forward::Dr => Target::Backend,
+            _ if number.is_multiple_of(5) || matches!(forward, Forward::Nat | Forward::FullNat) => {
+                Target::Backend
+            }
             _ => Target::Vip,
         },
         probe,

@@ -58,9 +58,18 @@ const HTTP: &[&str] = &[
 ];
 const TLS: &[&str] = &["server_name", "ca_file", "pin", "verify", "warn_days"];
 
+/// What a service's checks can reach.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// How its packets are forwarded.
+    pub(super) forward: Forward,
+    /// Whether it listens at one VIP and one port at least.
+    pub(super) has_frontend: bool,
+}
+
 impl Validator<'_> {
     /// The checks of a service, and what follows from them.
-    pub(super) fn health(&mut self, table: &file::Service, forward: Forward) -> Health {
+    pub(super) fn health(&mut self, table: &file::Service, reach: Reach) -> Health {
         let default = Health::default();
         let given = table.check.as_ref().map_or(&[][..], |checks| &checks.0);
         if let Some(check) = given.get(MOST_CHECKS) {
@@ -74,7 +83,7 @@ impl Validator<'_> {
         }
         let checks: Vec<Check> = given
             .iter()
-            .filter_map(|check| self.check(check, forward))
+            .filter_map(|check| self.check(check, reach))
             .collect();
         let Some(health) = &table.health else {
             return Health { checks, ..default };
@@ -122,7 +131,7 @@ impl Validator<'_> {
         }
     }
 
-    fn check(&mut self, table: &file::Check, forward: Forward) -> Option<Check> {
+    fn check(&mut self, table: &file::Check, reach: Reach) -> Option<Check> {
         let kind = *table.kind.get_ref();
         let allowed: Vec<&str> = [COMMON, keys(kind)].concat();
         let tls: &[&str] = match kind {
@@ -160,17 +169,27 @@ impl Validator<'_> {
             .port
             .as_ref()
             .map(|port| self.number("port", Some(port), 1, &(1..=65_535)) as u16);
+        let asks_a_port = !matches!(kind, Kind::Icmp | Kind::Script);
+        if asks_a_port && port.is_none() && !reach.has_frontend {
+            self.report(
+                Diagnostic::error("this check has no port to ask")
+                    .at(table.kind.span(), "expected a `port` beside it")
+                    .note(
+                        "the service listens at no single address and port: say at which its backends are asked, as in `port = 80`",
+                    ),
+            );
+        }
         Some(Check {
             probe: self.probe(kind, table)?,
             port,
-            target: self.target(kind, table, forward),
+            target: self.target(kind, table, reach),
             timing,
             judge,
         })
     }
 
     /// Where it goes: by default the way of clients, if the kind of check and the way of forwarding allow it.
-    fn target(&mut self, kind: Kind, table: &file::Check, forward: Forward) -> Target {
+    fn target(&mut self, kind: Kind, table: &file::Check, reach: Reach) -> Target {
         let possible = match kind {
             Kind::Icmp | Kind::Script | Kind::Agent => false,
             Kind::Tcp
@@ -180,7 +199,10 @@ impl Validator<'_> {
             | Kind::Udp
             | Kind::Dns
             | Kind::Smtp
-            | Kind::Grpc => forward == Forward::Dr,
+            | Kind::Grpc => match reach.forward {
+                Forward::Dr | Forward::Tunnel(_) => reach.has_frontend,
+                Forward::Nat | Forward::FullNat => false,
+            },
         };
         match &table.target {
             None if possible => Target::Vip,
@@ -190,7 +212,10 @@ impl Validator<'_> {
                     self.report(
                         Diagnostic::error("this check cannot go to the VIP")
                             .at(target.span(), "expected \"backend\"")
-                            .note("checks that connect can, where `forward` is \"dr\""),
+                            .note(
+                                "checks that connect can, where `forward` is \"dr\" or \"tunnel\" and the service \
+                                 listens at a single address and port",
+                            ),
                     );
                 }
                 *target.get_ref()

@@ -10,7 +10,7 @@ use std::{
 use crate::config::Spanned;
 use lb_common::abi::MOST_AREAS;
 
-use super::{FirstSeen, Validator};
+use super::{FirstSeen, Validator, check::Reach};
 use crate::{
     config::{
         Listen,
@@ -55,6 +55,11 @@ impl Validator<'_> {
             let protocols = protocols.chain(areas.iter().map(|area| area.protocol)).collect();
             let mut timeouts = self.timeouts(table);
             let forward = self.forward(table);
+            let reach = Reach {
+                forward,
+                // Who listens nowhere hears of that.
+                has_frontend: !frontends.is_empty() || areas.is_empty(),
+            };
             services.push(Service {
                 name: name.get_ref().clone(),
                 scheduling: self.scheduling(table),
@@ -64,7 +69,7 @@ impl Validator<'_> {
                 frontends,
                 areas,
                 timeouts,
-                health: self.health(table, forward),
+                health: self.health(table, reach),
                 slow_start: self.time(
                     "slow_start",
                     table.slow_start.as_ref(),

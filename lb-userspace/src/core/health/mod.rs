@@ -6,7 +6,7 @@
 //!             damping                           at least n                         fail, all, sorry
 //! ```
 //!
-//! [`Outliers`] finds backends that leave connections unanswered, whatever their checks say.
+//! [`Outliers`] finds backends that leave connections unanswered or refuse them, whatever their checks say.
 //!
 //! [`Hearsay`] is what other directors have found, which counts until there is an own outcome.
 //!
@@ -18,6 +18,7 @@ mod hearsay;
 mod monitor;
 mod outlier;
 mod pool;
+mod recent;
 mod schedule;
 mod settings;
 #[cfg(test)]
@@ -31,10 +32,11 @@ pub use self::{
     monitor::{Input, Monitor, Output, Report, Watch, WatchKey},
     outlier::{Lately, Outliers},
     pool::{Pool, Standing},
+    recent::Recent,
     settings::{
         Agent, AgentForm, BodyMatch, Check, Dns, Grpc, Health, Http, Judge, Policy, Probe, RecordType,
         Require, Script, Smtp, Start, Target, Timing, Tls, Trust, Udp, Weights,
     },
-    target::{Outcome, ProbeTarget, Share, Success},
+    target::{Outcome, ProbeTarget, Route, Share, Success},
     tracker::{Tracker, Verdict},
 };

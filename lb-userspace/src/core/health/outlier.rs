@@ -1,6 +1,7 @@
-//! Passive health: a backend that leaves connections unanswered which others would have answered.
+//! Passive health: a backend that leaves connections unanswered, or refuses them, which others would have answered.
 //!
-//! What is looked at is how many of the connections that a backend was given lately were completed. Whoever floods a service with
+//! What is looked at is how many of the connections that a backend was given lately were completed, and, where replies pass
+//! the director, how many it refused with a reset. Whoever floods a service with
 //! SYNs that he does not mean makes that bad for all alike; so a backend is judged by the others. One that is far worse than
 //! they are is *ejected*: it takes no new connections for a while, longer each time, and only so many of a service are at once.
 
@@ -8,7 +9,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Connections below which nothing can be said.
 const LEAST: u64 = 10;
-/// Share of unanswered connections, in percent, from which on a backend is suspect.
+/// Share of connections that came to nothing, in percent, from which on a backend is suspect.
 const SUSPECT: u64 = 50;
 /// How many times worse than the others it must be.
 const WORSE: u64 = 3;
@@ -25,11 +26,21 @@ pub struct Lately {
     pub answered: u64,
     /// That were not.
     pub unanswered: u64,
+    /// That it refused with a reset.
+    pub refused: u64,
 }
 
 impl Lately {
-    const fn all(self) -> u64 {
-        self.answered + self.unanswered
+    /// All of them.
+    #[must_use]
+    pub const fn all(self) -> u64 {
+        self.answered + self.failed()
+    }
+
+    /// Those that came to nothing.
+    #[must_use]
+    pub const fn failed(self) -> u64 {
+        self.unanswered + self.refused
     }
 }
 
@@ -78,11 +89,13 @@ impl Outliers {
         let all = lately.values().fold(Lately::default(), |sum, seen| Lately {
             answered: sum.answered + seen.answered,
             unanswered: sum.unanswered + seen.unanswered,
+            refused: sum.refused + seen.refused,
         });
         for (address, seen) in lately {
             let others = Lately {
                 answered: all.answered - seen.answered,
                 unanswered: all.unanswered - seen.unanswered,
+                refused: all.refused - seen.refused,
             };
             let bad = is_outlier(*seen, others);
             let member = self.members.entry(*address).or_default();
@@ -117,8 +130,8 @@ impl Outliers {
 fn is_outlier(seen: Lately, others: Lately) -> bool {
     seen.all() >= LEAST
         && others.all() >= LEAST
-        && seen.unanswered * 100 >= SUSPECT * seen.all()
-        && seen.unanswered * others.all() >= WORSE * others.unanswered * seen.all()
+        && seen.failed() * 100 >= SUSPECT * seen.all()
+        && seen.failed() * others.all() >= WORSE * others.failed() * seen.all()
 }
 
 #[cfg(test)]
@@ -136,9 +149,14 @@ mod tests {
     }
 
     fn lately(seen: &[(u64, u64)]) -> BTreeMap<IpAddr, Lately> {
+        let one = |(answered, unanswered)| Lately {
+            answered,
+            unanswered,
+            refused: 0,
+        };
         (1..)
             .zip(seen)
-            .map(|(last, &(answered, unanswered))| (ip(last), Lately { answered, unanswered }))
+            .map(|(last, &counts)| (ip(last), one(counts)))
             .collect()
     }
 
@@ -152,7 +170,8 @@ mod tests {
             outliers.ejected(ip(2)),
             Some(Lately {
                 answered: 0,
-                unanswered: 30
+                unanswered: 30,
+                refused: 0
             })
         );
         assert_eq!(outliers.ejected(ip(1)), None);
@@ -165,6 +184,22 @@ mod tests {
         assert!(outliers.look(&bad, 34, seconds(24)));
         assert!(!outliers.look(&quiet, 34, seconds(63)));
         assert!(outliers.look(&quiet, 34, seconds(64)));
+    }
+
+    #[test]
+    fn who_refuses_is_as_bad_as_who_does_not_answer() {
+        let mut outliers = Outliers::default();
+        let mut seen = lately(&[(100, 1), (10, 15), (100, 0)]);
+        seen.entry(ip(2)).or_default().refused = 5;
+        assert!(!outliers.look(&seen, 34, seconds(1)));
+        assert!(outliers.look(&seen, 34, seconds(2)));
+        assert_eq!(outliers.ejected(ip(2)), Some(seen[&ip(2)]));
+        // All of them refuse: it is none of them alone.
+        let mut outliers = Outliers::default();
+        seen.values_mut().for_each(|seen| seen.refused = 200);
+        for second in 0..10 {
+            assert!(!outliers.look(&seen, 34, seconds(second)));
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub struct Check {
 pub enum Target {
     /// To the backend's own address.
     Backend,
-    /// To the VIP, in a frame for that backend: the way of clients.
+    /// To the VIP, in a frame for that backend or through its tunnel: the way of clients.
     Vip,
 }
 

@@ -72,7 +72,7 @@ fn watch(backend: IpAddr, judge: Judge) -> Watch {
         target: Arc::new(ProbeTarget {
             address: backend,
             port: 80,
-            vip: None,
+            route: None,
             probe: Probe::Tcp,
         }),
         timing: TIMING,

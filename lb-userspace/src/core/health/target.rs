@@ -3,7 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::Probe;
-use crate::core::backend::{FULL, Factor, Says};
+use crate::core::{
+    backend::{FULL, Factor, Says},
+    model::Encapsulation,
+};
 
 /// What a probe is run against. Two services that ask the same of the same target share its probe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,10 +15,19 @@ pub struct ProbeTarget {
     pub address: IpAddr,
     /// Port that is asked; 0 where there are no ports.
     pub port: u16,
-    /// The VIP that it is asked by, in frames for it alone; `None`: by its own address.
-    pub vip: Option<IpAddr>,
+    /// The way of clients that it is asked by; `None`: by its own address.
+    pub route: Option<Route>,
     /// What is asked.
     pub probe: Probe,
+}
+
+/// A way of clients: to a VIP, in frames for one backend alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route {
+    /// The VIP.
+    pub vip: IpAddr,
+    /// The tunnel: its form, and the backend at its end. `None`: there is none.
+    pub tunnel: Option<(Encapsulation, IpAddr)>,
 }
 
 /// How a probe ended.

@@ -80,6 +80,12 @@ pub(in crate::metrics) const SECTION: Section = Section {
             |from, to| each(from, to, |backend| backend.new_flows),
         ),
         counter(
+            "tandem_backend_connections_refused_total",
+            BACKEND,
+            "Connections that the backend refused with a reset in answer to a SYN; heard where replies pass the director: nat and full-nat.",
+            |from, to| each(from, to, |backend| backend.refused),
+        ),
+        counter(
             "tandem_backend_incoming_packets_total",
             BACKEND,
             "Packets of clients that were forwarded to the backend.",

@@ -51,6 +51,24 @@ pub(in crate::metrics) const SECTION: Section = Section {
             "How long the success took after which the verdict was known.",
             |from, to| checks(from, to, |check| Some(check.took_ms? as f64 / 1000.0)),
         ),
+        counter(
+            "tandem_health_changes_total",
+            &[],
+            "How often checks found something else than before, and the packet path was told; what many find at once counts once.",
+            |from, to| to.add(&[], from.stats.reaction.changes),
+        ),
+        counter(
+            "tandem_health_reaction_seconds_total",
+            &[],
+            "How long that took, all of them together: from the verdict to the packet path.",
+            |from, to| to.add(&[], from.stats.reaction.total_ms / 1000.0),
+        ),
+        gauge(
+            "tandem_health_reaction_longest_seconds",
+            &[],
+            "How long the longest of them took since the daemon began.",
+            |from, to| to.add(&[], from.stats.reaction.longest_ms / 1000.0),
+        ),
         gauge(
             "tandem_backend_check_weight_ratio",
             CHECK,

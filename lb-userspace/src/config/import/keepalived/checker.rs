@@ -113,8 +113,8 @@ pub(super) struct Checked<'a> {
     pub(super) port: u16,
     /// Whether the service is at all ports.
     pub(super) all_ports: bool,
-    /// Whether clients come to the VIP by direct routing.
-    pub(super) direct: bool,
+    /// Whether what clients send arrives there with the VIP in it.
+    pub(super) by_vip: bool,
     /// The name that web servers are asked for, unless the check says otherwise.
     pub(super) host: Option<&'a str>,
 }
@@ -344,7 +344,7 @@ impl<'a> Checker<'a> {
             {
                 check.insert("port".to_owned(), i64::from(port).into());
             }
-            if self.server.direct && asks_a_port {
+            if self.server.by_vip && asks_a_port {
                 check.insert("target".to_owned(), "backend".into());
             }
             if let Some(host) = host {

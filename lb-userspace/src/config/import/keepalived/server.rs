@@ -74,7 +74,7 @@ fn backend(
                     .filter(|port| service.frontends[0].port != *port)
                     .unwrap_or(0),
                 all_ports: service.frontends.iter().any(|frontend| frontend.port == 0),
-                direct: service.method == Some(Method::Direct),
+                by_vip: !service.method.is_some_and(Method::translates),
                 host: own.map(Statement::argument).or(defaults.host),
             };
             backend

@@ -6,7 +6,7 @@ use lb_common::{
     packet::protocol,
 };
 
-use super::outer::Outer;
+use super::Outer;
 
 /// Bytes between the outer network header and the packet.
 #[inline(always)]
