@@ -178,7 +178,11 @@ impl Director {
             let lifted = book.lift(&scope);
             said.extend(lifted.iter().map(|order| (order.scope.clone(), None)));
             answer.lifted = lifted.iter().map(OrderView::from).collect();
-            let still = book.iter().filter(|order| scope.is_within(&order.scope));
+            let covers_one = |order: &Scope| {
+                let mut whom = whom.iter();
+                whom.any(|(service, address)| order.covers(service, *address))
+            };
+            let still = book.iter().filter(|order| covers_one(&order.scope));
             answer.remarks.extend(still.map(|order| {
                 format!(
                     "another order still stands, for {}: {}",

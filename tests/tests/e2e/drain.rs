@@ -244,6 +244,64 @@ fn what_would_do_harm_is_refused_unless_it_is_forced() -> Result<()> {
     Ok(())
 }
 
+/// Drains that end by themselves, drains of a whole service and of the whole director, and backends that are taken away.
+#[test]
+fn drains_of_every_scope_hold_and_are_lifted() -> Result<()> {
+    let lab = OneDirector::build("e2e-scopes", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let tandem = Tandem::start(&lab.director, &config::web(&lab, &[100, 100]))?;
+    let dial = Dial {
+        timeout: Duration::from_millis(500),
+        ..Dial::new((VIP4, 80).into(), Greeting::Http)
+    };
+    let states = |expected: [&str; 2]| {
+        let mut last = [String::new(), String::new()];
+        wait_for(PATIENCE, format!("{expected:?}"), || {
+            last = ["backend1", "backend2"].map(|name| {
+                let view = backend(&tandem, name).unwrap_or_default();
+                view["state"].as_str().unwrap_or_default().to_owned()
+            });
+            last == expected
+        })
+        .with_context(|| format!("{last:?}"))
+    };
+    let serves = |any: bool| {
+        wait_for(PATIENCE, "clients to be served, or not", || {
+            Crowd::open(&lab.clients[0], &dial, 2).is_ok_and(|crowd| crowd.is_empty() != any)
+        })
+    };
+    let ask = |words: &str| tandem.ask(&words.split_whitespace().collect::<Vec<_>>());
+    states(["ready", "ready"])?;
+
+    // One that ends by itself, and says so.
+    ask("backend drain backend1 --for 2s --reason reboot")?;
+    states(["draining", "ready"])?;
+    states(["ready", "ready"])?;
+    ensure!(ask("order")? == serde_json::json!([]));
+
+    for scope in ["service drain web", "director drain"] {
+        ask(&format!("{scope} --force --reason move"))?;
+        states(["draining", "draining"])?;
+        serves(false)?;
+        // Who is drained by a wider order does not serve because a narrower one is lifted; the answer says so.
+        let answer = ask("backend ready backend1")?;
+        ensure!(answer["remarks"] != serde_json::json!([]), "{answer}");
+        states(["draining", "draining"])?;
+        ask(&scope.replace("drain", "ready"))?;
+        states(["ready", "ready"])?;
+        serves(true)?;
+    }
+
+    // Taken away, as if the configuration had it no more; and back.
+    ask("backend drain backend1 --wait --deadline 1s")?;
+    ask("backend remove backend1 --force --reason decommissioned")?;
+    states(["removed", "ready"])?;
+    ask("backend ready backend1")?;
+    states(["ready", "ready"])?;
+    serves(true)?;
+    Ok(())
+}
+
 /// At the deadline the flows that are left are scheduled anew: for TCP that ends them, since the next backend knows nothing
 /// of the connection.
 #[test]
