@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rcgen::{
@@ -47,6 +48,8 @@ pub struct Certificate {
 pub enum Validity {
     /// Beyond any test.
     Long,
+    /// It is good, and ends in a few days.
+    Short,
     /// It ended years ago.
     Expired,
 }
@@ -88,6 +91,10 @@ impl Authority {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = match validity {
             Validity::Long => date_time_ymd(2100, 1, 1),
+            Validity::Short => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                date_time_ymd(1970, 1, 1) + now + Duration::from_secs(5 * 86_400)
+            }
             Validity::Expired => date_time_ymd(2021, 1, 1),
         };
         let key = KeyPair::generate()?;

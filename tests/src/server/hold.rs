@@ -55,7 +55,7 @@ impl HoldServer {
     }
 }
 
-fn bind(host: &Host, address: SocketAddr) -> Result<StdListener, ServerError> {
+pub(super) fn bind(host: &Host, address: SocketAddr) -> Result<StdListener, ServerError> {
     let bound = host.enter(|| {
         let listener = StdListener::bind(address)?;
         listener.set_nonblocking(true)?;
