@@ -379,6 +379,50 @@ fn when_nobody_is_healthy_the_policy_decides() -> Result<()> {
     Ok(())
 }
 
+/// Below the quorum, the sorry server serves alone, however well another is.
+#[test]
+fn without_a_quorum_the_sorry_server_serves_alone() -> Result<()> {
+    let lab = OneDirector::build("e2e-sorry", 1, 3)?;
+    let servers = lab.serve_http_everywhere()?;
+    let check = "type = \"http\", port = 80, path = \"/healthz\"";
+    let config = config(&lab.backends.iter().collect::<Vec<_>>(), &[("web", check)])
+        .replace(":1000\"", ":80\"")
+        .replace(
+            "table_size = 251\n",
+            "table_size = 251\nhealth = { quorum = 2, policy = \"sorry\" }\n",
+        );
+    let tandem = Tandem::start(&lab.director, &(config + "backup = true\n"))?;
+    let dial = Dial::new((VIP4, 80).into(), Greeting::Http);
+    let served_by = |expected: &[&str]| {
+        let mut last = Vec::new();
+        wait_for(PATIENCE, format!("{expected:?} to serve"), || {
+            let crowd = Crowd::open(&lab.clients[0], &dial, 60);
+            last = crowd.map_or_else(
+                |_| Vec::new(),
+                |crowd| crowd.by_backend().keys().cloned().collect(),
+            );
+            last == expected
+        })
+        .with_context(|| format!("{last:?}"))
+    };
+    served_by(&["backend1", "backend2"])?;
+    servers[0].process().kill()?;
+    served_by(&["backend3"])?;
+    let all = backends(&tandem)?;
+    ensure!(
+        all[1]["name"] == "backend2" && all[1]["effective_weight"] == 0 && all[1]["health"]["state"] == "up",
+        "{all:#?}"
+    );
+    let lost = tandem.ask(&["events", "--kind", "service.quorum_lost"])?;
+    ensure!(
+        lost[0]["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("the backups serve alone")),
+        "{lost}"
+    );
+    Ok(())
+}
+
 /// A backend that lost its VIP serves nobody, and a plain check does not see it. Both families, TCP and UDP.
 #[test]
 fn a_backend_that_lost_its_vip_is_found_out_by_the_way_of_clients() -> Result<()> {

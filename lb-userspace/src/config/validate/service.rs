@@ -19,6 +19,7 @@ use crate::{
         file, parse_listen,
     },
     core::{
+        health::Policy,
         model::{Area, Backend, DEFAULT_WEIGHT, Drain, Frontend, MAX_WEIGHT, Service},
         order::AtDeadline,
         timeouts::Timeouts,
@@ -89,9 +90,26 @@ impl Validator<'_> {
             service.backends = self.backends(&vips, table);
             service.pool = self.pool(service, table);
             self.families(service, table);
+            self.sorry(service, table);
             self.balance(service, table);
         }
         services
+    }
+
+    /// Who leaves it to backups must have one.
+    fn sorry(&mut self, service: &Service, table: &file::Service) {
+        if service.health.policy == Policy::Sorry && !service.backends.iter().any(|backend| backend.backup) {
+            self.report(
+                Diagnostic::error(format!(
+                    "service {} has no backup that could serve without a quorum",
+                    quote(&service.name)
+                ))
+                .at(
+                    table.name.span(),
+                    "expected a backend with `backup = true`, or another `policy` than \"sorry\"",
+                ),
+            );
+        }
     }
 
     fn listen(

@@ -154,6 +154,7 @@ impl Describe for Service {
                 let what = match policy {
                     Policy::Fail => "those that are healthy serve alone",
                     Policy::All => "checks are not believed, and all serve",
+                    Policy::Sorry => "the backups serve alone, if one is healthy",
                 };
                 format!("no quorum: {}; {what}", self.reason())
             }

@@ -44,12 +44,27 @@ impl Pool {
             settings.quorum.saturating_add(settings.hysteresis)
         };
         self.has_quorum = serving >= needed.min(ordinary).max(settings.quorum);
-        if !self.has_quorum && settings.policy == Policy::All {
-            let trusted = facts.iter().map(|facts| Facts {
-                health: Health::Unchecked,
-                ..*facts
-            });
-            backends = trusted.map(|facts| effective(&facts)).collect();
+        if !self.has_quorum {
+            match settings.policy {
+                Policy::Fail => {}
+                Policy::All => {
+                    let trusted = facts.iter().map(|facts| Facts {
+                        health: Health::Unchecked,
+                        ..*facts
+                    });
+                    backends = trusted.map(|facts| effective(&facts)).collect();
+                }
+                Policy::Sorry => {
+                    let all = 0..backends.len();
+                    if all
+                        .clone()
+                        .any(|index| is_backup(&index) && backends[index].serves())
+                    {
+                        all.filter(|index| !is_backup(index))
+                            .for_each(|index| backends[index].weight = 0);
+                    }
+                }
+            }
         }
         Standing {
             backends,
@@ -133,6 +148,23 @@ mod tests {
             pool.stand(&facts("uud"), &[false, false, true], &settings)
                 .has_quorum
         );
+    }
+
+    #[test]
+    fn without_a_quorum_the_backups_may_serve_alone() {
+        let settings = settings(2, 0, Policy::Sorry);
+        let serving = |healths: &str| {
+            let standing = Pool::default().stand(&facts(healths), &[false, false, true], &settings);
+            let serves = standing.backends.iter().map(Effective::serves);
+            (serves.collect::<Vec<_>>(), standing.has_quorum)
+        };
+        // While there is a quorum, it is the schedule that leaves backups out.
+        assert_eq!(serving("uuu"), (vec![true, true, true], true));
+        assert_eq!(serving("udu"), (vec![false, false, true], false));
+        assert_eq!(serving("ddu"), (vec![false, false, true], false));
+        // Whoever is healthy is better than nobody.
+        assert_eq!(serving("udd"), (vec![true, false, false], false));
+        assert_eq!(serving("udo"), (vec![true, false, false], false));
     }
 
     proptest! {

@@ -82,6 +82,8 @@ pub enum Policy {
     Fail,
     /// Checks are not believed: all serve that an operator did not take out.
     All,
+    /// The backups serve, and nobody else; if no backup is healthy, as with `fail`.
+    Sorry,
 }
 
 /// A check.

@@ -241,6 +241,10 @@ impl Translation {
                 one(statement, block, facts.method, &mut service, notes);
             }
         }
+        // There, the others leave as soon as their quorum is lost.
+        if service.backends.iter().any(|backend| backend.backup) && service.health.contains_key("quorum") {
+            service.health.insert("policy".to_owned(), "sorry".into());
+        }
         service.settle_checks(|index, backend, outcome| {
             let Statement { place, text, .. } = servers[index];
             let text = format!("{text} (its checks)");
