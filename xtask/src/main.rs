@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist`.
+//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist|book`.
 
 mod apt;
+mod book;
 mod cargo;
 mod dist;
 mod lint;
@@ -11,6 +12,7 @@ mod schemathesis;
 mod setup;
 mod tally;
 mod test;
+mod tool;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -51,6 +53,8 @@ enum Command {
     Bench(run::Arguments),
     /// Make packages for Debian and for systems with RPM.
     Dist(dist::Arguments),
+    /// Make a book of the documents, below `target/book`.
+    Book,
     /// Check format, clippy, dependencies and the rules of the house.
     Lint,
 }
@@ -72,6 +76,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => test::test(&arguments),
         Command::Lint => lint::lint(),
         Command::Dist(arguments) => dist::dist(&arguments),
+        Command::Book => book::book(),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

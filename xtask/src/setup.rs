@@ -105,6 +105,7 @@ const TOOLS: &[Tool] = {
                 &[Test, Demo, Bench],
             )
         },
+        tool("strip", "binutils", "programs without debug information", &[Dist]),
         tool("dpkg-deb", "dpkg", "what is in a .deb", &[Dist]),
         tool("rpm", "rpm", "what is in an .rpm", &[Dist]),
         tool("debootstrap", "debootstrap", "a clean Debian", &[Trial]),
