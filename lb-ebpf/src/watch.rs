@@ -39,6 +39,8 @@ pub(crate) struct Watched {
     number: u64,
     /// Whether this one is told of.
     chosen: u64,
+    /// Records that the ring had no room for.
+    lost: u64,
 }
 
 /// The filter, hidden from the optimiser: it must not take the zeroes above for the truth.
@@ -151,13 +153,16 @@ fn matches(context: Context) -> bool {
 /// Puts the packet into the ring, if there is room.
 #[inline(always)]
 fn tell(context: Context, moment: u32, action: u32, told: u32) {
-    let Some(mut entry) = WATCH.reserve(0) else {
+    let Some(watched) = WATCHED.get_ptr_mut(0) else {
         return;
     };
-    let number = WATCHED.get_ptr_mut(0).map_or(0, |watched| {
+    let Some(mut entry) = WATCH.reserve(0) else {
         // SAFETY: this CPU's own.
-        unsafe { (*watched).number }
-    });
+        unsafe { (*watched).lost += 1 };
+        return;
+    };
+    // SAFETY: this CPU's own.
+    let (number, lost) = unsafe { ((*watched).number, (*watched).lost) };
     let record: *mut WatchRecord = entry.as_mut_ptr();
     // SAFETY: the context is valid for the run of the program.
     let length = unsafe { bpf_xdp_get_buff_len(context) } as u32;
@@ -175,6 +180,7 @@ fn tell(context: Context, moment: u32, action: u32, told: u32) {
         (&raw mut (*record).told).write(told);
         (&raw mut (*record).length).write(length);
         (&raw mut (*record).captured).write(captured);
+        (&raw mut (*record).lost).write(lost);
         bpf_xdp_load_bytes(context, 0, (&raw mut (*record).bytes).cast(), captured) != 0
     };
     if failed {

@@ -1,5 +1,6 @@
 //! `dist`: packages for Debian and for systems with RPM.
 
+mod contents;
 mod trial;
 
 use std::fs;
@@ -62,7 +63,7 @@ fn directory() -> PathBuf {
 
 /// `cargo xtask dist`.
 pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
-    setup::ensure(&[Purpose::Build])?;
+    setup::ensure(&[Purpose::Build, Purpose::Dist])?;
     let directory = directory();
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     run(cargo("build").args(["--release", "--bins", "--package", "lb-userspace"]))?;
@@ -71,12 +72,18 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
         |packer: &&Packer| arguments.formats.is_empty() || arguments.formats.contains(&packer.format);
     let needed = |packer: &&Packer| wanted(packer) || arguments.trial && packer.format == Format::Deb;
     let mut deb = None;
+    let mut contents = Vec::new();
     for packer in PACKERS.iter().filter(needed) {
         let package = packer.pack(&directory)?;
-        println!("{}", package.display());
+        let files = contents::files(&package, packer.format)?;
+        println!("{} ({} files)", package.display(), files.len());
+        contents.push(files);
         if packer.format == Format::Deb {
             deb = Some(package);
         }
+    }
+    if let [deb, rpm] = &contents[..] {
+        contents::compare(deb, rpm)?;
     }
     match deb {
         Some(deb) if arguments.trial => {

@@ -20,12 +20,21 @@ pub(crate) enum Purpose {
     Demo,
     /// The measurements.
     Bench,
+    /// Looking into the packages that `dist` has made.
+    Dist,
     /// Trying the package on a clean system (`dist --try`).
     Trial,
 }
 
 impl Purpose {
-    pub(crate) const ALL: &[Self] = &[Self::Build, Self::Test, Self::Demo, Self::Bench, Self::Trial];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Build,
+        Self::Test,
+        Self::Demo,
+        Self::Bench,
+        Self::Dist,
+        Self::Trial,
+    ];
 }
 
 /// A program that the lab runs.
@@ -57,7 +66,7 @@ const fn tool(
 }
 
 const TOOLS: &[Tool] = {
-    use Purpose::{Bench, Demo, Test, Trial};
+    use Purpose::{Bench, Demo, Dist, Test, Trial};
     &[
         tool(
             "ip",
@@ -96,6 +105,8 @@ const TOOLS: &[Tool] = {
                 &[Test, Demo, Bench],
             )
         },
+        tool("dpkg-deb", "dpkg", "what is in a .deb", &[Dist]),
+        tool("rpm", "rpm", "what is in an .rpm", &[Dist]),
         tool("debootstrap", "debootstrap", "a clean Debian", &[Trial]),
         tool("systemd-nspawn", "systemd-container", "booting it", &[Trial]),
         tool(

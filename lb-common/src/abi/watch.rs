@@ -65,13 +65,15 @@ pub struct WatchRecord {
     pub length: u32,
     /// How much of it is here.
     pub captured: u32,
+    /// Records of this CPU so far that the ring had no room for.
+    pub lost: u64,
     /// That.
     pub bytes: [u8; WATCHED_BYTES],
 }
 
 const _: () = {
     assert!(size_of::<WatchFilter>() == 96);
-    assert!(size_of::<WatchRecord>() == 40 + WATCHED_BYTES);
+    assert!(size_of::<WatchRecord>() == 48 + WATCHED_BYTES);
 };
 
 impl WatchFilter {

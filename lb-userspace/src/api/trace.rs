@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::types::StateName;
 use crate::core::{
-    frame::{Headers, TcpFlags},
+    frame::{Headers, Shape, TcpFlags},
     model::Protocol,
 };
 
@@ -28,6 +28,9 @@ pub struct TraceRequest {
     /// Flags of a TCP segment; `syn` if none are given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<TcpFlags>,
+    /// What it looks like; a whole packet if nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
     /// Interface that it comes in by; the first one that is configured if none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
@@ -65,7 +68,7 @@ pub struct TraceView {
 /// A step on the way to a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceStep {
-    /// What it is about: `vip`, `service`, `flow`, `client`, `backend`, `forward` or `verdict`.
+    /// What it is about: `vip`, `part`, `error`, `service`, `flow`, `flood`, `client`, `backend`, `forward` or `verdict`.
     pub step: String,
     /// What was found or done, as a sentence.
     pub says: String,

@@ -22,7 +22,10 @@ use crate::{
         trace::{Action, TraceRequest, TraceView},
         watch::{Moment, PacketView, Place, WatchRequest},
     },
-    core::{frame::TcpFlags, model::Protocol},
+    core::{
+        frame::{Shape, TcpFlags},
+        model::Protocol,
+    },
 };
 
 /// Less is not waited for an answer: the program is loaded once more for it.
@@ -48,13 +51,16 @@ pub(super) struct Arguments {
     #[command(flatten)]
     chosen: Chosen,
     /// Follow those that are under way, instead of asking where one would go.
-    #[arg(short, long, conflicts_with_all = ["flags", "interface"])]
+    #[arg(short, long, conflicts_with_all = ["flags", "shape", "interface"])]
     follow: bool,
     #[command(flatten)]
     follower: Follower,
     /// Flags of a TCP segment, such as ack or fin+ack [default: syn].
     #[arg(long, value_name = "FLAGS")]
     flags: Option<TcpFlags>,
+    /// What it looks like: whole, first-fragment, later-fragment, or error (about a reply) [default: whole].
+    #[arg(long, value_name = "SHAPE")]
+    shape: Option<Shape>,
     /// Interface that it comes in by [default: the first one that is configured].
     #[arg(short, long, value_name = "NAME")]
     interface: Option<String>,
@@ -112,6 +118,7 @@ pub(super) async fn run<W: Write>(
         destination,
         protocol: arguments.chosen.protocol,
         flags: arguments.flags,
+        shape: arguments.shape,
         interface: arguments.interface.clone(),
     };
     let view = client.trace(&request).await?;

@@ -1,5 +1,7 @@
 //! Frames for people: what a client would send, and what stands in one.
 
+mod shape;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -14,6 +16,7 @@ use etherparse::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::shape::{Frames, Shape};
 use super::{model::Protocol, neighbour::Mac};
 
 /// Flags of a TCP segment: as text, their names with `+` in between, such as `syn+ack`.

@@ -444,8 +444,9 @@ impl Director {
     }
 
     /// Attaches again where the program is no longer on the interface of that name: it is another one now, or somebody took
-    /// the program off.
-    pub(super) fn reattach(&mut self) {
+    /// the program off. Says whether it is on one now that it was not on.
+    pub(super) fn reattach(&mut self) -> bool {
+        let mut attached = false;
         for (interface, present) in &mut self.interfaces {
             if self.kernel.is_attached(interface) {
                 continue;
@@ -456,6 +457,7 @@ impl Director {
                         interface: interface.clone(),
                     });
                     *present = true;
+                    attached = true;
                 }
                 Err(error) if *present => {
                     self.events.tell(event::Director::Detached {
@@ -468,6 +470,7 @@ impl Director {
                 Err(_) => {}
             }
         }
+        attached
     }
 
     /// Has the VIPs held: by the pair, or else always.

@@ -154,12 +154,13 @@ impl Watcher {
         spawn_blocking(move || {
             let mut names = Names::default();
             let offset = offset();
-            let mut lost = 0;
+            let mut lost = Lost::default();
             while !gone && !sender.is_closed() {
                 while let Some(record) = ring.take() {
-                    let view = view(&record, lost, offset, &mut names);
+                    lost.note(&record);
+                    let view = view(&record, lost.sum(), offset, &mut names);
                     if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(view) {
-                        lost += 1;
+                        lost.unread += 1;
                     }
                 }
                 if ring.wait(LOOK).is_err() {
@@ -230,6 +231,26 @@ impl Names {
     }
 }
 
+/// What came too fast to be told of.
+#[derive(Default)]
+struct Lost {
+    /// For the reader.
+    unread: u64,
+    /// For the ring, by CPU.
+    without_room: BTreeMap<u64, u64>,
+}
+
+impl Lost {
+    fn note(&mut self, record: &WatchRecord) {
+        // A packet's number has its CPU below.
+        self.without_room.insert(record.number & 0xFFFF, record.lost);
+    }
+
+    fn sum(&self) -> u64 {
+        self.unread + self.without_room.values().sum::<u64>()
+    }
+}
+
 fn view(record: &WatchRecord, lost: u64, offset: u64, names: &mut Names) -> PacketView {
     let captured = (record.captured as usize).min(WATCHED_BYTES);
     let bytes = &record.bytes[..captured];
@@ -296,6 +317,28 @@ fn words(place: Place, family: &mut u32) -> ([u32; 4], [u32; 4]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_lost_is_counted_wherever_it_was() {
+        let record = |number, lost| WatchRecord {
+            time: 0,
+            number,
+            moment: LEAVES,
+            ifindex: 1,
+            action: 3,
+            told: 0,
+            length: 0,
+            captured: 0,
+            lost,
+            bytes: [0; WATCHED_BYTES],
+        };
+        let mut lost = Lost::default();
+        for record in [record(1 << 16, 0), record(1 << 16 | 1, 5), record(2 << 16 | 1, 7)] {
+            lost.note(&record);
+        }
+        lost.unread = 2;
+        assert_eq!(lost.sum(), 9, "7 of the second CPU, and 2 that were not read");
+    }
 
     #[test]
     fn a_filter_says_what_was_asked_for() {

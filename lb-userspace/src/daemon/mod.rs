@@ -450,7 +450,9 @@ impl Daemon {
     }
 
     async fn tick(&mut self) -> Result<(), DaemonError> {
-        self.director.reattach();
+        if self.director.reattach() {
+            self.watcher.renew(&mut self.director);
+        }
         self.director.keep_vips().await;
         self.director.catch_up();
         self.director.advance_orders();

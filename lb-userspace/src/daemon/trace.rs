@@ -3,9 +3,13 @@
 //! The copy is loaded on a thread of its own, which takes the verifier its time; the daemon's loop fills it with what is in force,
 //! which takes some milliseconds; the run and what is made of it are beside the loop again.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lb_common::{
+    abi::Event,
     packet::FlowKey,
     reason::{Fate, Reason},
 };
@@ -26,8 +30,8 @@ use crate::{
         types::{BackendState, BackendView, ServiceView, StateName},
     },
     core::{
-        frame::{Headers, Probe, TcpFlags},
-        model::{Area, Protocol},
+        frame::{Frames, Headers, Probe, Shape, TcpFlags},
+        model::{Area, Flood, Protocol},
     },
     datapath::{DatapathError, Decision, Known, Living, MapSizes, Shadow},
 };
@@ -102,6 +106,8 @@ struct Context {
     /// Where services listen, the narrowest first.
     listening: Vec<(Area, String)>,
     services: Vec<ServiceView>,
+    /// Limits of those that have any.
+    floods: BTreeMap<String, Flood>,
     backends: Vec<BackendView>,
     names: Names,
     living: Living,
@@ -127,12 +133,16 @@ impl Director {
             destination: request.destination,
             flags: request.flags.unwrap_or(TcpFlags::SYN),
         };
-        let Some(frame) = probe.frame() else {
+        let shape = request.shape.unwrap_or_default();
+        let Some(frames) = probe.frames(shape) else {
             let refusal = Refusal::wrong("the two addresses are not of one family");
             return drop(reply.send(Err(refusal)));
         };
         shadow.follow(&self.kernel.tables);
-        spawn_blocking(move || match ask(&mut shadow, &context, &probe, &frame) {
+        if let Err(error) = shadow.follow_sources(&self.kernel) {
+            return fail(reply, &error);
+        }
+        spawn_blocking(move || match ask(&mut shadow, &context, &probe, shape, &frames) {
             // Who asked may have gone.
             Ok(view) => drop(reply.send(Ok(view))),
             Err(error) => fail(reply, &error),
@@ -157,6 +167,10 @@ impl Director {
         })?;
         let broken = |error: DatapathError| Refusal::harmful(error.to_string(), "ask again");
         let services = &self.config.services;
+        let limited = services
+            .iter()
+            .filter(|service| service.connections.flood.limits().is_some());
+        let limited = limited.map(|service| (service.name.clone(), service.connections.flood));
         let mut listening: Vec<(Area, String)> = services
             .iter()
             .flat_map(|service| {
@@ -172,6 +186,7 @@ impl Director {
             vips: self.addresses.clone(),
             listening,
             services: self.services().map_err(broken)?,
+            floods: limited.collect(),
             living: self.kernel.living(),
             backends: self.backends().map_err(broken)?,
             names: self.names(),
@@ -181,12 +196,13 @@ impl Director {
     }
 }
 
-/// Has the packet go through the program, and says what it found on its way.
+/// Has the packet go through the program, after those that came before it, and says what it found on its way.
 fn ask(
     shadow: &mut Shadow,
     context: &Context,
     probe: &Probe,
-    frame: &[u8],
+    shape: Shape,
+    frames: &Frames,
 ) -> Result<TraceView, DatapathError> {
     let key = FlowKey {
         source: probe.source.ip(),
@@ -197,7 +213,14 @@ fn ask(
     };
     let numbers: Vec<u32> = context.names.keys().copied().collect();
     let before = shadow.adopt(&context.living, &key)?;
-    let mut decision = shadow.run(frame, context.ifindex, &numbers)?;
+    let Frames { earlier, frame } = frames;
+    let run = |shadow: &mut Shadow| -> Result<Decision, DatapathError> {
+        if let Some(earlier) = earlier {
+            shadow.run(earlier, context.ifindex, &numbers)?;
+        }
+        shadow.run(frame, context.ifindex, &numbers)
+    };
+    let mut decision = run(shadow)?;
     // Only now is it known whose client it is: who keeps its backend is asked for again, with what is known of it.
     let mut kept = None;
     if before.is_none()
@@ -212,7 +235,7 @@ fn ask(
             let found = shadow.adopt(&context.living, &template)?;
             kept = kept.or(found);
         }
-        decision = shadow.run(frame, context.ifindex, &numbers)?;
+        decision = run(shadow)?;
     }
     let number = decision
         .backend
@@ -222,6 +245,7 @@ fn ask(
     let story = Story {
         context,
         probe,
+        shape,
         before,
         kept,
         decision: &decision,
@@ -255,6 +279,7 @@ fn ask(
 struct Story<'a> {
     context: &'a Context,
     probe: &'a Probe,
+    shape: Shape,
     /// The flow, if there was one.
     before: Option<Known>,
     /// What was noted of the client.
@@ -281,6 +306,24 @@ impl Story<'_> {
             return steps;
         }
         say("vip", format!("{vip} is a VIP"));
+        match self.shape {
+            Shape::Whole => {}
+            Shape::FirstFragment => say(
+                "part",
+                "the first fragment, which has the ports; the others go where it goes".to_owned(),
+            ),
+            Shape::LaterFragment => say(
+                "part",
+                "a fragment without ports; the first one of its packet has passed a moment ago".to_owned(),
+            ),
+            Shape::Error => say(
+                "error",
+                format!(
+                    "about a reply from {} to {} that was too big; it concerns whoever sent that",
+                    self.probe.destination, self.probe.source
+                ),
+            ),
+        }
         match (self.listener(), self.service()) {
             (Some((area, service)), _) => say("service", format!("{service} listens at {area}")),
             (None, Some(service)) => say(
@@ -305,6 +348,9 @@ impl Story<'_> {
             None if self.decision.reason == Some(Reason::NoService) => {}
             None => say("flow", "none yet".to_owned()),
         }
+        if let Some(says) = self.flood() {
+            say("flood", says);
+        }
         if let Some(name) = self.kept.and_then(|kept| self.context.names.get(&kept.backend?)) {
             say(
                 "client",
@@ -319,6 +365,29 @@ impl Story<'_> {
         }
         say("verdict", self.verdict());
         steps
+    }
+
+    /// What the service's limits say of a new flow, as the counters are at this moment.
+    fn flood(&self) -> Option<String> {
+        let begins = self.before.is_none() && matches!(self.shape, Shape::Whole | Shape::FirstFragment);
+        let Flood {
+            syn_rate,
+            source_rate,
+        } = *self.context.floods.get(self.service()?).filter(|_| begins)?;
+        let limit =
+            |what: &str, rate: Option<std::num::NonZeroU32>| rate.map(|rate| format!("{what} {rate}"));
+        let limits: Vec<String> = [limit("syn_rate", syn_rate), limit("source_rate", source_rate)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let says = if self.decision.reason == Some(Reason::SourceFlood) {
+            "the client has begun more in this second"
+        } else if self.decision.events.contains(&Event::SynUnentered) {
+            "more SYNs have come in this second: it goes on without an entry"
+        } else {
+            "neither is reached in this second"
+        };
+        Some(format!("{}: {says}", limits.join(", ")))
     }
 
     /// Where it comes in, and whose that is.

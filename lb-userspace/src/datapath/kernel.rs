@@ -4,11 +4,13 @@ use std::{os::fd::AsFd as _, sync::Arc};
 
 use aya::{
     Ebpf, Pod,
-    maps::{Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
     programs::Xdp,
 };
 use lb_common::{
-    abi::{BackendCounters, Counters, Event, FRAGMENT_BUCKETS, Runtime, Settings, VERSION, names},
+    abi::{
+        BackendCounters, Counters, Event, FRAGMENT_BUCKETS, Runtime, Settings, SourceTable, VERSION, names,
+    },
     flow_table::Word,
     hash::Seed,
     reason::Reason,
@@ -21,6 +23,9 @@ use super::{
 
 /// Packets of its own making that the program may send in a second, on each CPU: as many as Linux sends ICMP errors.
 const ANSWERS_PER_SECOND: u32 = 1000;
+
+/// A [`SourceTable`], as a system call copies it.
+type SourceCounts = [u64; size_of::<SourceTable>() / 8];
 
 /// The loaded program, its maps and its links.
 pub struct Kernel {
@@ -258,6 +263,27 @@ impl Kernel {
             seed: self.settings.flow_seed,
             program: program.ok_or(DatapathError::Missing { name: names::PROGRAM })?,
         })
+    }
+
+    /// Takes over how many flows clients have begun in this second.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    pub(super) fn copy_sources(&mut self, from: &Self) -> Result<(), DatapathError> {
+        let map = names::SOURCES;
+        let failed = |source| DatapathError::Map {
+            map,
+            source: Box::new(source),
+        };
+        let theirs = from.ebpf.map(map).ok_or(DatapathError::Missing { name: map })?;
+        let theirs = Array::<_, SourceCounts>::try_from(theirs).map_err(failed)?;
+        let counts = theirs.get(&0, 0).map_err(failed)?;
+        let ours = self
+            .ebpf
+            .map_mut(map)
+            .ok_or(DatapathError::Missing { name: map })?;
+        let mut ours = Array::<_, SourceCounts>::try_from(ours).map_err(failed)?;
+        ours.set(0, counts, 0).map_err(failed)
     }
 
     /// What the program was told when it was loaded.

@@ -144,6 +144,14 @@ impl Shadow {
         own.leases.copy_from(leases);
     }
 
+    /// Copies how many flows clients have begun in this second.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    pub fn follow_sources(&mut self, live: &Kernel) -> Result<(), DatapathError> {
+        self.kernel.copy_sources(live)
+    }
+
     /// Takes over a flow if it lives, with its translation; what is known of it.
     ///
     /// # Errors

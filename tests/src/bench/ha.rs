@@ -169,6 +169,7 @@ impl Stage {
             _servers: servers,
         };
         stage.expect_role(&stage.a, "active")?;
+        stage.expect_role(&stage.b, "backup")?;
         stage.expect_peer()?;
         Ok(stage)
     }
@@ -252,7 +253,10 @@ impl Stage {
         let stream = Stream::start(self.client(), (VIP4, PORT).into(), FAST)?;
         for _ in 0..times {
             for (giver, taker) in [(&self.a, &self.b), (&self.b, &self.a)] {
-                giver.ask(&["ha", "handover"])?;
+                // The other one may still say that it hands over itself, until its next heartbeat.
+                wait_for(PATIENCE, "the VIPs to be handed over", || {
+                    giver.ask(&["ha", "handover"]).is_ok()
+                })?;
                 self.expect_role(taker, "active")?;
                 self.expect_role(giver, "backup")?;
             }

@@ -345,3 +345,158 @@ fn packets_are_followed_and_captured_while_others_notice_nothing() -> Result<()>
     );
     Ok(())
 }
+
+/// Fragments and errors find the flow, and limits say when they are reached.
+#[test]
+fn trace_shows_fragments_errors_and_floods() -> Result<()> {
+    let lab = OneDirector::build("e2e-trace-shapes", 1, 3)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let limited = config::web(&lab, &[100, 100, 100]).replace(
+        "name = \"web\"\n",
+        "name = \"web\"\nflood = { syn_rate = 1000000, source_rate = 3 }\n",
+    );
+    let tandem = Tandem::start(&lab.director, &limited)?;
+    for vip in [IpAddr::from(VIP4), VIP6.into()] {
+        let (client, to) = (address(&lab.clients[0], vip), at(vip, 53));
+        let from = at(client, 40_000);
+        let asked = |shape: &str| trace(&tandem, &from, &to, &["--protocol", "udp", "--shape", shape]);
+        let whole = asked("whole")?;
+        ensure!(
+            step(&whole, "flood") == "syn_rate 1000000, source_rate 3: neither is reached in this second",
+            "{whole}"
+        );
+        for shape in ["first-fragment", "later-fragment"] {
+            let part = asked(shape)?;
+            ensure!(
+                part["action"] == "tx" && part["backend"] == whole["backend"],
+                "{part}"
+            );
+            ensure!(step(&part, "part").contains("fragment"), "{part}");
+        }
+        // Of a connection that nobody knows: it goes where the next packet of it would go.
+        let stray = asked("error")?;
+        ensure!(
+            stray["action"] == "tx" && stray["backend"] == whole["backend"],
+            "{stray}"
+        );
+        ensure!(
+            step(&stray, "error").starts_with("about a reply from "),
+            "{stray}"
+        );
+    }
+    // An error about what a backend sent goes to that backend.
+    let crowd = Crowd::open(&lab.clients[0], &Dial::new((VIP4, 80).into(), Greeting::Http), 1)?;
+    let flow = tandem.ask(&["flow"])?[0].clone();
+    let ends = ["client", "vip"].map(|end| flow[end].as_str().unwrap_or_default().to_owned());
+    let error = trace(&tandem, &ends[0], &ends[1], &["--shape", "error"])?;
+    ensure!(
+        error["action"] == "tx" && error["backend"] == flow["backend"],
+        "{error}"
+    );
+    drop(crowd);
+
+    // Beyond what a client may begin in a second: some of those that ask meanwhile are told so.
+    let client = at(address(&lab.clients[0], VIP4.into()), 45_000);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = knock(&lab.clients[0]);
+            }
+        });
+        let told = wait_for(3 * PATIENCE, "the limit to be reached", || {
+            trace(&tandem, &client, &at(VIP4.into(), 80), &[]).is_ok_and(|view| {
+                view["reason"] == "source_flood"
+                    && step(&view, "flood").ends_with("the client has begun more in this second")
+            })
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        told
+    })?;
+    let wrong = tandem
+        .tandem(&[
+            "trace",
+            "--src",
+            &client,
+            "--dst",
+            &at(VIP4.into(), 80),
+            "--shape",
+            "round",
+        ])?
+        .output()?;
+    ensure!(wrong.status.code() == Some(2), "{wrong:?}");
+    Ok(())
+}
+
+/// Some connections that come to nothing.
+fn knock(client: &Host) -> Result<()> {
+    let from = address(client, VIP4.into());
+    client.enter(|| {
+        for _ in 0..20 {
+            let socket = std::net::UdpSocket::bind((from, 0))?;
+            socket.send_to(b"knock", (VIP4, 53))?;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(())
+    })?
+}
+
+/// Who follows goes on when the configuration changes, and nothing is left when the daemon dies.
+#[test]
+fn a_follower_outlives_reloads_and_no_program_outlives_the_daemon() -> Result<()> {
+    let lab = OneDirector::build("e2e-follow-on", 1, 2)?;
+    let _servers = lab.serve_http_everywhere()?;
+    let good = config::web(&lab, &[100, 100]);
+    let tandem = Tandem::start(&lab.director, &good)?;
+    let client = &lab.clients[0];
+    let to = at(VIP4.into(), 80);
+    let follow = tandem.tandem(&["trace", "--follow", "--dst", &to, "-j"])?;
+    let follow = lab.director.spawn("follow", follow)?;
+    tandem.wait_until_it_says("packets are followed")?;
+    let seen = || follow.log().lines().count();
+    let expect_more = |why: &str| -> Result<()> {
+        let before = seen();
+        wait_for(PATIENCE, format!("packets to be told of {why}"), || {
+            let answer = lb_tests::client::http::get(client, (VIP4, 80).into(), "/", PATIENCE);
+            answer.is_ok() && seen() > before
+        })
+        .map(drop)
+        .map_err(|timeout| anyhow::anyhow!("{timeout}; {}", follow.log()))
+    };
+    expect_more("at all")?;
+    tandem.reload(&config::web(&lab, &[100, 1]))?;
+    expect_more("after a reload")?;
+    // The interface is given the program anew.
+    lab.director.delete_interface("eth0")?;
+    lab.director.recreate_interface("eth0")?;
+    lab.director.interface("eth0")?.expect_xdp()?;
+    expect_more("on another interface of that name")?;
+    follow.ensure_running()?;
+
+    tandem.process().kill()?;
+    let ended = follow.wait(PATIENCE)?;
+    ensure!(
+        !ended.success(),
+        "who follows is told that the daemon is gone: {}",
+        follow.log()
+    );
+    let tandem = Tandem::start_again(&lab.director)?;
+    let shown = lab
+        .director
+        .command("ip")?
+        .args(["-d", "link", "show", "dev", "eth0"])
+        .output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(
+        shown.contains("name tandem ") && !shown.contains("tandem_watched"),
+        "{shown}"
+    );
+    let again = tandem.tandem(&["trace", "--follow", "--dst", &to, "-n", "1"])?;
+    let again = lab.director.spawn("again", again)?;
+    wait_for(PATIENCE, "the next follower to be told of a packet", || {
+        let answer = lb_tests::client::http::get(client, (VIP4, 80).into(), "/", PATIENCE);
+        answer.is_ok() && again.status().is_some()
+    })?;
+    ensure!(again.wait(PATIENCE)?.success(), "{}", again.log());
+    Ok(())
+}
