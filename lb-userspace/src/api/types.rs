@@ -30,8 +30,8 @@ pub use self::{
         OutlookView, PathView, PeerGroupView, PeerPathView, PeerView,
     },
     sync::{
-        AppliedView, ComparisonView, DivergenceView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView,
-        VerifyView,
+        AppliedView, ComparisonView, DivergenceView, MendedView, SentView, SyncPeerView, SyncPhase,
+        SyncState, SyncView, VerifyView,
     },
 };
 use super::{

@@ -78,6 +78,14 @@ fn render_verified(view: &VerifyView, out: &mut impl Write) -> io::Result<()> {
             )?,
         }
     }
+    for flow in &view.mended {
+        let what = if flow.was_known {
+            "was otherwise here"
+        } else {
+            "was missing here"
+        };
+        writeln!(out, "{} {} -> {} {what}", flow.protocol, flow.client, flow.vip)?;
+    }
     Ok(())
 }
 
@@ -164,6 +172,8 @@ fn peers(peers: &[SyncPeerView], out: &mut impl Write) -> io::Result<()> {
         words("STATE"),
         numbers("HEARD"),
         numbers("CONNECTIONS"),
+        numbers("POSITION"),
+        numbers("RATE"),
         numbers("LAG"),
         numbers("BEHIND"),
         numbers("MISSING"),
@@ -183,6 +193,8 @@ fn peers(peers: &[SyncPeerView], out: &mut impl Write) -> io::Result<()> {
             state.to_owned(),
             units::milliseconds(peer.age_milliseconds),
             units::count(peer.flows),
+            units::count(peer.position),
+            format!("{}/s", units::count(peer.rate)),
             format!("{:.1} ms", peer.lag_microseconds as f64 / 1000.0),
             peer.behind.map_or("-".to_owned(), units::count),
             units::count(peer.missing),

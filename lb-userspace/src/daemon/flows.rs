@@ -83,12 +83,7 @@ impl Flows {
         clock: &Clock<'_>,
         names: &Names,
     ) -> Option<FlowView> {
-        let protocol = match key.protocol {
-            protocol::TCP => Protocol::Tcp,
-            protocol::UDP => Protocol::Udp,
-            protocol::SCTP => Protocol::Sctp,
-            _ => return None,
-        };
+        let protocol = protocol_of(key.protocol)?;
         let seconds = |jiffies: u64| jiffies / u64::from(self.hz.max(1));
         let idle = u64::from(clock.idle(flow.last_seen));
         let timeout = u64::from(clock.timeouts.of(flow.control));
@@ -186,5 +181,15 @@ impl FlowSource for Flows {
             let each = &mut |_: &Entry6, _, view| each(view);
             let _ = self.visit_table(&self.v6, &self.translations_v6, filter, each);
         }
+    }
+}
+
+/// The protocol of a flow; templates have another.
+pub(super) fn protocol_of(number: u8) -> Option<Protocol> {
+    match number {
+        protocol::TCP => Some(Protocol::Tcp),
+        protocol::UDP => Some(Protocol::Udp),
+        protocol::SCTP => Some(Protocol::Sctp),
+        _ => None,
     }
 }

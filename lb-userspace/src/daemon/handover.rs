@@ -17,7 +17,7 @@ use crate::{
     },
     core::{
         ha::Handed,
-        sync::{Comparison, Crossing},
+        sync::{Compared, Comparison, Crossing},
     },
 };
 
@@ -115,14 +115,18 @@ impl Handover {
     ) -> Option<HandedConnectionsView> {
         let (sync, crossing) = (self.sync.as_ref()?, crossing?);
         let found = timeout(COMPARISON, sync.compare()).await;
-        let found: Vec<Comparison> = found.ok().and_then(Result::ok).unwrap_or_default();
+        let found: Compared = found.ok().and_then(Result::ok).unwrap_or_default();
         // Whoever has the VIPs now is compared with whoever had them.
         let is_other = |one: &&Comparison| {
             handed
                 .iter()
                 .any(|handed| handed.to == one.director || handed.to == self.own)
         };
-        let mut of_others = found.iter().filter(is_other).filter_map(|one| one.found);
+        let mut of_others = found
+            .directors
+            .iter()
+            .filter(is_other)
+            .filter_map(|one| one.found);
         let taken = handed.iter().any(|handed| handed.to == self.own);
         let divergence = of_others.next();
         let unknown = divergence.map(|found| if taken { found.only_there } else { found.only_here });

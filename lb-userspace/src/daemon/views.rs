@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{
     director::Director,
     flows::{BackendName, Names},
-    sync::{Sync, divergence},
+    sync::{Sync, divergence, mended},
 };
 use crate::{
     api::orders::{AgeCount, DrainView, OrderView},
@@ -28,7 +28,7 @@ use crate::{
         model::{Backend, Forward, Service},
         neighbour::Mac,
         seal::Keyring,
-        sync::Comparison,
+        sync::{Compared, Comparison},
         way::{link_of, method_of},
     },
     datapath::{AGES, BackendTotals, DatapathError, TableCensus},
@@ -377,7 +377,7 @@ impl Director {
         tokio::spawn(async move {
             let found = match line {
                 Some(line) => line.compare().await,
-                None => Ok(Vec::new()),
+                None => Ok(Compared::default()),
             };
             let peer = |one: Comparison| ComparisonView {
                 name: one.director,
@@ -386,7 +386,8 @@ impl Director {
             match found {
                 Ok(found) => drop(to.send(VerifyView {
                     director,
-                    peers: found.into_iter().map(peer).collect(),
+                    peers: found.directors.into_iter().map(peer).collect(),
+                    mended: found.mended.iter().filter_map(mended).collect(),
                 })),
                 Err(error) => warn!(%error, "cannot answer a query"),
             }

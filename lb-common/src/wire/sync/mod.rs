@@ -6,7 +6,7 @@
 //! ```text
 //!  0               1               2               3
 //! +---------------+---------------+---------------+---------------+
-//! |     kind      |  version = 1  |           reserved            |
+//! |     kind      |    version    |           reserved            |
 //! +---------------+---------------+---------------+---------------+
 //! |                   clock (8): milliseconds                     |
 //! +---------------------------------------------------------------+
@@ -36,8 +36,9 @@ pub use refusal::Refusal;
 pub use store::{MAX_KEY, MAX_VALUE, StoreItem};
 pub use time::{Span, Stamp};
 
-/// The version of the protocol that this code speaks.
-pub const VERSION: u8 = 1;
+/// The version of the protocol that this code speaks: in 2, a block may say that a target is like the one before but for its
+/// backend.
+pub const VERSION: u8 = 2;
 /// Oldest version that this code understands.
 pub const OLDEST_VERSION: u8 = 1;
 /// Length of what stands in front of a body, in bytes.

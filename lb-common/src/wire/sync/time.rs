@@ -13,6 +13,7 @@ pub struct Stamp(pub u32);
 
 impl Stamp {
     /// The stamp of a moment, given in milliseconds.
+    #[inline]
     #[must_use]
     pub const fn at(ms: u64) -> Self {
         Self((ms / UNIT_MS) as u32)
@@ -26,18 +27,21 @@ impl Stamp {
     }
 
     /// The later of both.
+    #[inline]
     #[must_use]
     pub const fn max(self, other: Self) -> Self {
         if other.is_after(self) { other } else { self }
     }
 
     /// The next moment.
+    #[inline]
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
 
     /// This many milliseconds earlier.
+    #[inline]
     #[must_use]
     pub const fn earlier_by(self, ms: u64) -> Self {
         Self(self.0.wrapping_sub((ms / UNIT_MS) as u32))
@@ -54,6 +58,7 @@ const IMPLICIT: u64 = 1 << MANTISSA;
 
 impl Span {
     /// The nearest span that is not longer than `ms` milliseconds.
+    #[inline]
     #[must_use]
     pub const fn of_ms(ms: u64) -> Self {
         let units = ms / UNIT_MS;
@@ -69,6 +74,7 @@ impl Span {
     }
 
     /// In milliseconds.
+    #[inline]
     #[must_use]
     pub const fn ms(self) -> u64 {
         let exponent = self.0 >> MANTISSA;
@@ -82,6 +88,7 @@ impl Span {
     }
 
     /// As a time.
+    #[inline]
     #[must_use]
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.ms())

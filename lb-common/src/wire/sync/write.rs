@@ -3,14 +3,19 @@
 use std::vec::Vec;
 
 use super::{
-    BlockBuilder, Digest, HEAD, Hello, LeafPart, Leaves, Nack, StoreItem, SurveyId, VERSION,
+    BlockBuilder, Digest, HEAD, Hello, LeafPart, Leaves, Nack, OLDEST_VERSION, StoreItem, SurveyId,
     message::{DIGEST, Kind},
     store::emit as store_items,
 };
 
+/// What every version has in common is said in the oldest.
 fn head(kind: Kind, clock: u64, to: &mut Vec<u8>) {
+    head_of(OLDEST_VERSION, kind, clock, to);
+}
+
+fn head_of(version: u8, kind: Kind, clock: u64, to: &mut Vec<u8>) {
     let start = to.len();
-    to.extend_from_slice(&[kind as u8, VERSION, 0, 0]);
+    to.extend_from_slice(&[kind as u8, version, 0, 0]);
     to.extend_from_slice(&clock.to_be_bytes());
     debug_assert_eq!(to.len(), start + HEAD);
 }
@@ -23,7 +28,7 @@ pub fn hello(hello: &Hello, clock: u64, to: &mut Vec<u8>) {
 
 /// Updates.
 pub fn updates(number: u64, block: &BlockBuilder, clock: u64, to: &mut Vec<u8>) {
-    head(Kind::Updates, clock, to);
+    head_of(block.version(), Kind::Updates, clock, to);
     to.extend_from_slice(&number.to_be_bytes());
     block.emit(to);
 }
@@ -109,7 +114,7 @@ pub const CONTENTS_OVERHEAD: usize = HEAD + 7;
 
 /// The content of some leaves.
 pub fn contents(part: LeafPart, block: &BlockBuilder, clock: u64, to: &mut Vec<u8>) {
-    head(Kind::Contents, clock, to);
+    head_of(block.version(), Kind::Contents, clock, to);
     emit_leaves(part.leaves, to);
     to.extend_from_slice(&part.part.to_be_bytes());
     to.push(part.last.into());

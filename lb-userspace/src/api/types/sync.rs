@@ -1,9 +1,11 @@
 //! Connections of the other directors.
 
+use std::net::SocketAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CountView;
+use super::{CountView, Protocol};
 
 /// How the synchronisation of connections stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +102,10 @@ pub struct SyncPeerView {
     pub same_orders: bool,
     /// Connections in its tables, as it says.
     pub flows: u64,
+    /// Number of its next update that is expected here.
+    pub position: u64,
+    /// Connections that it told in a second, of late.
+    pub rate: u64,
     /// How late its updates come, in microseconds beyond the fastest.
     pub lag_microseconds: u64,
     /// Updates of this director that it has not got; `None` while it has not said.
@@ -161,6 +167,22 @@ pub struct VerifyView {
     pub director: String,
     /// The others; none where no `[sync]` is configured, or nobody is heard.
     pub peers: Vec<ComparisonView>,
+    /// Connections that were missing here or known otherwise, and were mended: 64 of each family at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mended: Vec<MendedView>,
+}
+
+/// A connection that differed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MendedView {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Address and port of the client.
+    pub client: SocketAddr,
+    /// Address and port that the client knows.
+    pub vip: SocketAddr,
+    /// Whether it was known here, with another state or backend; else it was not.
+    pub was_known: bool,
 }
 
 /// How the tables compare with those of one other director.

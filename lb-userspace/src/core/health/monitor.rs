@@ -270,17 +270,18 @@ impl Monitor {
                 Outcome::Failure(_) => watched.latency,
             };
             watched.latency = latency;
-            watched.is_judged = true;
             let report = Report {
                 took: told(watched.report.took, latency),
                 ..report(&watched.report, &watched.tracker, outcome)
             };
             let news = changed
+                || !watched.is_judged
                 || report.took != watched.report.took
                 || report.finding != watched.report.finding
                 || report.warning != watched.report.warning
                 || (report.reason != watched.report.reason && report.finding.verdict == Verdict::Down);
             watched.report = report;
+            watched.is_judged = true;
             if news {
                 self.outputs.push_back(Output::News {
                     watch: key.clone(),
@@ -348,5 +349,82 @@ fn shortest(a: Timing, b: Timing) -> Timing {
         interval: a.interval.min(b.interval),
         fast_interval: a.fast_interval.min(b.fast_interval),
         timeout: a.timeout.min(b.timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use Verdict::{Down, Unknown, Up};
+
+    use super::*;
+    use crate::core::health::{Probe, Success};
+
+    /// What is assumed may change until there is an outcome, and the first outcome is set against it.
+    #[test]
+    fn what_is_assumed_later_counts_as_well() {
+        let key = WatchKey {
+            service: "web".into(),
+            backend: [10, 0, 0, 1].into(),
+            check: 0,
+        };
+        let watch = |assumed| Watch {
+            target: Arc::new(ProbeTarget {
+                address: key.backend,
+                port: 80,
+                route: None,
+                probe: Probe::Tcp,
+            }),
+            timing: Timing {
+                interval: Duration::from_secs(2),
+                fast_interval: Duration::from_secs(1),
+                timeout: Duration::from_secs(1),
+            },
+            judge: Judge {
+                rise: 2,
+                fall: 3,
+                damping: Duration::ZERO,
+            },
+            assumed,
+        };
+        let verdict = |assumed: &[Verdict], outcomes: &[bool]| {
+            let mut monitor = Monitor::new(1);
+            let mut verdict = None;
+            let mut now = Duration::ZERO;
+            for assumed in assumed {
+                monitor.handle(
+                    Input::Watch(BTreeMap::from([(key.clone(), watch(*assumed))])),
+                    now,
+                );
+            }
+            for &is_good in outcomes {
+                now += Duration::from_secs(5);
+                monitor.handle(Input::Tick, now);
+                let outcome = if is_good {
+                    Outcome::Success(Success {
+                        took: Duration::from_millis(1),
+                        says: Says::Up,
+                        weight: Share::WHOLE,
+                        warning: None,
+                    })
+                } else {
+                    Outcome::Failure("refused".into())
+                };
+                monitor.handle(Input::Ended { probe: 0, outcome }, now);
+                while let Some(output) = monitor.poll_output() {
+                    if let Output::News { report, .. } = output {
+                        verdict = Some(report.finding.verdict);
+                    }
+                }
+            }
+            verdict
+        };
+        assert_eq!(verdict(&[Unknown], &[false]), Some(Down));
+        assert_eq!(
+            verdict(&[Unknown, Up], &[false, false]),
+            Some(Up),
+            "it takes three"
+        );
+        assert_eq!(verdict(&[Unknown, Up], &[false, false, false]), Some(Down));
+        assert_eq!(verdict(&[Up, Down], &[true]), Some(Down), "it takes two");
     }
 }

@@ -73,11 +73,11 @@ pub use self::{
     event::Event,
     receive::Rejected,
     repair::{Divergence, Standing},
-    replica::{Applied, Moment, Place, Replica, Source},
+    replica::{Applied, Mended, Moment, Place, Replica, Source},
     settings::{HISTORY, LEAF_BITS, LEAST_DATAGRAM, Settings},
     store::{MAX_ITEMS, Outcome, Store, Unsayable, Word},
     survey::service_id,
-    verify::Comparison,
+    verify::{Compared, Comparison},
     view::{NodeView, PeerView},
 };
 use super::seal::{Keyring, OVERHEAD, Opener, Sealer};
@@ -186,9 +186,15 @@ impl Node {
         self.hello_soon(now);
     }
 
+    #[cfg(test)]
+    fn forget_history(&mut self) {
+        self.outgoing.forget();
+    }
+
     /// Looks at the clock and, for a moment, at the own tables.
     pub fn work(&mut self, replica: &mut impl Replica, now: Duration) {
         for peer in &mut self.peers {
+            peer.rate(now);
             if !peer.silent && now.saturating_sub(peer.heard) > SILENT_AFTER {
                 peer.silent = true;
                 let peer = peer.name();

@@ -11,6 +11,8 @@ use super::{incoming::Incoming, repair::Repair, serve::Serve};
 
 /// Who says nothing for this long is not waited for any more.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// How long its rate is the mean of.
+const RATED: Duration = Duration::from_secs(1);
 /// Updates that are asked for when another is met, though they were sent before: what a survey does not cover yet.
 const CATCH_UP: u64 = 4096;
 
@@ -35,6 +37,9 @@ pub(super) struct Peer {
     pub(super) lag_ms: f64,
     pub(super) updates: u64,
     pub(super) records: u64,
+    /// Connections a second in its updates, and as of when: what `records` was then.
+    pub(super) rate: f64,
+    pub(super) rated: (Duration, u64),
     /// Connections that its last comparison mended here.
     pub(super) mended: u64,
     /// Of what the two stores and lists of services had in common when it was last told, and when that was.
@@ -60,6 +65,8 @@ impl Peer {
             lag_ms: 0.0,
             updates: 0,
             records: 0,
+            rate: 0.0,
+            rated: (now, 0),
             mended: 0,
             told_store: None,
             store_differs: 0,
@@ -85,6 +92,16 @@ impl Peer {
     /// Whether it is to be waited for and compared with.
     pub(super) fn is_with_us(&self) -> bool {
         !self.silent && self.version.is_some()
+    }
+
+    /// Works out once in a while how much it tells.
+    pub(super) fn rate(&mut self, now: Duration) {
+        let (since, records) = self.rated;
+        let passed = now.saturating_sub(since);
+        if passed >= RATED {
+            self.rate = (self.records - records) as f64 / passed.as_secs_f64();
+            self.rated = (now, self.records);
+        }
     }
 
     /// Whether it has heard this director, and so tells it what changes.

@@ -1,6 +1,9 @@
 //! What a director has of the cluster's connections, as the protocol needs it.
 
-use lb_common::wire::sync::{Block, BlockBuilder, Digest, Full, ServiceId, SurveyId};
+use lb_common::{
+    packet::FlowKey,
+    wire::sync::{Block, BlockBuilder, Digest, Full, ServiceId, SurveyId},
+};
 
 /// Where a connection stands in a replica; means nothing outside of it, and may have become another's meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +25,15 @@ pub struct Moment {
     pub sent: u64,
     /// By the receiver's; not before `sent`.
     pub now: u64,
+}
+
+/// A connection that differed, as a comparison has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mended {
+    /// Which.
+    pub flow: FlowKey,
+    /// Whether it was known here, with another state or backend; else only another director knew it.
+    pub was_known: bool,
 }
 
 /// What became of the connections of a block.
@@ -85,6 +97,9 @@ pub trait Replica {
 
     /// Walks on for a moment; whether the survey is complete. What it meets that the others do not know is collected.
     fn walk(&mut self, now: u64) -> bool;
+
+    /// What was mended since the last survey began: the first of it, a bounded number.
+    fn mended(&self) -> Vec<Mended>;
 
     /// Digests of the leaves at the last complete survey.
     fn digests(&self) -> &[Digest];

@@ -8,13 +8,13 @@ use lb_common::{
     packet::{FlowKey, FlowKey4},
     wire::{
         seal::{HEADER, Session},
-        sync::{Hello, Phase, Refusal, SurveyId, write},
+        sync::{Body, Hello, Message, Phase, Refusal, SurveyId, VERSION, write},
     },
 };
 use proptest::prelude::*;
 
 use super::{
-    Event, Node, Rejected, To,
+    Compared, Event, Mended, Node, Rejected, To,
     simulator::director::{Clocks, Director, Packet, backend, keyring},
 };
 use crate::core::seal::{Channel, Opener, Sealer};
@@ -392,11 +392,51 @@ fn tables_are_compared_on_demand() {
     let mut found = None;
     while found.is_none() {
         link.run(STEP);
-        tell_node(&mut link, 0, |node, now| found = node.poll_comparison(now));
+        found = poll_comparison(&mut link, 0);
     }
     let found = found.expect("it ended");
-    let divergence = found[0].found.expect("it answered");
+    let divergence = found.directors[0].found.expect("it answered");
     assert_eq!((divergence.compared, divergence.total()), (200, 0), "{found:?}");
+    assert_eq!(found.mended, []);
+}
+
+/// What packets brought while nobody heard of it.
+#[test]
+fn a_comparison_says_what_differed() {
+    let mut link = pair();
+    link.open(0, 0..100);
+    link.run(Duration::from_secs(2));
+    link.loses = |_| true;
+    link.directors[1].packet(&key(7), Packet::Fin, 0, link.now);
+    link.open(1, 200..202);
+    link.run(Duration::from_millis(1_500));
+    link.loses = |_| false;
+    // Before what was missed is asked for.
+    link.directors[1].forget_history();
+    tell_node(&mut link, 0, |node, now| node.begin_comparison(now));
+    let mut found = None;
+    while found.is_none() {
+        link.run(STEP);
+        found = poll_comparison(&mut link, 0);
+    }
+    let mut mended = found.expect("it ended").mended;
+    mended.sort_by_key(|mended| mended.flow.source_port);
+    let expected = [(7, true), (200, false), (201, false)];
+    let expected = expected.map(|(n, was_known)| Mended {
+        flow: FlowKey::from(key(n)),
+        was_known,
+    });
+    assert_eq!(mended.len(), 3, "{mended:?}");
+    assert!(
+        expected.iter().all(|expected| mended.contains(expected)),
+        "{mended:?}"
+    );
+}
+
+fn poll_comparison(link: &mut Link, director: usize) -> Option<Compared> {
+    let now = link.directors[director].local(link.now);
+    let (node, replica) = link.directors[director].daemon.as_mut().expect("it runs");
+    node.poll_comparison(replica, now)
 }
 
 /// Somebody who has the key, and says what it likes.
@@ -447,8 +487,8 @@ impl Stranger {
         link.run(Duration::from_millis(300));
         for mut datagram in std::mem::take(&mut link.said).into_iter().rev() {
             if let Ok(opened) = self.opener.open(&mut datagram, link.now)
-                && let Ok(message) = lb_common::wire::sync::Message::parse(opened.payload)
-                && let lb_common::wire::sync::Body::Hello(hello) = message.body
+                && let Ok(message) = Message::parse(opened.payload)
+                && let Body::Hello(hello) = message.body
             {
                 self.opener.greeted(&opened.origin, &hello.greeting);
             }
@@ -512,7 +552,31 @@ fn a_newer_one_is_spoken_to_in_the_common_version() {
     let (link, _, said) = acquainted((1, 9));
     assert_eq!(said, Ok(()));
     let local = link.directors[0].local(link.now);
-    assert_eq!(link.node(0).view(local).peers[0].version, Some(1));
+    assert_eq!(link.node(0).view(local).peers[0].version, Some(VERSION));
+}
+
+#[test]
+fn an_older_one_hears_nothing_that_it_does_not_understand() {
+    for (newest, expected) in [(1, 1), (2, 2), (9, 2)] {
+        let (mut link, mut stranger, _) = acquainted((1, newest));
+        // Every third one is sent on as it is: targets that differ in nothing but the backend.
+        for n in 0..30 {
+            link.directors[0].packet(&key(3 * n), Packet::Open, (n % 3) as u8, link.now);
+        }
+        link.run(5 * STEP);
+        let mut updates = 0;
+        for mut datagram in std::mem::take(&mut link.said) {
+            let opened = stranger
+                .opener
+                .open(&mut datagram, link.now)
+                .expect("it is sealed");
+            let message = Message::parse(opened.payload).expect("it is well formed");
+            let is_update = matches!(message.body, Body::Updates { .. });
+            assert_eq!(opened.payload[1], if is_update { expected } else { 1 });
+            updates += usize::from(is_update);
+        }
+        assert!(updates > 0);
+    }
 }
 
 #[test]

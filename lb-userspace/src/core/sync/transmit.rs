@@ -133,6 +133,7 @@ impl Node {
 
     fn write_updates(&mut self, replica: &mut impl Replica, now: Duration, to: &mut Vec<u8>) -> Option<To> {
         let now_ms = self.clock.at(now);
+        self.speak_to_all();
         let is_full = replica.collect(&mut self.batch, now_ms);
         if self.batch.is_empty() {
             return None;
@@ -156,6 +157,21 @@ impl Node {
         self.batch_since = None;
         self.tail_at = Some(now + TAIL);
         Some(To::Group)
+    }
+
+    /// Has updates written in the newest version that all understand.
+    fn speak_to_all(&mut self) {
+        // Whoever is silent for a while understands what he understood.
+        let Some(version) = self.company().filter_map(|peer| peer.version).min() else {
+            return;
+        };
+        if self.batch.is_empty() && version != self.batch.understood() {
+            if version < self.batch.understood() {
+                // Somebody does not understand what was said before; a survey tells.
+                self.outgoing.forget();
+            }
+            self.batch.clear_for(version);
+        }
     }
 
     fn repeat(&mut self, now: Duration, to: &mut Vec<u8>) -> Option<To> {
@@ -194,7 +210,7 @@ impl Node {
             if !peer.is_with_us() || peer.serve.is_idle() {
                 continue;
             }
-            self.content.clear();
+            self.content.clear_for(peer.version.unwrap_or(OLDEST_VERSION));
             if let Some(part) = peer.serve.answer(replica, &mut self.content, now_ms) {
                 write::contents(part, &self.content, now_ms, to);
                 self.counters.bulk_records_sent += self.content.len() as u64;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lb_common::wire::sync::{SurveyId, write};
 
 use super::{
-    Node, Replica, To,
+    Mended, Node, Replica, To,
     peer::Peer,
     repair::{Divergence, Standing},
 };
@@ -28,6 +28,15 @@ pub struct Comparison {
     pub director: String,
     /// `None` if it did not answer in time.
     pub found: Option<Divergence>,
+}
+
+/// How the tables of all directors compare.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Compared {
+    /// With each of the others.
+    pub directors: Vec<Comparison>,
+    /// What was missing here or known otherwise, and has been mended: the first of it, a bounded number.
+    pub mended: Vec<Mended>,
 }
 
 impl Node {
@@ -55,7 +64,7 @@ impl Node {
     }
 
     /// What the comparison has found, once all have been compared with.
-    pub fn poll_comparison(&mut self, now: Duration) -> Option<Vec<Comparison>> {
+    pub fn poll_comparison(&mut self, replica: &impl Replica, now: Duration) -> Option<Compared> {
         let wanted = self.wanted.as_ref()?;
         let found = |peer: &Peer| {
             let is_new = wanted.survey.is_some() && peer.repair.survey() >= wanted.survey;
@@ -73,6 +82,9 @@ impl Node {
             return None;
         }
         self.wanted = None;
-        Some(all)
+        Some(Compared {
+            directors: all,
+            mended: replica.mended(),
+        })
     }
 }

@@ -55,6 +55,8 @@ pub struct PeerView {
     pub lost: u64,
     /// How late its updates come, in milliseconds beyond the fastest.
     pub lag_ms: f64,
+    /// Connections that it told in a second, of late.
+    pub rate: f64,
     /// Updates of it that came, and connections in them.
     pub updates: u64,
     /// As above.
@@ -95,6 +97,7 @@ impl Node {
             repaired: peer.incoming.mended(),
             lost: peer.incoming.lost(),
             lag_ms: peer.lag_ms,
+            rate: peer.rate,
             updates: peer.updates,
             records: peer.records,
             behind: peer.behind(next, salt),

@@ -30,7 +30,7 @@ use self::{
     worker::{Order, Progress, Worker},
 };
 pub(super) use self::{
-    view::divergence,
+    view::{divergence, mended},
     worker::{News, Said},
 };
 use super::{
@@ -41,7 +41,7 @@ use crate::{
     api::types::SyncView,
     core::{
         model::{Config, SyncPath},
-        sync::{Comparison, Crossing, Store, Word, flows::Directory},
+        sync::{Compared, Crossing, Store, Word, flows::Directory},
     },
     datapath::Kernel,
     notify::Sink,
@@ -233,7 +233,7 @@ impl Line {
     ///
     /// # Errors
     /// [`SyncError::Busy`], [`SyncError::Died`].
-    pub(super) async fn compare(&self) -> Result<Vec<Comparison>, SyncError> {
+    pub(super) async fn compare(&self) -> Result<Compared, SyncError> {
         self.ask(Order::Compare, COMPARING).await
     }
 

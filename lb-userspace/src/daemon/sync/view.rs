@@ -8,11 +8,12 @@ use ring::digest::{SHA256, digest as hash};
 use super::worker::Worker;
 use crate::{
     api::types::{
-        AppliedView, CountView, DivergenceView, SentView, SyncPeerView, SyncPhase, SyncState, SyncView,
+        AppliedView, CountView, DivergenceView, MendedView, SentView, SyncPeerView, SyncPhase, SyncState,
+        SyncView,
     },
     core::{
         model::{Audience, Config},
-        sync::{Applied, Divergence, PeerView, Replica as _},
+        sync::{Applied, Divergence, Mended, PeerView, Replica as _},
     },
 };
 
@@ -101,6 +102,8 @@ fn peer(peer: &PeerView) -> SyncPeerView {
         same_configuration: peer.same_configuration,
         same_orders: peer.same_store,
         flows: peer.flows,
+        position: peer.position,
+        rate: peer.rate.round() as u64,
         lag_microseconds: (peer.lag_ms * 1000.0) as u64,
         behind: peer.behind,
         updates: peer.updates,
@@ -112,6 +115,17 @@ fn peer(peer: &PeerView) -> SyncPeerView {
         served: peer.served,
         divergence: divergence(&peer.divergence),
     }
+}
+
+/// A connection that differed; templates are no connections.
+pub(in crate::daemon) fn mended(mended: &Mended) -> Option<MendedView> {
+    let flow = &mended.flow;
+    Some(MendedView {
+        protocol: super::super::flows::protocol_of(flow.protocol)?,
+        client: (flow.source, flow.source_port).into(),
+        vip: (flow.destination, flow.destination_port).into(),
+        was_known: mended.was_known,
+    })
 }
 
 /// How two tables differ.

@@ -43,7 +43,7 @@ use crate::{
         model::{Config, SyncPath},
         seal::Keyring,
         sync::{
-            Comparison, Crossing, Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Settings, Store, Word,
+            Compared, Crossing, Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Settings, Store, Word,
             flows::{Directory, Facts, FlowReplica, Memory, WantedBackend},
         },
     },
@@ -92,7 +92,7 @@ pub(super) enum Order {
     /// Somebody wants to know when everybody has everything.
     Barrier(oneshot::Sender<Crossing>),
     /// Somebody wants to know how the tables compare.
-    Compare(oneshot::Sender<Vec<Comparison>>),
+    Compare(oneshot::Sender<Compared>),
     /// End.
     Stop,
 }
@@ -145,7 +145,7 @@ pub(super) struct Worker {
     news: mpsc::Sender<News>,
     /// Who waits for a barrier, and for a comparison.
     crossing: Vec<oneshot::Sender<Crossing>>,
-    comparing: Vec<oneshot::Sender<Vec<Comparison>>>,
+    comparing: Vec<oneshot::Sender<Compared>>,
     progress: Arc<Progress>,
     events: Sink,
 }
@@ -297,7 +297,7 @@ impl Worker {
                 drop(to.send(crossing.clone()));
             }
         }
-        if let Some(found) = self.node.poll_comparison(now) {
+        if let Some(found) = self.node.poll_comparison(&self.replica, now) {
             for to in self.comparing.drain(..) {
                 drop(to.send(found.clone()));
             }

@@ -89,6 +89,18 @@ pub(in crate::metrics) const SECTION: Section = Section {
             "How late the director's updates come, beyond the fastest.",
             |from, to| peers(from, to, |peer| Some(peer.lag_microseconds as f64 / 1e6)),
         ),
+        counter(
+            "tandem_sync_peer_position_total",
+            PEER,
+            "Number of the director's next update that is expected here.",
+            |from, to| peers(from, to, |peer| Some(peer.position)),
+        ),
+        gauge(
+            "tandem_sync_peer_told_connections_per_second",
+            PEER,
+            "Connections that the director told in a second, of late.",
+            |from, to| peers(from, to, |peer| Some(peer.rate)),
+        ),
         gauge(
             "tandem_sync_peer_behind",
             PEER,

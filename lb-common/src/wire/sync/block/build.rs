@@ -7,7 +7,10 @@ use super::{
     BEHIND_CLIENT, FIXED, NONE, POOL_PORT, Record, Rewrite, Target, WITH_POOL_PORTS, WireKey,
     dictionary::Dictionary, stride,
 };
-use crate::packet::{FlowKey4, FlowKey6};
+use crate::{
+    packet::{FlowKey4, FlowKey6},
+    wire::sync::OLDEST_VERSION,
+};
 
 /// There is no room left in the block; what did not fit was not added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,10 @@ impl<K: WireKey> Half<K> {
 #[derive(Debug)]
 pub struct BlockBuilder {
     limit: usize,
+    /// Version of the protocol that the receivers understand.
+    understood: u8,
+    /// Whether a target is like the one before: in the oldest version there is no word for that.
+    is_short: bool,
     /// Whether records have a port of a pool: from the first one on that needs it.
     pool_ports: bool,
     four: Half<FlowKey4>,
@@ -80,6 +87,8 @@ impl BlockBuilder {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
+            understood: OLDEST_VERSION,
+            is_short: false,
             pool_ports: false,
             four: Half::new(),
             six: Half::new(),
@@ -93,8 +102,31 @@ impl BlockBuilder {
         self.four.clear();
         self.six.clear();
         self.targets.clear();
+        self.is_short = false;
         self.pool_ports = false;
         self.length = FIXED;
+    }
+
+    /// Begins anew, for receivers that understand this version of the protocol.
+    pub fn clear_for(&mut self, version: u8) {
+        self.clear();
+        self.understood = version;
+    }
+
+    /// Version of the protocol that the receivers understand.
+    #[must_use]
+    pub fn understood(&self) -> u8 {
+        self.understood
+    }
+
+    /// Version of the protocol that it is written in.
+    #[must_use]
+    pub fn version(&self) -> u8 {
+        if self.is_short {
+            SHORT_TARGETS
+        } else {
+            OLDEST_VERSION
+        }
     }
 
     /// What is in it now, to come back to.
@@ -134,14 +166,13 @@ impl BlockBuilder {
     #[inline]
     pub fn push4(&mut self, record: &Record<FlowKey4>, target: Option<(u32, &Target)>) -> Result<(), Full> {
         let room = self.room_for(record.pool_port)?;
-        self.length += push(
-            &mut self.four,
-            &mut self.targets,
-            record,
-            target,
-            room,
-            self.pool_ports,
-        )?;
+        let form = Form {
+            understood: self.understood,
+            pool_ports: self.pool_ports,
+        };
+        let grown = push(&mut self.four, &mut self.targets, record, target, room, form)?;
+        self.length += grown.by;
+        self.is_short |= grown.is_short;
         Ok(())
     }
 
@@ -152,14 +183,13 @@ impl BlockBuilder {
     #[inline]
     pub fn push6(&mut self, record: &Record<FlowKey6>, target: Option<(u32, &Target)>) -> Result<(), Full> {
         let room = self.room_for(record.pool_port)?;
-        self.length += push(
-            &mut self.six,
-            &mut self.targets,
-            record,
-            target,
-            room,
-            self.pool_ports,
-        )?;
+        let form = Form {
+            understood: self.understood,
+            pool_ports: self.pool_ports,
+        };
+        let grown = push(&mut self.six, &mut self.targets, record, target, room, form)?;
+        self.length += grown.by;
+        self.is_short |= grown.is_short;
         Ok(())
     }
 
@@ -192,15 +222,43 @@ impl BlockBuilder {
         for (frontend, ()) in self.six.frontends.entries() {
             to.extend_from_slice(frontend);
         }
+        let mut before: Option<&Target> = None;
         for (_, target) in self.targets.entries() {
-            target.emit(to);
+            match before {
+                Some(before) if is_short(self.understood, target, before) => target.emit_short(to),
+                Some(_) | None => target.emit(to),
+            }
+            before = Some(target);
         }
         to.extend_from_slice(&self.four.records);
         to.extend_from_slice(&self.six.records);
     }
 }
 
-/// Adds a record, and returns by how many bytes the block has grown.
+/// How a block is written.
+#[derive(Clone, Copy)]
+struct Form {
+    understood: u8,
+    pool_ports: bool,
+}
+
+/// What a record adds to a block.
+struct Grown {
+    /// Bytes.
+    by: usize,
+    /// Whether it is a target that is like the one before.
+    is_short: bool,
+}
+
+/// From this version on, targets that are like the one before are short.
+const SHORT_TARGETS: u8 = 2;
+
+#[inline]
+fn is_short(understood: u8, target: &Target, before: &Target) -> bool {
+    understood >= SHORT_TARGETS && target.is_like(before)
+}
+
+/// Adds a record.
 #[inline]
 fn push<K: WireKey>(
     half: &mut Half<K>,
@@ -208,8 +266,8 @@ fn push<K: WireKey>(
     record: &Record<K>,
     target: Option<(u32, &Target)>,
     room: usize,
-    pool_ports: bool,
-) -> Result<usize, Full> {
+    form: Form,
+) -> Result<Grown, Full> {
     let (client, frontend) = record.key.split();
     let frontend_hash = fold(frontend.as_ref());
     let known_frontend = half.frontends.find(&frontend, frontend_hash);
@@ -217,12 +275,19 @@ fn push<K: WireKey>(
         let key = (number, target.rewrite);
         (key, target, targets.find(&key, hash_of(key)))
     });
-    let mut length = stride::<K>(pool_ports);
+    let mut length = stride::<K>(form.pool_ports);
+    let mut short = false;
     if known_frontend.is_none() {
         length += K::FRONTEND;
     }
     if let Some((_, target, None)) = known_target {
-        length += target.length();
+        let before = targets.entries().last().map(|(_, before)| before);
+        short = before.is_some_and(|before| is_short(form.understood, target, before));
+        length += if short {
+            target.short_length()
+        } else {
+            target.length()
+        };
     }
     if length > room
         || half.count == u16::MAX
@@ -244,12 +309,15 @@ fn push<K: WireKey>(
     let fixed: [u8; BEHIND_CLIENT] = [frontend, target, state, s0, s1, s2, s3, i0, i1, a0, a1];
     half.records.extend_from_slice(client.as_ref());
     half.records.extend_from_slice(&fixed);
-    if pool_ports {
+    if form.pool_ports {
         let port: [u8; POOL_PORT] = record.pool_port.to_ne_bytes();
         half.records.extend_from_slice(&port);
     }
     half.count += 1;
-    Ok(length)
+    Ok(Grown {
+        by: length,
+        is_short: short,
+    })
 }
 
 /// A hash of a target's key, good enough for a small table of our own making.

@@ -21,11 +21,13 @@ pub trait WireKey: Copy + PartialEq {
 }
 
 /// The client's port as the packet has it.
+#[inline]
 const fn client_port(tail: u64) -> [u8; 2] {
     (tail as u16).to_ne_bytes()
 }
 
 /// The frontend's port as the packet has it, then protocol and kind.
+#[inline]
 const fn frontend_tail(tail: u64) -> ([u8; 2], [u8; 4]) {
     (
         ((tail >> 16) as u16).to_ne_bytes(),
@@ -33,6 +35,7 @@ const fn frontend_tail(tail: u64) -> ([u8; 2], [u8; 4]) {
     )
 }
 
+#[inline]
 const fn tail(client_port: [u8; 2], port: [u8; 2], kind: [u8; 4]) -> u64 {
     u16::from_ne_bytes(client_port) as u64
         | (u16::from_ne_bytes(port) as u64) << 16
@@ -108,6 +111,7 @@ impl WireKey for FlowKey6 {
 }
 
 /// The two words of an IPv6 address, and what follows it.
+#[inline]
 fn words(bytes: &[u8]) -> Option<([u64; 2], &[u8])> {
     let (first, rest) = bytes.split_first_chunk()?;
     let (second, rest) = rest.split_first_chunk()?;

@@ -5,6 +5,7 @@
 //! f4 × IPv4 frontend: VIP (4), port (2), protocol (1), kind of key (3)
 //! f6 × IPv6 frontend: VIP (16), port (2), protocol (1), kind of key (3)
 //! t  × target:        form (1), service (8), backend (4 or 16), port (2), pool address (none, 4 or 16)
+//!                     or, like the one before but for the backend: form (1), backend (4 or 16)
 //! n4 × IPv4 record:   client (4), port (2), frontend (1), target (1), state (1), stamp (4), idle (2), age (2) [, pool port (2)]
 //! n6 × IPv6 record:   client (16), and so on
 //! ```
@@ -81,8 +82,9 @@ impl<'a> Block<'a> {
         let frontends4 = frontends(f4, <FlowKey4 as WireKey>::FRONTEND)?.as_chunks().0;
         let frontends6 = frontends(f6, <FlowKey6 as WireKey>::FRONTEND)?.as_chunks().0;
         let before = reader.rest();
+        let mut last = None;
         for _ in 0..target_count {
-            Target::parse(&mut reader)?;
+            last = Some(Target::parse(&mut reader, last.as_ref())?);
         }
         let targets = &before[..before.len() - reader.rest().len()];
         let block = Self {
@@ -103,8 +105,12 @@ impl<'a> Block<'a> {
     /// The targets; a record's [`Record::target`] counts in their order.
     pub fn targets(&self) -> impl Iterator<Item = Target> + use<'a> {
         let mut reader = Reader::new(self.targets);
+        let mut last = None;
         // All of them were read when the block was parsed.
-        (0..self.target_count).map_while(move |_| Target::parse(&mut reader).ok())
+        (0..self.target_count).map_while(move |_| {
+            last = Target::parse(&mut reader, last.as_ref()).ok();
+            last
+        })
     }
 
     /// The IPv4 connections.

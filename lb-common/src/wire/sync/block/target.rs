@@ -39,14 +39,21 @@ const HAS_POOL: u8 = 2;
 const POOL_IS_V6: u8 = 4;
 const TRANSLATED: u8 = 8;
 const POOL_OF_V6: u8 = HAS_POOL | POOL_IS_V6;
+/// But for the backend's address it is like the target before.
+const LIKE_BEFORE: u8 = 16;
 
 impl Target {
-    /// Reads one.
+    /// Reads one, behind the one `before`.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Self, Refusal> {
+    pub(super) fn parse(reader: &mut Reader<'_>, before: Option<&Self>) -> Result<Self, Refusal> {
         let form = reader.u8()?;
+        if form & !BACKEND_IS_V6 == LIKE_BEFORE {
+            let backend = address(reader, form & BACKEND_IS_V6 != 0)?;
+            let before = before.ok_or(Refusal::BadValue)?;
+            return Ok(Self { backend, ..*before });
+        }
         let service = ServiceId(reader.u64()?);
         let backend = address(reader, form & BACKEND_IS_V6 != 0)?;
         let port = reader.u16()?;
@@ -73,6 +80,26 @@ impl Target {
             Rewrite::Both(pool) => of(pool),
         };
         11 + of(self.backend) + pool
+    }
+
+    /// Whether it is like the one before but for the backend.
+    pub(super) fn is_like(&self, before: &Self) -> bool {
+        Self {
+            backend: before.backend,
+            ..*self
+        } == *before
+    }
+
+    /// Length on the wire behind one that it [is like](Self::is_like), in bytes.
+    pub(super) fn short_length(&self) -> usize {
+        if self.backend.is_ipv4() { 5 } else { 17 }
+    }
+
+    /// Writes it behind what is in `to`, and behind one that it [is like](Self::is_like).
+    pub(super) fn emit_short(&self, to: &mut Vec<u8>) {
+        let backend = if self.backend.is_ipv6() { BACKEND_IS_V6 } else { 0 };
+        to.push(LIKE_BEFORE | backend);
+        emit_address(self.backend, to);
     }
 
     /// Writes it behind what is in `to`.

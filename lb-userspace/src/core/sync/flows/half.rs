@@ -12,17 +12,18 @@ use lb_common::{
         Bucket, Control, Entry, Snapshot, Table, Translation4, Translation6, TranslationEntry, WAYS, places,
     },
     hash::Seed,
-    packet::{FlowKey4, FlowKey6, address_words},
+    packet::{FlowKey, FlowKey4, FlowKey6, address_words},
     wire::sync::{BlockBuilder, Full, Record, Rewrite, Stamp, Target, WireKey},
 };
 
 use super::{context::Context, shadow::Shadow, take::Parked};
+use crate::core::sync::replica::Mended;
 
 /// Ends a chain of places.
 pub(super) const END: u32 = u32::MAX;
 
 /// A key that goes over the wire in one of the two families.
-pub(super) trait SyncKey: WireKey {
+pub(super) trait SyncKey: WireKey + Into<FlowKey> {
     /// What translated flows have besides their own entry.
     type Translation: TranslationEntry<Flow = Self>;
 
@@ -143,6 +144,8 @@ pub(super) struct Half<E: Entry, M, N> {
     pub(super) counted: u64,
     /// How many flows the last survey met.
     pub(super) flows: u64,
+    /// Flows that were taken in by comparing since the last survey began, and whether something was known of them.
+    pub(super) mended: Vec<(E::Key, bool)>,
     /// Flows whose backend has no number yet.
     pub(super) parked: VecDeque<Parked<E::Key>>,
     /// Flows that were removed by order, here or elsewhere.
@@ -168,6 +171,7 @@ where
             walked: 0,
             counted: 0,
             flows: 0,
+            mended: Vec::new(),
             parked: VecDeque::new(),
             removed: VecDeque::new(),
             unsaid: VecDeque::new(),
@@ -180,6 +184,14 @@ where
     /// Nothing is known of any place.
     pub(super) fn forget(&mut self) {
         self.shadows.fill(Shadow::default());
+    }
+
+    /// What was mended since the last survey began.
+    pub(super) fn mended(&self) -> impl Iterator<Item = Mended> + '_ {
+        self.mended.iter().map(|(key, was_known)| Mended {
+            flow: (*key).into(),
+            was_known: *was_known,
+        })
     }
 
     pub(super) fn entry(&self, place: u32) -> Option<&E> {
@@ -287,8 +299,8 @@ mod tests {
             let six = FlowKey6::new(address_words(clients.1), [7, 8], ports, 17);
             check(&six, &target(backends.1.into(), pools.1.into()), pool_port, backends.0.into())?;
             let reply = four.reply(&target(backends.0.into(), pools.0.into()), pool_port).expect("of one family");
-            let seen = lb_common::packet::FlowKey::from(reply);
-            let expected_port = if port == 0 { lb_common::packet::FlowKey::from(four).destination_port } else { port };
+            let seen = FlowKey::from(reply);
+            let expected_port = if port == 0 { FlowKey::from(four).destination_port } else { port };
             prop_assert_eq!((seen.source, seen.source_port), (IpAddr::from(backends.0), expected_port));
         }
     }

@@ -41,7 +41,7 @@ use self::{
     walk::{Findings, Unknown},
 };
 use super::{
-    replica::{Applied, Moment, Place, Replica, Source},
+    replica::{Applied, Mended, Moment, Place, Replica, Source},
     settings::UNSETTLED_MS,
 };
 
@@ -366,6 +366,10 @@ where
         std::mem::swap(&mut self.digests, &mut self.walked);
         self.unknown = Unknown::Tell;
         true
+    }
+
+    fn mended(&self) -> Vec<Mended> {
+        self.four.mended().chain(self.six.mended()).collect()
     }
 
     fn digests(&self) -> &[Digest] {

@@ -24,6 +24,8 @@ const ATTEMPTS: usize = 4;
 const CLEARLY_LATER_MS: u64 = 2_000;
 /// Flows that wait until their backend has a number, at most.
 const MOST_PARKED: usize = 1 << 14;
+/// Flows that a comparison mended and that are remembered, at most.
+const MOST_MENDED: usize = 64;
 /// Removals that are remembered, at most.
 const MOST_REMOVED: usize = 1 << 14;
 
@@ -169,12 +171,17 @@ where
     }
 
     fn enter(&mut self, news: &News<E::Key>, source: Source, applied: &mut Applied, context: &Context<'_>) {
+        let before = (applied.new, applied.changed);
         for _ in 0..ATTEMPTS {
             let done = match self.find(&news.flow.key, news.flow.hash) {
                 Some((place, control)) => self.change(place, control, news, applied, context),
                 None => self.insert(news, source, applied, context),
             };
             if done {
+                let differed = before != (applied.new, applied.changed);
+                if source == Source::Repair && differed && self.mended.len() < MOST_MENDED {
+                    self.mended.push((news.flow.key, applied.changed > before.1));
+                }
                 return;
             }
         }

@@ -44,6 +44,7 @@ where
 {
     pub(super) fn begin_survey(&mut self) {
         self.heads.fill(END);
+        self.mended.clear();
         self.walked = 0;
         self.counted = 0;
     }

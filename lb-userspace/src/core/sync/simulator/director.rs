@@ -11,7 +11,7 @@ use lb_common::{
         places, translation_at,
     },
     hash::Seed,
-    packet::{FlowKey, FlowKey4},
+    packet::{FlowKey, FlowKey4, protocol},
 };
 
 use super::SERVICE;
@@ -238,6 +238,13 @@ impl Director {
         }
     }
 
+    /// What it has told is not repeated.
+    pub(in crate::core::sync) fn forget_history(&mut self) {
+        if let Some((node, _)) = &mut self.daemon {
+            node.forget_history();
+        }
+    }
+
     pub(in crate::core::sync) fn say(&mut self, key: &str, value: Option<String>, now: Duration) {
         let now = self.local(now);
         if let Some((node, _)) = &mut self.daemon {
@@ -322,6 +329,8 @@ impl Director {
         };
         let reply = key.answered_by(u32::from_ne_bytes(server.octets()), 0);
         let replies: Vec<_> = match key.source() % 3 {
+            // A template only says whom to choose.
+            _ if state == FlowState::Template => return Target::Backend(number),
             0 => return Target::Backend(number),
             1 => vec![reply],
             _ => (0..SHARE)
@@ -365,9 +374,11 @@ impl Director {
     ) -> Flow {
         let hash = key.hash(&self.seed);
         let clock = self.clock(now);
+        let is_template = key.protocol() == protocol::TEMPLATE;
         if let Some(hit) = lookup(&*self.four, key, hash) {
             let (entry, control) = (hit.entry, hit.control);
-            let begins_anew = packet == Packet::Open && control.state() != FlowState::Established;
+            let begins_anew =
+                packet == Packet::Open && control.state() != FlowState::Established && !is_template;
             if begins_anew {
                 entry.remove(control);
             } else {
@@ -389,10 +400,10 @@ impl Director {
                 return self.flow(key, now).expect("living flows have their translations");
             }
         }
-        let state = if packet == Packet::Fin {
-            FlowState::FinWait
-        } else {
-            FlowState::Established
+        let state = match packet {
+            _ if is_template => FlowState::Template,
+            Packet::Fin => FlowState::FinWait,
+            Packet::Open | Packet::Data => FlowState::Established,
         };
         let flow = NewFlow {
             key: *key,
