@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist|book`.
+//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist|book|kernel`.
 
 mod apt;
 mod book;
 mod cargo;
 mod dist;
+mod kernel;
 mod lint;
 mod miri;
 mod program;
@@ -55,6 +56,8 @@ enum Command {
     Dist(dist::Arguments),
     /// Make a book of the documents, below `target/book`.
     Book,
+    /// Boot the oldest kernel that is supported in a virtual machine, and forward with it.
+    Kernel(kernel::Arguments),
     /// Check format, clippy, dependencies and the rules of the house.
     Lint,
 }
@@ -77,6 +80,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lint => lint::lint(),
         Command::Dist(arguments) => dist::dist(&arguments),
         Command::Book => book::book(),
+        Command::Kernel(arguments) => kernel::kernel(&arguments),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

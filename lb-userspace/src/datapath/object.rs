@@ -18,7 +18,8 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use super::{DatapathError, Pins};
 use crate::core::model::Limits;
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tandem-xdp"));
+/// The object with the XDP programs.
+pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tandem-xdp"));
 
 /// Buckets of one generation of the frontend tables: room for some 15 000 frontends of each family.
 const FRONTEND_BUCKETS: u32 = 4096;
