@@ -32,7 +32,7 @@ pub use ending::{Ending, end, end_flow, ended};
 pub use error::DatapathError;
 pub use fragments::FragmentPath;
 pub use kernel::{BackendTotals, Kernel, Totals};
-pub use object::MapSizes;
+pub use object::{MapSizes, OBJECT};
 pub use pins::{Claim, DEFAULT_DIRECTORY, Pins};
 pub use region::{Elements, First, Region};
 pub use shadow::{Decision, Known, Living, Shadow};
