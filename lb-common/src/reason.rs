@@ -97,6 +97,7 @@ reasons! {
     FragmentUnknown = 38, Drop, "fragment_unknown", "The first fragment of the packet never came, or there is no room to wait for it.";
     BadFragment = 39, Drop, "bad_fragment", "A fragment is so short or lies so that no stack can have sent it.";
     SourceFlood = 40, Drop, "source_flood", "The client has begun more connections in this second than it may.";
+    NestedTunnel = 41, Drop, "nested_tunnel", "The packet for a VIP is a tunnel's, with another packet in it.";
 }
 
 impl Reason {
@@ -124,6 +125,7 @@ impl Reason {
             | Self::BadTcpFlags
             | Self::PortZero
             | Self::TooManyExtensions
+            | Self::NestedTunnel
             | Self::IcmpUnrelated
             | Self::BadIcmpQuote => true,
             Self::NoService

@@ -2,8 +2,8 @@
 //!
 //! The verifier follows each value that a number may have on its own through all that comes after: three link headers
 //! times eleven lengths of options times … Behind these functions they are one state again. To it, the exclusive or of two
-//! registers is unknown even where one is a copy of the other; `noise` must be a number that it cannot know, such as an
-//! address from the packet.
+//! registers is unknown even where one is a copy of the other; `noise` must be a number that it cannot know, such as
+//! [`Frame::noise`](crate::packet::Frame::noise).
 
 /// `value`, of which the verifier is to forget everything.
 #[inline(always)]

@@ -1,6 +1,9 @@
 //! The frame under way.
 
-use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+};
 use lb_common::packet::{Frame, Window};
 
 use crate::opaque::opaque;
@@ -68,6 +71,22 @@ impl Packet {
         unsafe { (*self.context).ingress_ifindex }
     }
 
+    /// Copies the frame's first `length` bytes, of all its buffers: from one to `N`. Whether it could.
+    ///
+    /// # Safety
+    /// `into` must be writable.
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn copy_front<const N: usize>(&self, into: *mut [u8; N], length: u32) -> bool {
+        // From a comparison with zero the verifier learns nothing before Linux 6.8.
+        let but_one = opaque((length as usize).wrapping_sub(1));
+        if but_one >= N {
+            return false;
+        }
+        // SAFETY: the context is valid for the run of the program, and no more than N bytes are written.
+        unsafe { bpf_xdp_load_bytes(self.context, 0, into.cast(), but_one as u32 + 1) == 0 }
+    }
+
     /// The address of `N` writable bytes at `offset`.
     ///
     /// Each call is a comparison of its own with the frame's end. The compiler would conclude from one that another is
@@ -109,5 +128,12 @@ impl Frame for Packet {
         // Only a frame in several buffers is longer than its linear part, and only then is the helper worth its call.
         // SAFETY: the context is valid for the run of the program.
         self.end - self.start >= length || unsafe { bpf_xdp_get_buff_len(self.context) } as usize >= length
+    }
+
+    #[inline(always)]
+    fn noise(&self) -> u32 {
+        // SAFETY: the context is valid for the run of the program. Volatile, or it might become one load with the field before it,
+        // which the verifier refuses.
+        unsafe { (&raw const (*self.context).rx_queue_index).read_volatile() }
     }
 }

@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::{
     bpf_get_prandom_u32,
-    generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_xdp_load_bytes},
 };
 use lb_common::{
     abi::{ARRIVES, LEAVES, WATCHED_BYTES, WatchFilter, WatchRecord},
@@ -164,14 +164,11 @@ fn tell(context: Context, moment: u32, action: u32, told: u32) {
     // SAFETY: this CPU's own.
     let (number, lost) = unsafe { ((*watched).number, (*watched).lost) };
     let record: *mut WatchRecord = entry.as_mut_ptr();
-    // SAFETY: the context is valid for the run of the program.
-    let length = unsafe { bpf_xdp_get_buff_len(context) } as u32;
-    let mut captured = length.min(filter().bytes);
-    if captured == 0 || captured > WATCHED_BYTES as u32 {
-        captured = 1;
-    }
+    let packet = Packet::new(context);
+    let length = packet.length() as u32;
+    let captured = length.min(filter().bytes).clamp(1, WATCHED_BYTES as u32);
     // SAFETY: the entry is as long as the structure, and what is loaded is as long as its bytes at most.
-    let failed = unsafe {
+    let copied = unsafe {
         (&raw mut (*record).time).write(bpf_ktime_get_boot_ns());
         (&raw mut (*record).number).write(number << 16 | u64::from(bpf_get_smp_processor_id() & 0xFFFF));
         (&raw mut (*record).moment).write(moment);
@@ -181,11 +178,11 @@ fn tell(context: Context, moment: u32, action: u32, told: u32) {
         (&raw mut (*record).length).write(length);
         (&raw mut (*record).captured).write(captured);
         (&raw mut (*record).lost).write(lost);
-        bpf_xdp_load_bytes(context, 0, (&raw mut (*record).bytes).cast(), captured) != 0
+        packet.copy_front(&raw mut (*record).bytes, captured)
     };
-    if failed {
-        entry.discard(0);
-    } else {
+    if copied {
         entry.submit(0);
+    } else {
+        entry.discard(0);
     }
 }

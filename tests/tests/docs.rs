@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     time::Duration,
 };
@@ -46,6 +46,10 @@ struct Place {
 impl Place {
     fn build(name: &str, commands: &str, vips: &[IpAddr]) -> Result<Self> {
         let listen: Vec<SocketAddr> = vips.iter().map(|&vip| (vip, 80).into()).collect();
+        Self::of_servers(name, commands, &listen)
+    }
+
+    fn of_servers(name: &str, commands: &str, listen: &[SocketAddr]) -> Result<Self> {
         let lab = OneDirector::build(name, 1, 0)?;
         let server = |number: u8| -> Result<(Host, Nginx)> {
             let host = lab.lab.host(&format!("backend{number}"))?;
@@ -55,7 +59,7 @@ impl Place {
             ];
             host.connect(&lab.switch, &addresses.each_ref().map(String::as_str))?;
             tell(&host, commands)?;
-            let nginx = Nginx::start(&host, &listen, None)?;
+            let nginx = Nginx::start(&host, listen, None)?;
             Ok((host, nginx))
         };
         let servers = [1, 2].map(server).into_iter().collect::<Result<_>>()?;
@@ -198,16 +202,44 @@ fn the_example_of_direct_routing_serves_both_families() -> Result<()> {
 
 #[test]
 fn the_example_of_tunnels_serves_both_families() -> Result<()> {
-    const BACKEND: &str = "### What a backend must be told";
     let page = read("docs/forwarding.md")?;
     let vips = [VIP4.into(), VIP6.into()];
-    let place = Place::build("docs-tunnel", block(&page, BACKEND, "sh")?, &vips)?;
-    let config = block(&page, "### On the director", "toml")?;
+    let place = Place::build("docs-tunnel", block(&page, "## Tunnels", "sh")?, &vips)?;
+    let config = block(&page, "## Tunnels", "toml")?;
     let _tandem = Tandem::start(&place.lab.director, config)?;
     for vip in vips {
         place.expect_shares(vip)?;
     }
     Ok(())
+}
+
+/// The client is behind the director, as the document has it: replies find their way there alone.
+#[test]
+fn the_example_of_nat_serves() -> Result<()> {
+    let page = read("docs/forwarding.md")?;
+    let servers = [(Ipv4Addr::UNSPECIFIED, 8080).into()];
+    let place = Place::of_servers("docs-nat", block(&page, "## NAT", "sh")?, &servers)?;
+    let (director, client) = (&place.lab.director, &place.lab.clients[0]);
+    director
+        .namespace()
+        .ip(&["address add 198.51.100.1/24 dev eth0".to_owned()])?;
+    client.namespace().ip(&[
+        "address flush dev eth0".to_owned(),
+        "address add 198.51.100.2/24 dev eth0".to_owned(),
+        "route add default via 198.51.100.1".to_owned(),
+    ])?;
+    let _tandem = Tandem::start(director, block(&page, "## NAT", "toml")?)?;
+    place.expect_shares(VIP4.into())
+}
+
+#[test]
+fn the_example_of_full_nat_serves() -> Result<()> {
+    let page = read("docs/forwarding.md")?;
+    let servers = [(Ipv4Addr::UNSPECIFIED, 8080).into()];
+    let place = Place::of_servers("docs-full-nat", "", &servers)?;
+    let config = block(&page, "## Full NAT", "toml")?;
+    let _tandem = Tandem::start(&place.lab.director, config)?;
+    place.expect_shares(VIP4.into())
 }
 
 /// What was measured is a file, and the documents show that file. TANDEM_BLESS=1 has them show it.

@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist`.
+//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist|kernel`.
 
 mod apt;
 mod cargo;
 mod dist;
+mod kernel;
 mod lint;
 mod miri;
 mod program;
@@ -51,6 +52,8 @@ enum Command {
     Bench(run::Arguments),
     /// Make packages for Debian and for systems with RPM.
     Dist(dist::Arguments),
+    /// Boot the oldest kernel that is supported in a virtual machine, and forward with it.
+    Kernel(kernel::Arguments),
     /// Check format, clippy, dependencies and the rules of the house.
     Lint,
 }
@@ -72,6 +75,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => test::test(&arguments),
         Command::Lint => lint::lint(),
         Command::Dist(arguments) => dist::dist(&arguments),
+        Command::Kernel(arguments) => kernel::kernel(&arguments),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

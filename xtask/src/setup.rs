@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Dist,
     /// Trying the package on a clean system (`dist --try`).
     Trial,
+    /// Trying another kernel (`kernel`).
+    Kernel,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
         Self::Bench,
         Self::Dist,
         Self::Trial,
+        Self::Kernel,
     ];
 }
 
@@ -66,19 +69,19 @@ const fn tool(
 }
 
 const TOOLS: &[Tool] = {
-    use Purpose::{Bench, Demo, Dist, Test, Trial};
+    use Purpose::{Bench, Demo, Dist, Kernel, Test, Trial};
     &[
         tool(
             "ip",
             "iproute2",
             "network namespaces and links",
-            &[Test, Demo, Bench],
+            &[Test, Demo, Bench, Kernel],
         ),
         tool(
             "ethtool",
             "ethtool",
             "offloads of the lab's links",
-            &[Test, Demo, Bench],
+            &[Test, Demo, Bench, Kernel],
         ),
         tool(
             "nft",
@@ -105,6 +108,13 @@ const TOOLS: &[Tool] = {
                 &[Test, Demo, Bench],
             )
         },
+        tool(
+            "qemu-system-x86_64",
+            "qemu-system-x86",
+            "a virtual machine",
+            &[Kernel],
+        ),
+        tool("busybox", "busybox-static", "what is in it", &[Kernel]),
         tool("dpkg-deb", "dpkg", "what is in a .deb", &[Dist]),
         tool("rpm", "rpm", "what is in an .rpm", &[Dist]),
         tool("debootstrap", "debootstrap", "a clean Debian", &[Trial]),

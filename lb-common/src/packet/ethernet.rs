@@ -60,7 +60,7 @@ impl Ethernet {
             ETHERTYPE_ARP => EtherType::Arp,
             _ => return Err(Reason::NotIp),
         };
-        let end = forget::<31>(end, header.raw32::<8>());
+        let end = forget::<31>(end, frame.noise());
         Ok(Self {
             ether_type,
             end,

@@ -71,8 +71,7 @@ impl Fragment {
             offset = (offset + (usize::from(extension.byte::<1>()) + 1) * 8) & 0x7FFF;
         }
         // However many headers there were.
-        let noise = header.raw32::<20>();
-        let offset = forget::<0x7FFF>(offset, noise);
+        let offset = forget::<0x7FFF>(offset, frame.noise());
         let header = frame.window::<FRAGMENT_HEADER>(offset).ok_or(Reason::Truncated)?;
         if next != protocol::FRAGMENT {
             return Err(Reason::Fragment);

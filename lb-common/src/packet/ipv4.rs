@@ -88,7 +88,13 @@ impl<'a> Ipv4<'a> {
         if self.fixed.be16::<6>() & FRAGMENT_BITS != 0 {
             return Err(Reason::Fragment);
         }
-        let noise = self.source();
+        let noise = frame.noise();
+        // Without options, as nearly always, what is behind this header can be read without waiting for its length.
+        let header = if header == FIXED {
+            forget::<63>(FIXED, noise)
+        } else {
+            header
+        };
         Ok((
             forget::<127>(self.offset + header, noise),
             forget::<0xFFFF>(total - header, noise),

@@ -106,7 +106,7 @@ impl<'a> Ipv6<'a> {
             protocol::TCP | protocol::UDP | protocol::ICMPV6 | protocol::SCTP => payload,
             _ => skip_extensions(frame, payload)?,
         };
-        let noise = self.source()[1] as u32;
+        let noise = frame.noise();
         Ok(Payload {
             offset: forget::<0x7FFF>(payload.offset, noise),
             length: forget::<0xFFFF>(payload.length, noise),

@@ -92,8 +92,8 @@ impl Transport {
     /// Takes the transport header apart: `offset` and `length` of the IP payload in bytes.
     ///
     /// # Errors
-    /// [`Reason::OtherProtocol`], [`Reason::Truncated`], [`Reason::BadTransportHeader`], [`Reason::BadTcpFlags`],
-    /// [`Reason::PortZero`].
+    /// [`Reason::OtherProtocol`], [`Reason::NestedTunnel`], [`Reason::Truncated`], [`Reason::BadTransportHeader`],
+    /// [`Reason::BadTcpFlags`], [`Reason::PortZero`].
     #[inline(always)]
     pub fn parse<F: Frame + ?Sized>(
         frame: &F,
@@ -105,6 +105,8 @@ impl Transport {
             protocol::TCP => Self::tcp(frame, offset, length)?,
             protocol::UDP => Self::udp(frame, offset, length)?,
             protocol::SCTP => Self::sctp(frame, offset, length)?,
+            // Into a tunnel of ours it would be a tunnel in a tunnel; and it may be what a director sent, come back.
+            protocol::IPV4 | protocol::IPV6 | protocol::GRE => return Err(Reason::NestedTunnel),
             _ => return Err(Reason::OtherProtocol),
         };
         if transport.ports & 0xFFFF == 0 || transport.ports >> 16 == 0 {

@@ -10,6 +10,10 @@ pub trait Frame {
     /// Whether the frame has at least `length` bytes, counting what lies outside the part that [`Self::window`] reaches
     /// (the fragments of a multi-buffer XDP frame).
     fn reaches(&self, length: usize) -> bool;
+
+    /// A number for [`forget`](crate::verifier::forget) that is there without waiting for the frame's own bytes, which may be far
+    /// away: an address computed with it can be read while they are still on their way.
+    fn noise(&self) -> u32;
 }
 
 impl Frame for [u8] {
@@ -21,6 +25,10 @@ impl Frame for [u8] {
 
     fn reaches(&self, length: usize) -> bool {
         length <= self.len()
+    }
+
+    fn noise(&self) -> u32 {
+        0
     }
 }
 

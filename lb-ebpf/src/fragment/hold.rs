@@ -1,6 +1,5 @@
 //! Handing a fragment to the daemon, to be held.
 
-use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use lb_common::{
     abi::{HeldFrame, LONGEST_HELD},
     reason::Reason,
@@ -17,8 +16,7 @@ pub(super) fn hold(packet: &Packet, family: u32, key: [u64; 5]) -> Reason {
     if packet.has_metadata() {
         return Reason::FragmentUnknown;
     }
-    // SAFETY: the context is valid for the run of the program.
-    let length = unsafe { bpf_xdp_get_buff_len(packet.context()) } as u32;
+    let length = packet.length() as u32;
     if length == 0 || length > LONGEST_HELD as u32 {
         return Reason::FragmentUnknown;
     }
@@ -27,13 +25,13 @@ pub(super) fn hold(packet: &Packet, family: u32, key: [u64; 5]) -> Reason {
     };
     let held: *mut HeldFrame = entry.as_mut_ptr();
     // SAFETY: the entry is as long as the structure, and the length was compared with that of its bytes.
-    let failed = unsafe {
+    let copied = unsafe {
         (&raw mut (*held).family).write(family);
         (&raw mut (*held).length).write(length);
         (&raw mut (*held).key).write(key);
-        bpf_xdp_load_bytes(packet.context(), 0, (&raw mut (*held).bytes).cast(), length) != 0
+        packet.copy_front(&raw mut (*held).bytes, length)
     };
-    if failed {
+    if !copied {
         entry.discard(0);
         return Reason::FragmentUnknown;
     }

@@ -171,6 +171,7 @@ fn stats() -> StatsView {
             total_ms: 7.5,
             longest_ms: 5.0,
         },
+        probes: ProbesView { ended: 7, failed: 1 },
     }
 }
 

@@ -407,6 +407,18 @@ pub struct StatsView {
     /// How fast the packet path follows checks.
     #[serde(default)]
     pub reaction: ReactionView,
+    /// Probes of health checks, since the daemon began.
+    #[serde(default)]
+    pub probes: ProbesView,
+}
+
+/// Probes of health checks: connections, requests, runs of scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ProbesView {
+    /// That have ended, by themselves or because their time was over.
+    pub ended: u64,
+    /// That failed, those whose time was over and scripts that were killed among them.
+    pub failed: u64,
 }
 
 /// How fast the packet path follows checks: from the moment at which one found something else than before to the moment

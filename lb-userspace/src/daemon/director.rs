@@ -23,7 +23,7 @@ use super::{
     vips::Vips,
 };
 use crate::{
-    api::types::ReactionView,
+    api::types::{ProbesView, ReactionView},
     config::KeyFileError,
     core::{
         event,
@@ -132,6 +132,8 @@ pub(super) struct Director {
     pub(super) refusals: RefusalBook,
     /// How fast the packet path follows checks.
     pub(super) reaction: ReactionView,
+    /// Probes so far, as of the last second.
+    pub(super) probes: ProbesView,
     /// How backends have come and gone.
     pub(super) courses: Courses,
     /// What backends take part in, as it is in force.
@@ -199,6 +201,7 @@ impl Director {
             outliers: OutlierBook::new(),
             refusals: RefusalBook::new(),
             reaction: ReactionView::default(),
+            probes: ProbesView::default(),
             courses: Courses::new(),
             standing: Standings::new(),
             pools: BTreeMap::new(),

@@ -74,6 +74,7 @@ use crate::{
         self, Access, ApiSocket, Bounds, Sources,
         config::{ConfigView, ReloadAnswer, ReloadRequest},
         query::{self, Query, Refusal, ReloadReply},
+        types::ProbesView,
     },
     capability, config,
     core::{event, model::Config, neighbour::Timing},
@@ -459,6 +460,8 @@ impl Daemon {
         self.director.pass_time();
         // An interface may have come or gone.
         self.lead_checks();
+        let (ended, failed) = self.prober.ended();
+        self.director.probes = ProbesView { ended, failed };
         let jiffies = self.director.kernel.jiffies().map_err(DirectorError::from)?;
         self.director.flows.set_now(jiffies);
         self.director.keep_sync(jiffies).await;

@@ -350,6 +350,7 @@ impl Director {
             ],
             census_age_seconds: self.census_at.map(|at| at.elapsed().as_secs()),
             reaction: self.reaction,
+            probes: self.probes,
         })
     }
 

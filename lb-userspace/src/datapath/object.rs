@@ -18,7 +18,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use super::{DatapathError, Pins};
 use crate::core::model::Limits;
 
-/// The program's object, as it was compiled.
+/// The object with the XDP programs.
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tandem-xdp"));
 
 /// Buckets of one generation of the frontend tables: room for some 15 000 frontends of each family.

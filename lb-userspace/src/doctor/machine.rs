@@ -68,7 +68,7 @@ pub(super) fn btf(there: bool) -> Finding {
     Finding::warning(
         CHECK,
         "the kernel does not tell its types: there is no /sys/kernel/btf/vmlinux",
-        "the program is loaded all the same, but bpftool and other tools that look at it show less",
+        "a kernel without it may refuse the program, as Linux 6.1 does, and bpftool and other tools that look at it show less",
         "use a kernel that was built with CONFIG_DEBUG_INFO_BTF",
     )
 }

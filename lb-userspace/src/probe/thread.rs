@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     future::pending,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -44,11 +47,28 @@ pub struct News {
     pub at: Instant,
 }
 
+/// Probes that have ended.
+#[derive(Debug, Default)]
+struct Tally {
+    all: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, outcome: &Outcome) {
+        self.all.fetch_add(1, Ordering::Relaxed);
+        if matches!(outcome, Outcome::Failure(_)) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The way to the thread that runs probes, and back.
 #[derive(Debug)]
 pub struct Prober {
     wanted: Option<watch::Sender<Arc<Wanted>>>,
     news: mpsc::Receiver<News>,
+    tally: Arc<Tally>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,10 +82,13 @@ impl Prober {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (wanted, changes) = watch::channel(Arc::new(Wanted::default()));
         let (tell, news) = mpsc::channel(NEWS);
-        let work = move || runtime.block_on(run(changes, tell));
+        let tally = Arc::new(Tally::default());
+        let counted = Arc::clone(&tally);
+        let work = move || runtime.block_on(run(changes, tell, &counted));
         Ok(Self {
             wanted: Some(wanted),
             news,
+            tally,
             thread: Some(
                 thread::Builder::new()
                     .name("tandem-probe".to_owned())
@@ -86,6 +109,13 @@ impl Prober {
                 changed
             });
         }
+    }
+
+    /// Probes that have ended, and how many of them failed.
+    #[must_use]
+    pub fn ended(&self) -> (u64, u64) {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (of(&self.tally.all), of(&self.tally.failed))
     }
 
     /// The next news. Cancelling loses nothing.
@@ -118,7 +148,7 @@ fn raise_open_files() {
     }
 }
 
-async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<News>) {
+async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<News>, tally: &Tally) {
     let start = Instant::now();
     let runner = Arc::new(Runner::default());
     let mut monitor = Monitor::new(rand::random());
@@ -150,8 +180,9 @@ async fn run(mut changes: watch::Receiver<Arc<Wanted>>, tell: mpsc::Sender<News>
             () = timer, if deadline.is_some() => inputs.push(Input::Tick),
         }
         for input in inputs {
-            if let Input::Ended { probe, .. } = &input {
+            if let Input::Ended { probe, outcome } = &input {
                 handles.remove(probe);
+                tally.count(outcome);
             }
             monitor.handle(input, start.elapsed());
         }

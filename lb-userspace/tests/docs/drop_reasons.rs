@@ -55,6 +55,12 @@ fn advice(reason: Reason) -> String {
              no service can balance."
                 .into()
         }
+        Reason::NestedTunnel => {
+            "IPIP, 6in4 or GRE sent to a VIP. Either somebody tries what is behind it, or another director takes this one for \
+             a backend: `tandem backend` there must not have a VIP for an address. A tunnel that ends on this machine must \
+             end at an address that is no VIP."
+                .into()
+        }
         Reason::IcmpUnrelated => {
             "The kernel gets it. In small numbers normal: answers to what the director itself sent from a VIP, or late \
              errors about services that are gone."

@@ -157,6 +157,13 @@ fn backends_and_scripts_that_mean_harm_are_bounded() -> Result<()> {
             .zip(&begun)
             .all(|(malice, begun)| connections(*malice) >= begun + ROUNDS)
     })?;
+    let stats = tandem.ask(&["stats"])?;
+    let (ended, failed) = (&stats["probes"]["ended"], &stats["probes"]["failed"]);
+    ensure!(
+        failed.as_u64() >= Some(ROUNDS * 7) && ended.as_u64() > failed.as_u64(),
+        "{failed} of {ended} probes failed"
+    );
+    println!("{failed} of {ended} probes failed, and were counted");
     // One probe of it runs at a time, and takes with it what it started.
     ensure!((1..=6).contains(&most), "{most} processes at once");
     ensure!(all_as_expected(&mut last), "{last:#}");

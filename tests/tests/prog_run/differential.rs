@@ -125,7 +125,7 @@ fn extension() -> impl Strategy<Value = Extension> {
 
 fn accident() -> impl Strategy<Value = Accident> {
     let field = select(vec![LengthField::Network, LengthField::Udp]);
-    let protocol = select(vec![0, 1, 6, 17, 43, 44, 50, 58, 59, 60, 255]);
+    let protocol = select(vec![0, 1, 4, 6, 17, 41, 43, 44, 47, 50, 58, 59, 60, 255]);
     prop_oneof![
         6 => any::<(Index, u8)>().prop_map(|(at, byte)| Accident::Byte(at, byte)),
         3 => (field, -60..60i16).prop_map(|(field, by)| Accident::Length(field, by)),

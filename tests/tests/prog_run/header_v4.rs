@@ -50,9 +50,13 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::passes("VRRP to the VIP", "other_protocol", with_ip(syn(), 9, &[112])),
         Case::passes("DCCP", "other_protocol", with_ip(syn(), 9, &[33])),
         Case::passes("TCP port 0 of a protocol without ports", "other_protocol",
-            with_ip(with(syn(), L4_OF_V4, &[0; 4]), 9, &[47])),
+            with_ip(with(syn(), L4_OF_V4, &[0; 4]), 9, &[50])),
         Case::passes("ICMP of IPv6", "other_protocol",
             with_ip(with(echo4(VIP4, 1, &[]), L4_OF_V4, &[128]), 9, &[58])),
+
+        Case::drops("IPv4 in IPv4", "nested_tunnel", with_ip(syn(), 9, &[4])),
+        Case::drops("IPv6 in IPv4", "nested_tunnel", with_ip(syn(), 9, &[41])),
+        Case::drops("GRE", "nested_tunnel", with_ip(syn(), 9, &[47])),
     ]
 }
 

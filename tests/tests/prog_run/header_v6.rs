@@ -56,6 +56,11 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::passes("mobility header", "other_protocol", with(syn(), IP + 6, &[135])),
         Case::passes("ICMP of IPv4", "other_protocol",
             with(with(echo6(VIP6, 1, &[]), L4_OF_V6, &[8]), IP + 6, &[1])),
+
+        Case::drops("IPv4 in IPv6", "nested_tunnel", with(syn(), IP + 6, &[4])),
+        Case::drops("IPv6 in IPv6, behind options", "nested_tunnel",
+            with_extensions(with(syn(), IP + 6, &[41]), &[options()])),
+        Case::drops("GRE", "nested_tunnel", with(syn(), IP + 6, &[47])),
     ]
 }
 

@@ -27,6 +27,7 @@ mod path_errors;
 mod quic;
 mod schedulers;
 mod sctp;
+mod stack;
 mod transport;
 mod truncation;
 mod tunnels;

@@ -9,19 +9,21 @@ use lb_ebpf::opaque::opaque;
 pub(crate) struct Bytes {
     start: usize,
     end: usize,
+    length: u32,
 }
 
 impl Bytes {
     #[inline(always)]
     pub(crate) fn of(packet: &TcContext) -> Self {
         // SAFETY: the context is the kernel's.
-        let (start, end) = unsafe {
+        let (start, end, length) = unsafe {
             (
                 (*packet.skb.skb).data as usize,
                 (*packet.skb.skb).data_end as usize,
+                (*packet.skb.skb).len,
             )
         };
-        Self { start, end }
+        Self { start, end, length }
     }
 
     /// The address of `N` writable bytes at `offset`.
@@ -46,5 +48,10 @@ impl Frame for Bytes {
     #[inline(always)]
     fn reaches(&self, length: usize) -> bool {
         self.end - self.start >= length
+    }
+
+    #[inline(always)]
+    fn noise(&self) -> u32 {
+        self.length
     }
 }

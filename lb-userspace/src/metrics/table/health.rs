@@ -52,6 +52,18 @@ pub(in crate::metrics) const SECTION: Section = Section {
             |from, to| checks(from, to, |check| Some(check.took_ms? as f64 / 1000.0)),
         ),
         counter(
+            "tandem_probes_total",
+            &[],
+            "Probes of health checks that have ended, by themselves or because their time was over.",
+            |from, to| to.add(&[], from.stats.probes.ended),
+        ),
+        counter(
+            "tandem_probes_failed_total",
+            &[],
+            "Those of them that failed: no answer, a wrong one, one without end, scripts that were killed.",
+            |from, to| to.add(&[], from.stats.probes.failed),
+        ),
+        counter(
             "tandem_health_changes_total",
             &[],
             "How often checks found something else than before, and the packet path was told; what many find at once counts once.",
