@@ -76,6 +76,17 @@ tandem service
 tandem backend
 tandem stats > /dev/null
 
+# The unit lets it set up a MAC address of the VIPs' own.
+cp /etc/tandem/tandem.toml /tmp/plain.toml
+sed -i 's/^vrid = 51$/vrid = 51\nvirtual_mac = true/' /etc/tandem/tandem.toml
+systemctl reload tandemd
+soon sh -c "ip link show group 84 up | grep 00:00:5e:00:01:33"
+soon sh -c "ip address show group 84 | grep 192.0.2.10"
+cp /tmp/plain.toml /etc/tandem/tandem.toml
+systemctl reload tandemd
+soon sh -c "ip address show dev eth0 | grep 192.0.2.10"
+[ -z "$(ip link show group 84)" ]
+
 # It runs as an ordinary user, with real-time priority and locked memory, and says nothing against it.
 [ "$(stat -c %U "/proc/$(main_pid)")" = tandem ]
 [ "$(stat -c %U:%a /sys/fs/bpf/tandem)" = tandem:750 ]

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use crate::cargo::{cargo, workspace};
 use crate::program::{Root, output_of, run};
 use crate::setup::{self, Purpose};
+use crate::tool::Tool;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -32,27 +33,33 @@ enum Format {
     Rpm,
 }
 
-/// A packer, as cargo installs it below `target/dist/tools`.
+/// What makes a package.
 struct Packer {
     format: Format,
-    /// Name and release of the crate.
-    name: &'static str,
-    release: &'static str,
+    tool: Tool,
     /// How cargo is told to run it, beside the package and the place.
     arguments: &'static [&'static str],
 }
 
+const WHY: &str = "it makes packages";
+
 const PACKERS: &[Packer] = &[
     Packer {
         format: Format::Deb,
-        name: "cargo-deb",
-        release: "3.8.0",
+        tool: Tool {
+            name: "cargo-deb",
+            release: "3.8.0",
+            why: WHY,
+        },
         arguments: &["deb", "--quiet", "--no-build", "--package", "lb-userspace"],
     },
     Packer {
         format: Format::Rpm,
-        name: "cargo-generate-rpm",
-        release: "0.21.1",
+        tool: Tool {
+            name: "cargo-generate-rpm",
+            release: "0.21.1",
+            why: WHY,
+        },
         arguments: &["generate-rpm", "--package", "lb-userspace"],
     },
 ];
@@ -67,6 +74,7 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
     let directory = directory();
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     run(cargo("build").args(["--release", "--bins", "--package", "lb-userspace"]))?;
+    strip(&directory)?;
     generate(&directory)?;
     let wanted =
         |packer: &&Packer| arguments.formats.is_empty() || arguments.formats.contains(&packer.format);
@@ -93,6 +101,18 @@ pub(crate) fn dist(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// The programs without what only a debugger reads, which is most of them.
+fn strip(directory: &Path) -> Result<()> {
+    let place = directory.join("bin");
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    for name in ["tandem", "tandemd"] {
+        let mut strip = Command::new("strip");
+        strip.arg("--strip-debug").arg("-o").arg(place.join(name));
+        run(strip.arg(workspace().join("target/release").join(name)))?;
+    }
+    Ok(())
+}
+
 /// Manual pages, completions and schemas, by the command line that was just built.
 fn generate(directory: &Path) -> Result<()> {
     for what in ["man", "completions", "schemas"] {
@@ -110,8 +130,7 @@ fn generate(directory: &Path) -> Result<()> {
 impl Packer {
     /// Makes the package, and says where it is.
     fn pack(&self, directory: &Path) -> Result<PathBuf> {
-        let tools = directory.join("tools");
-        self.install(&tools)?;
+        let packer = self.tool.ensure()?;
         let place = directory.join(match self.format {
             Format::Deb => "deb",
             Format::Rpm => "rpm",
@@ -119,7 +138,7 @@ impl Packer {
         // Of an earlier version.
         let _ = fs::remove_dir_all(&place);
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        let mut pack = Command::new(tools.join("bin").join(self.name));
+        let mut pack = Command::new(packer);
         pack.current_dir(workspace())
             .args(self.arguments)
             .arg("--output")
@@ -128,22 +147,7 @@ impl Packer {
         let mut made = fs::read_dir(&place)?;
         let package = made
             .next()
-            .with_context(|| format!("{} made nothing", self.name))??;
+            .with_context(|| format!("{} made nothing", self.tool.name))??;
         Ok(package.path())
-    }
-
-    fn install(&self, tools: &Path) -> Result<()> {
-        let release = format!("{}@{}", self.name, self.release);
-        let installed = tools.join("bin").join(self.name);
-        let marker = tools.join(&release);
-        if installed.exists() && marker.exists() {
-            return Ok(());
-        }
-        println!("set-up: building {release} (it makes packages)");
-        run(cargo("install")
-            .args(["--quiet", "--locked", "--root"])
-            .arg(tools)
-            .arg(&release))?;
-        fs::write(&marker, "").with_context(|| format!("cannot write {}", marker.display()))
     }
 }

@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist|kernel`.
+//! The project's own commands: `cargo xtask setup|build|test|demo|bench|lint|dist|book|kernel`.
 
 mod apt;
+mod book;
 mod cargo;
 mod dist;
 mod kernel;
@@ -12,6 +13,7 @@ mod schemathesis;
 mod setup;
 mod tally;
 mod test;
+mod tool;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -52,6 +54,8 @@ enum Command {
     Bench(run::Arguments),
     /// Make packages for Debian and for systems with RPM.
     Dist(dist::Arguments),
+    /// Make a book of the documents, below `target/book`.
+    Book,
     /// Boot the oldest kernel that is supported in a virtual machine, and forward with it.
     Kernel(kernel::Arguments),
     /// Check format, clippy, dependencies and the rules of the house.
@@ -75,6 +79,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => test::test(&arguments),
         Command::Lint => lint::lint(),
         Command::Dist(arguments) => dist::dist(&arguments),
+        Command::Book => book::book(),
         Command::Kernel(arguments) => kernel::kernel(&arguments),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -108,6 +108,7 @@ const TOOLS: &[Tool] = {
                 &[Test, Demo, Bench],
             )
         },
+        tool("strip", "binutils", "programs without debug information", &[Dist]),
         tool(
             "qemu-system-x86_64",
             "qemu-system-x86",
