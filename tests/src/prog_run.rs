@@ -94,7 +94,20 @@ impl Rig {
     /// # Errors
     /// What the daemon would say.
     pub fn new(sizes: &MapSizes) -> Result<Self> {
-        let mut kernel = Kernel::open(sizes, None, None).context("loading the XDP program")?;
+        let kernel = Kernel::open(sizes, None, None).context("loading the XDP program")?;
+        Self::of(kernel, sizes)
+    }
+
+    /// Another form of the program, with maps of its own.
+    ///
+    /// # Errors
+    /// What the daemon would say.
+    pub fn variant(&self, object: &[u8], sizes: &MapSizes) -> Result<Self> {
+        let kernel = self.kernel.variant(object, sizes);
+        Self::of(kernel.context("loading the changed XDP program")?, sizes)
+    }
+
+    fn of(mut kernel: Kernel, sizes: &MapSizes) -> Result<Self> {
         let fragments = kernel.fragments()?;
         let planner = Planner::new(
             1,

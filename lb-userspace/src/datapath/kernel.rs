@@ -111,7 +111,7 @@ impl Kernel {
             hz: clock.hz(),
             reserved: 0,
         };
-        let kernel = Self::assemble(sizes, &settings, clock, pins)?;
+        let kernel = Self::assemble(object::OBJECT, sizes, &settings, clock, pins)?;
         remember(&kernel.tables.runtime[0], &settings);
         Ok(kernel)
     }
@@ -125,17 +125,27 @@ impl Kernel {
         settings: &Settings,
         clock: JiffyClock,
     ) -> Result<Self, DatapathError> {
-        Self::assemble(sizes, settings, clock, None)
+        Self::assemble(object::OBJECT, sizes, settings, clock, None)
+    }
+
+    /// Loads another form of [`OBJECT`](super::OBJECT), with the settings of this one and maps of its own: to measure what a
+    /// part of the program costs.
+    ///
+    /// # Errors
+    /// [`DatapathError`].
+    pub fn variant(&self, object: &[u8], sizes: &MapSizes) -> Result<Self, DatapathError> {
+        Self::assemble(object, sizes, &self.settings, self.clock, None)
     }
 
     fn assemble(
+        object: &[u8],
         sizes: &MapSizes,
         settings: &Settings,
         clock: JiffyClock,
         pins: Option<(Pins, Claim)>,
     ) -> Result<Self, DatapathError> {
         let directory = pins.as_ref().map(|(pins, _)| pins);
-        let mut ebpf = object::load(sizes, settings, directory)?;
+        let mut ebpf = object::load(object, sizes, settings, directory)?;
         object::load_program(&mut ebpf, names::PROGRAM)?;
         object::load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
         let tables = map_tables(&mut ebpf, sizes, &settings.flow_seed, directory)?;
@@ -381,7 +391,7 @@ fn measure_clock() -> Result<JiffyClock, DatapathError> {
         backends: 1,
         slot_lines: 1,
     };
-    let mut ebpf = object::load(&sizes, &settings, None)?;
+    let mut ebpf = object::load(object::OBJECT, &sizes, &settings, None)?;
     object::load_program(&mut ebpf, names::CLOCK_PROGRAM)?;
     let jiffies = clock::read_jiffies(object::program(&mut ebpf, names::CLOCK_PROGRAM)?)?;
     Ok(JiffyClock::from_reading(jiffies, clock::uptime()?))

@@ -99,11 +99,12 @@ fn cpus() -> u32 {
 
 /// Loads the object with maps of these sizes; with `pins`, maps that are pinned there are used, and others pinned.
 pub(super) fn load(
+    object: &[u8],
     sizes: &MapSizes,
     settings: &Settings,
     pins: Option<&Pins>,
 ) -> Result<Ebpf, DatapathError> {
-    loader(sizes, settings, pins)?.load(OBJECT).map_err(load_failed)
+    loader(sizes, settings, pins)?.load(object).map_err(load_failed)
 }
 
 /// The same for the program that tells of packets: of which, and how many bytes there are for that.

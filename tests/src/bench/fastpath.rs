@@ -217,6 +217,7 @@ fn make_world(scene: Scene, templates: &Templates, options: &Options) -> Result<
             tunnel_world(gue, templates, 1)?
         }
         Scene::Nat => nat_world(templates)?,
+        Scene::Mute => bail!("what noting costs is a matter of `bench sync`"),
     };
     world.settle(0.0)?;
     Ok(world)

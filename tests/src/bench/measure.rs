@@ -49,6 +49,8 @@ pub enum Scene {
     Gue,
     /// One service with NAT.
     Nat,
+    /// One service, and a program that notes nothing for other directors.
+    Mute,
 }
 
 /// Which program a case measures.

@@ -1,8 +1,10 @@
-//! What it costs to synchronise connections: the daemon's own code, on tables in plain memory; first between two directors
-//! in one thread, then between two threads on a network.
+//! What it costs to synchronise connections: the packet path's part, over test runs; then the daemon's own code, on tables in
+//! plain memory, first between two directors in one thread, then between two threads on a network.
 
 mod director;
+mod journal;
 mod report;
+mod trials;
 mod wire;
 
 use std::{
@@ -14,7 +16,9 @@ use anyhow::{Result, ensure};
 
 use self::director::{Director, LINK};
 pub use self::{
+    journal::Journal,
     report::Report,
+    trials::{Garbage, Loss},
     wire::{Late, Wire},
 };
 use super::machine::Machine;
@@ -64,12 +68,15 @@ pub struct Bulk {
 /// # Errors
 /// When the directors do not find each other, or do not tell each other everything.
 pub fn run(options: &Options) -> Result<Report> {
+    let costs = costs(options.flows)?;
     Ok(Report {
         machine: Machine::describe(0)?,
         options: *options,
-        costs: costs(options.flows)?,
+        // It keeps to one CPU, and the others must not.
+        journal: thread::spawn(journal::run).join().expect("no panic")?,
+        costs,
         bulk: bulk(options.flows)?,
-        wire: wire::measure(options)?,
+        wire: wire::measure(options, costs.bytes)?,
     })
 }
 
@@ -105,8 +112,11 @@ fn costs(flows: u32) -> Result<Costs> {
     let (mut a, mut b) = (Director::new("a", flows), Director::new("b", flows));
     converse(&mut a, &mut b, are_in_sync)?;
     let (mut telling, mut taking_in, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
-    let mut said = Vec::new();
+    let (mut said, mut replies) = (Vec::new(), Vec::new());
     for begun in (0..flows).step_by(AT_ONCE as usize) {
+        // Whoever is silent for long is told nothing any more.
+        b.say(&mut replies);
+        replies.iter_mut().for_each(|datagram| a.hear(datagram));
         a.begin(begun..(begun + AT_ONCE).min(flows));
         let start = Instant::now();
         bytes += a.say(&mut said);

@@ -91,8 +91,33 @@ impl World {
         forward: Forward,
         slots: u32,
     ) -> Result<Self> {
+        Self::of(Rig::new(sizes)?, services, backends_each, forward, slots)
+    }
+
+    /// A world like this one with another form of the program, with maps of these sizes of its own.
+    ///
+    /// # Errors
+    /// What the daemon would say.
+    pub fn variant(
+        &self,
+        object: &[u8],
+        sizes: &MapSizes,
+        services: &[Vec<Frontend>],
+        backends_each: u32,
+    ) -> Result<Self> {
+        let rig = self.rig.variant(object, sizes)?;
+        Self::of(rig, services, backends_each, Forward::Dr, DEFAULT_TABLE_SIZE)
+    }
+
+    fn of(
+        rig: Rig,
+        services: &[Vec<Frontend>],
+        backends_each: u32,
+        forward: Forward,
+        slots: u32,
+    ) -> Result<Self> {
         let mut world = Self {
-            rig: Rig::new(sizes)?,
+            rig,
             backends: 0,
             residents: Vec::new(),
             settled: None,

@@ -17,7 +17,7 @@ use lb_common::{
     hash::Seed,
     packet::FlowKey4,
     wire::{
-        seal::Session,
+        seal::{Refusal, Session},
         sync::{Body, Message, Phase},
     },
 };
@@ -35,6 +35,9 @@ pub(super) const LINK: usize = 1500;
 /// What a datagram on it can hold, in bytes.
 pub(super) const DATAGRAM: usize = LINK - 28;
 
+/// Name of the cluster.
+pub(super) const CLUSTER: &str = "bench";
+
 const SERVICE: &str = "web";
 const CLASS: u8 = 3;
 const HZ: u32 = 250;
@@ -48,6 +51,24 @@ type Replica = FlowReplica<
     Arc<[JournalRing]>,
     Arc<TimeoutTable>,
 >;
+
+/// A director's flow table.
+pub(super) struct Table {
+    four: Arc<[Bucket<Entry4>]>,
+    seed: Seed,
+}
+
+impl Table {
+    /// Where that connection goes, if it is known.
+    pub(super) fn target(&self, n: u32) -> Option<Target> {
+        let key = key(n);
+        Some(lookup(&*self.four, &key, key.hash(&self.seed))?.control.target())
+    }
+}
+
+fn key(n: u32) -> FlowKey4 {
+    FlowKey4::new(0x0A00_0000 + n, 0xC000_020A, (80 << 16) | (n & 0xFFFF), 6)
+}
 
 /// One director.
 pub(super) struct Director {
@@ -76,7 +97,7 @@ impl Director {
         let timeouts = Arc::new(timeouts);
         let id = KeyId(NonZeroU8::MIN);
         let keys = vec![Key::new(id, &[7; SECRET], &[9; SEED])];
-        let keyring = Arc::new(Keyring::new("bench", name, keys, Authentication::Enforce).expect("one key"));
+        let keyring = Arc::new(Keyring::new(CLUSTER, name, keys, Authentication::Enforce).expect("one key"));
         // Another one on each, as in life.
         let own = u64::from(name.bytes().next().unwrap_or_default());
         let seed =
@@ -144,7 +165,7 @@ impl Director {
             timeouts: &self.timeouts,
         };
         for n in flows {
-            let key = FlowKey4::new(0x0A00_0000 + n, 0xC000_020A, (80 << 16) | (n & 0xFFFF), 6);
+            let key = key(n);
             let hash = key.hash(&self.seed);
             let flow = NewFlow {
                 key,
@@ -160,6 +181,14 @@ impl Director {
                     place: hit.place,
                 });
             }
+        }
+    }
+
+    /// Its flow table, for others to look into.
+    pub(super) fn table(&self) -> Table {
+        Table {
+            four: Arc::clone(&self.four),
+            seed: self.seed,
         }
     }
 
@@ -213,6 +242,15 @@ impl Director {
         self.node.next_deadline(self.now()) <= self.now()
     }
 
+    /// Datagrams that it did not open.
+    pub(super) fn refused(&self) -> u64 {
+        let counters = self.node.seal_counters();
+        Refusal::ALL
+            .iter()
+            .map(|refusal| counters.refused(*refusal))
+            .sum()
+    }
+
     /// Connections that it learned of from others.
     pub(super) fn taken_in(&self) -> u64 {
         let counters = self.node.counters();
@@ -224,6 +262,7 @@ impl Director {
 pub(super) fn applying(flows: u32) -> Result<f64> {
     let (mut a, mut b) = (Director::new("a", flows), Director::new("b", flows));
     let mut block = lb_common::wire::sync::BlockBuilder::new(DATAGRAM - 100);
+    block.clear_for(lb_common::wire::sync::VERSION);
     let mut payload = Vec::new();
     let (mut time, mut applied) = (Duration::ZERO, 0);
     for begun in (0..flows).step_by(super::AT_ONCE as usize) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Bulk, Costs, Options, wire::Wire};
+use super::{Bulk, Costs, Journal, Options, wire::Wire};
 use crate::bench::machine::Machine;
 
 /// The whole result.
@@ -14,6 +14,8 @@ pub struct Report {
     pub machine: Machine,
     /// How.
     pub options: Options,
+    /// On the packet path.
+    pub journal: Journal,
     /// In one thread.
     pub costs: Costs,
     /// A director that joins.
@@ -22,6 +24,9 @@ pub struct Report {
     pub wire: Wire,
 }
 
+/// Nanoseconds that noting adds to a new flow, and to a packet of a known one.
+const NOTED: f64 = 30.0;
+const UNNOTED: f64 = 1.0;
 /// New connections a second that are sent, received and applied.
 const RATE: f64 = 300_000.0;
 /// Entries a second that are applied.
@@ -30,6 +35,10 @@ const APPLIED: f64 = 3e6;
 const COPY: f64 = 2.0;
 /// Bytes on the wire for an IPv4 connection.
 const BYTES: f64 = 32.0;
+/// Milliseconds by which garbage may delay connections.
+const DELAYED: f64 = 20.0;
+/// Seconds from the end of a loss until tables are equal.
+const EQUAL: f64 = 2.0;
 /// Milliseconds to the other's table: of half of the connections, and of 99 in 100.
 const LATE: [f64; 2] = [3.0, 15.0];
 
@@ -38,6 +47,7 @@ impl fmt::Display for Report {
         let Self {
             machine,
             options,
+            journal,
             costs,
             bulk,
             wire,
@@ -51,6 +61,18 @@ impl fmt::Display for Report {
         let a_second = |nanoseconds: f64| 1e9 / nanoseconds;
         let millions = bulk.flows as f64 / 1e6;
         let rows = [
+            (
+                "noting a new flow in XDP, nanoseconds",
+                journal.new_flow - journal.new_flow_mute,
+                NOTED,
+                false,
+            ),
+            (
+                "  of a packet of a known flow",
+                journal.established - journal.established_mute,
+                UNNOTED,
+                false,
+            ),
             (
                 "telling, one core, connections a second",
                 a_second(costs.telling),
@@ -95,7 +117,34 @@ impl fmt::Display for Report {
         )?;
         row(f, "  half of them", wire.late.median, LATE[0], false)?;
         row(f, "  99 of 100", wire.late.p99, LATE[1], false)?;
-        row(f, "  the last one", wire.late.most, f64::NAN, false)
+        row(f, "  the last one", wire.late.most, f64::NAN, false)?;
+        let garbage = &wire.garbage;
+        writeln!(
+            f,
+            "the same under {:.0} datagrams of garbage a second, {:.0} of which were read and refused",
+            garbage.sent, garbage.refused
+        )?;
+        row(f, "  half of them", garbage.late.median, f64::NAN, false)?;
+        row(f, "  99 of 100", garbage.late.p99, wire.late.p99 + DELAYED, false)?;
+        row(f, "  the last one", garbage.late.most, f64::NAN, false)?;
+        let loss = &wire.loss;
+        writeln!(
+            f,
+            "{} % of all datagrams lost for 10 s, {} connections: {} unknown at its end, {} updates repeated, {} connections \
+             found by comparing",
+            loss.lost_per_mille / 10,
+            loss.connections,
+            loss.missing,
+            loss.repeated,
+            loss.compared
+        )?;
+        row(
+            f,
+            "  seconds until the tables were equal",
+            loss.equal_after,
+            EQUAL,
+            false,
+        )
     }
 }
 

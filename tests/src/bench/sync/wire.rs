@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Barrier,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -19,12 +19,13 @@ use serde::Serialize;
 
 use super::{
     AT_ONCE, Options, PATIENCE,
-    director::{DATAGRAM, Director},
+    director::{DATAGRAM, Director, LINK},
+    trials::{self, Garbage, Loss},
 };
 use crate::{Host, Lab};
 
 /// Between two looks at the journal, as the daemon has it.
-const TURN: Duration = Duration::from_millis(1);
+pub(super) const TURN: Duration = Duration::from_millis(1);
 /// For how long lateness is measured.
 const STEADY: Duration = Duration::from_secs(4);
 
@@ -39,6 +40,10 @@ pub struct Wire {
     pub rate: f64,
     /// Milliseconds from when a connection began to when the other director knew it, at the pace of the options.
     pub late: Late,
+    /// While much is lost.
+    pub loss: Loss,
+    /// While somebody sends garbage.
+    pub garbage: Garbage,
 }
 
 /// How late connections were known.
@@ -55,28 +60,41 @@ pub struct Late {
 /// What was known when: connections, and since the start.
 type Course = Vec<(u64, Duration)>;
 
-pub(super) fn measure(options: &Options) -> Result<Wire> {
+/// Connections that began on one director and came to be known on the other.
+pub(super) struct Ran {
+    pub(super) began: Course,
+    pub(super) knew: Course,
+    /// Datagrams that the second director refused.
+    pub(super) refused: u64,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+/// `bytes` are those that a connection takes on the wire.
+pub(super) fn measure(options: &Options, bytes: f64) -> Result<Wire> {
     let lab = Lab::new("bench-sync")?;
     let switch = lab.switch("private")?;
-    let hosts: Vec<Host> = (1..=2)
+    let hosts: Vec<Host> = (1..=3)
         .map(|number| {
             let host = lab.host(&format!("lb{number}"))?;
             host.connect(&switch, &[&format!("10.9.0.{number}/24")])?;
             Ok(host)
         })
         .collect::<Result<_>>()?;
-    let [a, b] = &hosts[..] else {
-        unreachable!("two hosts")
+    let [a, b, noisy] = &hosts[..] else {
+        unreachable!("three hosts")
     };
     let rapid = run((a, b), options.flows, None)?;
-    let (known, took) = *rapid.1.last().context("nothing arrived")?;
+    let (known, took) = *rapid.knew.last().context("nothing arrived")?;
     let steady = (f64::from(options.pace) * STEADY.as_secs_f64()) as u32;
-    let (began, knew) = run((a, b), steady, Some(options.pace))?;
+    let calm = run((a, b), steady, Some(options.pace))?;
     Ok(Wire {
         bare: bare((a, b))?,
-        connections_each: (DATAGRAM - 130) as f64 / 19.0,
+        connections_each: LINK as f64 / bytes,
         rate: known as f64 / took.as_secs_f64(),
-        late: late(&began, &knew),
+        late: late(&calm.began, &calm.knew),
+        loss: trials::losing((a, b), options.pace)?,
+        garbage: trials::under_garbage((a, b), noisy, options.pace, steady)?,
     })
 }
 
@@ -90,7 +108,7 @@ fn path() -> SyncPath {
     }
 }
 
-fn courier(host: &Host) -> Result<Courier> {
+pub(super) fn courier(host: &Host) -> Result<Courier> {
     let (courier, error) = host.enter(|| Courier::new(path()))?;
     match error {
         Some(error) => Err(error.into()),
@@ -99,7 +117,7 @@ fn courier(host: &Host) -> Result<Courier> {
 }
 
 /// One turn of a director's thread.
-fn turn(director: &mut Director, courier: &mut Courier) {
+pub(super) fn turn(director: &mut Director, courier: &mut Courier) {
     let now = director.now();
     courier.receive(&mut director.node, &mut director.replica, now);
     let now = director.work();
@@ -108,7 +126,7 @@ fn turn(director: &mut Director, courier: &mut Courier) {
 
 /// Connections begin on the first host, as fast as they are told of or at this pace; what began and what the second one knew
 /// when.
-fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Result<(Course, Course)> {
+pub(super) fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Result<Ran> {
     let (mut couriers, barrier, is_over) = (
         [courier(a)?, courier(b)?],
         Barrier::new(2),
@@ -117,12 +135,14 @@ fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Result<(Course,
     let [from, to] = &mut couriers;
     // Here, where the stack is large.
     let (first, second) = (Director::new("a", flows), Director::new("b", flows));
+    let in_sync = &AtomicUsize::new(0);
     let (barrier, is_over) = (&barrier, &is_over);
     thread::scope(|scope| {
         let teller = scope.spawn(move || -> Result<Course> {
             let mut director = first;
-            meet(&mut director, from)?;
+            let met = meet(&mut director, from, in_sync);
             barrier.wait();
+            met?;
             let start = Instant::now();
             let (mut course, mut begun) = (Course::new(), 0_u32);
             while !is_over.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
@@ -144,7 +164,7 @@ fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Result<(Course,
             Ok(course)
         });
         let mut director = second;
-        let met = meet(&mut director, to);
+        let met = meet(&mut director, to, in_sync);
         barrier.wait();
         let start = Instant::now();
         let mut course = Course::new();
@@ -166,15 +186,24 @@ fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Result<(Course,
             known.abs_diff(flows.into()) * 1000 <= flows.into(),
             "of {flows} connections {known} arrived"
         );
-        Ok((began, course))
+        Ok(Ran {
+            began,
+            knew: course,
+            refused: director.refused(),
+            took: start.elapsed(),
+        })
     })
 }
 
-fn meet(director: &mut Director, courier: &mut Courier) -> Result<()> {
-    let start = Instant::now();
-    while !director.is_in_sync() {
+pub(super) fn meet(director: &mut Director, courier: &mut Courier, in_sync: &AtomicUsize) -> Result<()> {
+    let (start, mut is_in_sync) = (Instant::now(), false);
+    // Whoever is in sync first still has to answer the other.
+    while in_sync.load(Ordering::Relaxed) < 2 {
         ensure!(start.elapsed() < PATIENCE, "the directors do not find each other");
         turn(director, courier);
+        if director.is_in_sync() && !std::mem::replace(&mut is_in_sync, true) {
+            in_sync.fetch_add(1, Ordering::Relaxed);
+        }
         thread::sleep(TURN);
     }
     Ok(())
@@ -203,7 +232,7 @@ fn bare((a, b): (&Host, &Host)) -> Result<f64> {
 }
 
 /// How long after a connection began the other director knew it.
-fn late(began: &[(u64, Duration)], knew: &[(u64, Duration)]) -> Late {
+pub(super) fn late(began: &[(u64, Duration)], knew: &[(u64, Duration)]) -> Late {
     let mut all = Vec::new();
     let mut knew = knew.iter().peekable();
     let mut before = 0;
