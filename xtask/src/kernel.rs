@@ -23,7 +23,9 @@ const OLDEST: &str = "linux-image-6.1.";
 /// What the machine's first process runs beside Tandem.
 const PROGRAMS: &[&str] = &["ip", "ethtool"];
 const MODULES: &[&str] = &["drivers/net/veth.ko"];
-/// What that says at the end of a trial without a fault.
+/// What the emulator says where KVM gives up; it then waits for ever.
+const NO_KVM: &str = "KVM internal error";
+/// What the machine says at the end of a trial without a fault.
 const WELL: &str = "kernel: all well";
 
 #[derive(clap::Args)]
@@ -31,6 +33,9 @@ pub(crate) struct Arguments {
     /// Package of the kernel [default: the oldest that is supported, Linux 6.1, where this system's archives have it].
     #[arg(long, value_name = "PACKAGE")]
     image: Option<String>,
+    /// Without the processor's virtualisation, for machines whose KVM does not work.
+    #[arg(long)]
+    emulate: bool,
 }
 
 /// `cargo xtask kernel`.
@@ -46,7 +51,7 @@ pub(crate) fn kernel(arguments: &Arguments) -> Result<()> {
     let kernel = unpack(&package, &directory)?;
     let system = assemble(&kernel, &directory)?;
     println!("kernel: booting {package}");
-    boot(&image(&kernel)?, &system)
+    boot(&image(&kernel)?, &system, arguments.emulate)
 }
 
 /// The package of the oldest kernel.
@@ -151,9 +156,12 @@ fn copy(file: &Path, into: &Path) -> Result<()> {
 }
 
 /// Boots, shows what the machine says, and judges.
-fn boot(kernel: &Path, system: &Path) -> Result<()> {
-    let mut machine = Command::new("qemu-system-x86_64")
-        .args(["-accel", "kvm", "-accel", "tcg", "-cpu", "max", "-m", "2G"])
+fn boot(kernel: &Path, system: &Path, emulate: bool) -> Result<()> {
+    // Both of its outputs are one.
+    let mut machine = Command::new("sh")
+        .args(["-c", "exec \"$0\" \"$@\" 2>&1", "qemu-system-x86_64"])
+        .args(if emulate { &[][..] } else { &["-accel", "kvm"] })
+        .args(["-accel", "tcg", "-cpu", "max", "-m", "2G"])
         .args([
             "-nographic",
             "-no-reboot",
@@ -176,6 +184,11 @@ fn boot(kernel: &Path, system: &Path) -> Result<()> {
         let line = line.trim_end();
         println!("{line}");
         well |= line == WELL;
+        if line.starts_with(NO_KVM) {
+            machine.kill()?;
+            machine.wait()?;
+            bail!("KVM does not work on this machine: try `cargo xtask kernel --emulate`");
+        }
     }
     machine.wait()?;
     ensure!(well, "this kernel does not forward with Tandem: see above");
