@@ -1,7 +1,7 @@
 //! The API server of the daemon, with answers that are always the same.
 
 use std::{
-    env, fs,
+    fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -21,6 +21,7 @@ use lb_userspace::api::{
 };
 use lb_userspace::notify::Journal;
 use serde::de::DeserializeOwned;
+use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
 /// For what ought to happen at once.
@@ -38,27 +39,19 @@ fn view<T: DeserializeOwned>(name: &str) -> Result<T> {
 }
 
 /// A directory of its own, removed in the end.
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct Directory(TempDir);
 
 impl Directory {
     pub(crate) fn new() -> Result<Self> {
-        let template = env::temp_dir().join("tandem-cli-XXXXXX");
-        Ok(Self(nix::unistd::mkdtemp(&template)?))
+        Ok(Self(tempfile::Builder::new().prefix("tandem-cli-").tempdir()?))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.0.join("tandem.sock")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is in the place for such things.
-        let _ = fs::remove_dir_all(&self.0);
+        self.path().join("tandem.sock")
     }
 }
 

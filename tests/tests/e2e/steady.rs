@@ -133,10 +133,10 @@ fn weights_follow_the_time_that_answers_take() -> Result<()> {
     ensure!(seen.windows(2).all(|pair| pair[0] - pair[1] <= 20), "{seen:?}");
     ensure!(seen.iter().all(|weight| *weight >= 25), "{seen:?}");
     delays[0].store(USUAL, Ordering::Relaxed);
-    // But for what a busy machine makes of answers: a step or two.
-    wait_for(PATIENCE, "it to get all of it again", || {
+    // On a busy machine answers of one may be slow for no fault of its own.
+    wait_for(2 * PATIENCE, "it to get all of it again", || {
         seen.extend(weight("backend1"));
-        seen.last().is_some_and(|weight| *weight >= 75)
+        seen.last().is_some_and(|weight| *weight >= 90)
     })
     .with_context(|| format!("{seen:?}"))?;
     seen.dedup();

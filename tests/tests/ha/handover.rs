@@ -33,8 +33,16 @@ fn a_handover_takes_all_connections_along_and_says_so() -> Result<()> {
     }
     let mut crowds = cluster.crowds()?;
     expect_flows(&b, 400)?;
+    let verify = || -> Result<String> {
+        let verified = b.tandem(&["sync", "verify"])?.output()?;
+        ensure!(verified.status.success(), "{verified:?}");
+        Ok(String::from_utf8_lossy(&verified.stdout).into_owned())
+    };
+    let is_all = |said: &str| said.contains("a: the same, all 400 connections");
     // What is younger than a second is not compared.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    wait_for(PATIENCE, "all to be compared", || {
+        verify().is_ok_and(|said| is_all(&said))
+    })?;
     for (on, arguments, taker) in [
         (&a, &["ha", "handover"][..], &b),
         (&a, &["ha", "handover", "--to", "a"], &a),
@@ -53,12 +61,8 @@ fn a_handover_takes_all_connections_along_and_says_so() -> Result<()> {
         let answers = ask(&mut crowds);
         ensure!(answers.kept == 400, "{answers:?}");
     }
-    let verified = b.tandem(&["sync", "verify"])?.output()?;
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-    ensure!(
-        verified.status.success() && said.contains("a: the same, all 400 connections"),
-        "{said}"
-    );
+    let said = verify()?;
+    ensure!(is_all(&said), "{said}");
     Ok(())
 }
 
