@@ -15,7 +15,7 @@ const FIRST_STRIDE: u64 = 1_000;
 pub(super) struct ClusterClock {
     /// What it shows at the zero of the monotonic clock.
     offset: u64,
-    /// Whether it was ever compared with another's.
+    /// Whether it shows what others' clocks show. Who has heard one other may have heard one that is as far behind.
     is_shared: bool,
 }
 
@@ -69,6 +69,11 @@ impl ClusterClock {
         }
     }
 
+    /// The others' clocks are known, and followed: from now on it shows what theirs show.
+    pub(super) fn share(&mut self) {
+        self.is_shared = true;
+    }
+
     /// Takes note of another's clock.
     pub(super) fn hear(&mut self, other_ms: u64, now: Duration) -> Heard {
         if other_ms > MOST {
@@ -76,8 +81,7 @@ impl ClusterClock {
         }
         let behind = other_ms.saturating_sub(self.at(now));
         self.offset += behind;
-        let was_shared = std::mem::replace(&mut self.is_shared, true);
-        if behind > if was_shared { STRIDE } else { FIRST_STRIDE } {
+        if behind > if self.is_shared { STRIDE } else { FIRST_STRIDE } {
             Heard::FarBehind
         } else {
             Heard::Close
@@ -105,6 +109,7 @@ mod tests {
         assert_eq!(clock.at(at(710)), 1_000_310);
         assert_eq!(clock.hear(u64::MAX, at(710)), Heard::OutOfBounds);
         assert_eq!(clock.at(at(710)), 1_000_310);
+        clock.share();
         assert_eq!(clock.hear(50 * 365 * 86_400_000, at(710)), Heard::FarBehind);
         assert_eq!(clock.at(at(711)), 50 * 365 * 86_400_000 + 1);
     }
@@ -112,7 +117,10 @@ mod tests {
     #[test]
     fn what_it_stamped_by_a_wrong_wall_clock_is_worth_nothing_to_others() {
         let mut clock = ClusterClock::new(1_000_000, Duration::ZERO);
+        // The first one that it hears has just started, too.
+        assert_eq!(clock.hear(1_000_100, Duration::ZERO), Heard::Close);
         assert_eq!(clock.hear(1_002_000, Duration::ZERO), Heard::FarBehind);
+        clock.share();
         assert_eq!(
             clock.hear(1_004_000, Duration::ZERO),
             Heard::Close,

@@ -253,6 +253,7 @@ impl Node {
         let is_under_way = |peer: &Peer| since(peer, began) && peer.repair.standing() == Standing::UnderWay;
         let mut company = self.peers.iter().filter(|peer| peer.is_with_us());
         if company.clone().all(is_compared) {
+            self.clock.share();
             return self.enter(Phase::InSync);
         }
         let survey = SurveyId(self.clock.at(now));

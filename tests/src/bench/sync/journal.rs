@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use lb_common::flow_state::FlowState;
+use lb_common::{abi::JournalReader, flow_state::FlowState};
 use lb_userspace::{
     core::model::{Forward, Limits},
     datapath::{MapSizes, OBJECT},
@@ -90,7 +90,16 @@ pub(super) fn run() -> Result<Journal> {
         case("new flow", Scene::Small, &new, Expected::Scheduled),
         case("new flow, mute", Scene::Mute, &new, Expected::Scheduled),
     ];
+    let readers: Vec<_> = worlds.values_mut().map(readers).collect();
     let outcomes = measure(cases, &mut worlds, &EFFORT, |_| {})?;
+    let noted = worlds
+        .values_mut()
+        .zip(readers)
+        .map(|(world, readers)| has_noted(world, readers));
+    ensure!(
+        noted.eq([true, false]),
+        "the usual program should have noted flows, and the muted one none"
+    );
     let of = |index: usize| -> Result<f64> {
         let samples = &outcomes[index].samples;
         let still = samples.iter().filter(|sample| sample.still);
@@ -106,6 +115,25 @@ pub(super) fn run() -> Result<Journal> {
         new_flow: of(2)?,
         new_flow_mute: of(3)?,
     })
+}
+
+/// Readers of what is noted from now on, by CPU.
+fn readers(world: &mut World) -> Vec<JournalReader> {
+    world
+        .kernel()
+        .tables
+        .journal
+        .iter()
+        .map(JournalReader::from_now)
+        .collect()
+}
+
+fn has_noted(world: &mut World, mut readers: Vec<JournalReader>) -> bool {
+    let rings = world.kernel().tables.journal.iter();
+    readers
+        .iter_mut()
+        .zip(rings)
+        .any(|(reader, ring)| reader.next(ring).is_some())
 }
 
 /// The program's object, with functions that note nothing.

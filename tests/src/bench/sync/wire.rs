@@ -166,6 +166,7 @@ pub(super) fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Resu
         let mut director = second;
         let met = meet(&mut director, to, in_sync);
         barrier.wait();
+        let refused = director.refused();
         let start = Instant::now();
         let mut course = Course::new();
         while met.is_ok() && director.taken_in() < flows.into() && start.elapsed() < PATIENCE {
@@ -177,6 +178,7 @@ pub(super) fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Resu
                 thread::sleep(Duration::from_micros(100));
             }
         }
+        let known_after = start.elapsed();
         is_over.store(true, Ordering::Relaxed);
         let began = teller.join().expect("no panic")?;
         met?;
@@ -189,8 +191,8 @@ pub(super) fn run((a, b): (&Host, &Host), flows: u32, pace: Option<u32>) -> Resu
         Ok(Ran {
             began,
             knew: course,
-            refused: director.refused(),
-            took: start.elapsed(),
+            refused: director.refused() - refused,
+            took: known_after,
         })
     })
 }

@@ -104,6 +104,13 @@ pub(in crate::core::sync) fn keyring(name: &str, keys: &[u8]) -> Arc<Keyring> {
     Arc::new(Keyring::new("sim", name, keys, Authentication::Enforce).expect("keys that go together"))
 }
 
+/// Another one in each life: or else what a recording echoes would answer a later life's challenges.
+fn secret_of(salt: u64) -> [u8; 32] {
+    let mut secret = [0; 32];
+    secret[..8].copy_from_slice(&salt.to_be_bytes());
+    secret
+}
+
 type Tables = (
     Arc<[Bucket<Entry4>]>,
     Arc<[Bucket<Translation4>]>,
@@ -206,7 +213,7 @@ impl Director {
                 epoch: self.lives,
                 salt,
             },
-            secret: [salt as u8; 32],
+            secret: secret_of(salt),
             leaf_bits: LEAF_BITS,
             // So small that leaves need parts, now and then.
             datagram: 260,

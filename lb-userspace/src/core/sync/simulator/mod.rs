@@ -1,6 +1,6 @@
 //! Two to four directors that live through whatever may befall them: datagrams are lost, late, doubled, damaged and
 //! recorded, the network falls into parts, daemons and machines die, keys are replaced, clocks are years off, and backends
-//! have no number yet. All of it follows from a seed.
+//! have no number yet. Their flows are sent on as they are, with NAT, or with full NAT; others are templates. All of it follows from a seed.
 //!
 //! # What must hold
 //! Once all is well again, and the clients are silent for three surveys, all directors have the same connections and
@@ -14,7 +14,7 @@ use world::World;
 /// The one service of the world.
 pub(super) const SERVICE: &str = "web";
 /// As many as a change of anything else can wait for. Who changes the protocol tries thousands.
-const SEEDS: u64 = 160;
+const SEEDS: u64 = 200;
 const STROKES: usize = 16;
 
 /// The history of one seed; what went wrong goes before the word of it.

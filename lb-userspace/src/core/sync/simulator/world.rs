@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use lb_common::{flow_state::FlowState, hash::Seed, packet::FlowKey4};
+use lb_common::{
+    flow_state::FlowState,
+    hash::Seed,
+    packet::{FlowKey4, protocol},
+};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::director::{Clocks, Director, Flow, Flows, Packet};
@@ -244,7 +248,12 @@ impl World {
         let is_new = self.expected.len() < 20 || (self.expected.len() < 250 && self.rng.random_bool(0.4));
         let key = if is_new {
             self.next_flow += 1;
-            FlowKey4::new(self.next_flow, 0x0A00_0001, self.next_flow << 16 | 80, 6)
+            if self.rng.random_bool(0.2) {
+                // Whom a client keeps, in a service of this number.
+                FlowKey4::new(self.next_flow, 0, 0x5EB5_E4B1, protocol::TEMPLATE)
+            } else {
+                FlowKey4::new(self.next_flow, 0x0A00_0001, self.next_flow << 16 | 80, 6)
+            }
         } else {
             let index = self.rng.random_range(0..self.expected.len());
             let words = *self.expected.keys().nth(index).expect("there are so many");
