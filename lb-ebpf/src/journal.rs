@@ -1,7 +1,7 @@
 //! Noting which flows other directors are to be told of.
 
 use lb_common::{
-    abi::FlowPlace,
+    abi::{FlowPlace, PolicyFlags},
     flow_state::FlowState,
     flow_table::{self, Hit},
 };
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Notes the packet's flow, which was just entered or is in another state now, unless it is half-open: a flood of those is
-/// worth nothing to anybody.
+/// worth nothing to anybody but to a service that says so.
 #[inline(always)]
 pub(crate) fn note<F: Family>(parcel: *const Parcel<F::Key>) {
     if F::IS_V6 {
@@ -41,7 +41,9 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>) -> Option<()> {
     let parcel = unsafe { parcel.as_ref() }?;
     // To look for it once more is cheaper than to have every step before carry its place.
     let Hit { control, place, .. } = flow_table::lookup(&F::flows(), &parcel.key, parcel.hash)?;
-    if !FlowState::is_half_open(control.state_number().into()) {
+    // Of a flow that was known before, the policy is not: then it is that of most.
+    let policy = PolicyFlags::from_bits(parcel.policy);
+    if policy.tell(FlowState::is_half_open(control.state_number().into())) {
         note_place::<F>(place);
     }
     Some(())

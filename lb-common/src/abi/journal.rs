@@ -93,6 +93,12 @@ impl JournalReader {
         Some(FlowPlace::from_bits(slot as u32))
     }
 
+    /// How many flows were noted and not read yet, those that are overwritten by now included.
+    #[must_use]
+    pub fn behind(&self, ring: &JournalRing) -> u32 {
+        (ring.count.load() as u32).wrapping_sub(self.read)
+    }
+
     /// Flows that were overwritten before they were read.
     #[must_use]
     pub fn overrun(&self) -> u64 {
@@ -136,8 +142,10 @@ mod tests {
         for round in 0..5 {
             let from = round * 10_000;
             (from..from + 10_000).for_each(|n| ring.note(flow(n)));
+            assert_eq!(reader.behind(&ring), 10_000);
             let expected: Vec<_> = (from..from + 10_000).map(flow).collect();
             assert_eq!(all(&mut reader, &ring), expected);
+            assert_eq!(reader.behind(&ring), 0);
         }
         assert_eq!(reader.overrun(), 0);
         let mut late = JournalReader::from_now(&ring);

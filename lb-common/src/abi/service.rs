@@ -90,6 +90,10 @@ impl PolicyFlags {
     pub const PERSISTENT: Self = Self(8);
     /// New flows are counted: see [`FloodLimits`].
     pub const LIMITED: Self = Self(16);
+    /// Other directors are not told of its flows.
+    pub const UNTOLD: Self = Self(32);
+    /// Other directors are told of its flows at the first packet, half-open ones too.
+    pub const TOLD_EARLY: Self = Self(64);
 
     /// From [`Self::bits`].
     #[inline(always)]
@@ -116,6 +120,13 @@ impl PolicyFlags {
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether other directors are told of a flow that is half-open, or is not.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tell(self, half_open: bool) -> bool {
+        !self.has(Self::UNTOLD) && (!half_open || self.has(Self::TOLD_EARLY))
     }
 }
 
@@ -444,6 +455,14 @@ mod tests {
         assert_eq!(Schedule::from_word(0).choice, Choice::Hash);
         let policy = Policy::from_word(0);
         assert!(policy.hash.is_all() && !policy.flags.has(PolicyFlags::THRESHOLDS));
+    }
+
+    #[test]
+    fn others_are_told_of_what_is_established_unless_a_service_wants_otherwise() {
+        let tells = |flags: PolicyFlags| [flags.tell(true), flags.tell(false)];
+        assert_eq!(tells(PolicyFlags::PERSISTENT), [false, true]);
+        assert_eq!(tells(PolicyFlags::TOLD_EARLY), [true, true]);
+        assert_eq!(tells(PolicyFlags::UNTOLD), [false, false]);
     }
 
     #[test]

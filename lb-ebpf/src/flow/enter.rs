@@ -81,8 +81,10 @@ fn enter<F: Family>(parcel: *const Parcel<F::Key>, backend: u32, target: u64) ->
     load::entered(backend, state as u32);
     count::event(Event::FlowCreated);
     count::new_flow(backend);
-    // Which state it is, the verifier need not have followed through all of the above.
-    if !FlowState::is_half_open(blur(state as u64, parcel.hash) as u32) {
+    // Which state it is, the verifier need not have followed through all of the above. The policy is read once more, since what is
+    // kept is on the stack.
+    let half_open = FlowState::is_half_open(blur(state as u64, parcel.hash) as u32);
+    if PolicyFlags::from_bits(parcel.policy).tell(half_open) {
         journal::note::<F>(parcel);
     }
     Ok(target)

@@ -132,6 +132,13 @@ fn render_handover(how: &HandoverView, out: &mut impl Write) -> io::Result<()> {
         )?,
         None => write!(out, "connections: the tables could not be compared in time")?,
     }
+    if connections.untold > 0 {
+        write!(
+            out,
+            ", {} not told of (sync = \"off\")",
+            units::count(connections.untold)
+        )?;
+    }
     if connections.behind.is_empty() {
         writeln!(
             out,

@@ -229,10 +229,16 @@ fn sentences(sync: &SyncState) -> Vec<String> {
             ));
         }
     }
+    if sync.untold > 0 {
+        sentences.push(format!(
+            "{} connections of services with sync = \"off\" are known to this director alone",
+            units::count(sync.untold)
+        ));
+    }
     let unknown = sync.updates.unknown_service + sync.repairs.unknown_service;
     if unknown > 0 {
         sentences.push(format!(
-            "{} connections were left out: no service of that name is configured here",
+            "{} connections were left out: no service of that name is configured here, or it has sync = \"off\"",
             units::count(unknown)
         ));
     }

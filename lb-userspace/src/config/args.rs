@@ -66,6 +66,7 @@ pub(super) fn parse(
             on_gone: None,
             flood: None,
             quic: None,
+            sync: None,
             backends,
         }],
         ..File::default()

@@ -134,6 +134,7 @@ pub(super) struct Service {
     pub(super) on_gone: Option<model::OnGone>,
     pub(super) flood: Option<Flood>,
     pub(super) quic: Option<Spanned<Quic>>,
+    pub(super) sync: Option<model::Telling>,
     #[serde(default, rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub(super) backends: Vec<Backend>,
 }
@@ -265,6 +266,7 @@ impl From<&model::Service> for Service {
             on_gone,
             flood,
             server_id_length,
+            sync,
         } = service.connections.clone();
         Self {
             name: unplaced(service.name.clone()),
@@ -310,6 +312,7 @@ impl From<&model::Service> for Service {
                     server_id_length: unplaced(server_id_length.into()),
                 })
             }),
+            sync: Some(sync),
             backends: service
                 .backends
                 .iter()

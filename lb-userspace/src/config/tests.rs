@@ -23,7 +23,7 @@ use crate::core::health;
 use crate::core::model::{
     Api, Audience, Backend, Cluster, Connections, DEFAULT_TABLE_SIZE, DEFAULT_WEIGHT, Director, Drain,
     Encapsulation, Flood, Forward, Frontend, Limits, MAX_WEIGHT, Metrics, OnGone, OnUnknown, Persistence,
-    Protocol, Service, Share, SyncPath, Thresholds,
+    Protocol, Service, Share, SyncPath, Telling, Thresholds,
 };
 use crate::core::order::AtDeadline;
 use crate::core::schedule::{HashField, Scheduler, Scheduling};
@@ -544,6 +544,7 @@ fn connections(index: usize, table_size: u32) -> Connections {
         },
         // No frontend of the test need be UDP.
         server_id_length: 0,
+        sync: [Telling::Established, Telling::FirstPacket, Telling::Off][index % 3],
     }
 }
 

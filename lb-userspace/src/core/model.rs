@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     area::{Area, bits, masked},
-    connections::{Connections, Flood, OnGone, OnUnknown, Persistence},
+    connections::{Connections, Flood, OnGone, OnUnknown, Persistence, Telling},
     heartbeat::{
         DEFAULT_BAUD, DEFAULT_HEARTBEAT_GROUP, DEFAULT_HEARTBEAT_PORT, Heartbeat, HeartbeatNetwork, Medium,
     },

@@ -142,6 +142,7 @@ impl Handover {
             behind: crossing.behind,
             kept: all.zip(unknown).map(|(all, unknown)| all.saturating_sub(unknown)),
             unknown,
+            untold: if taken { 0 } else { found.untold },
         })
     }
 }

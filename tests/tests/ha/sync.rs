@@ -362,3 +362,52 @@ fn garbage_keeps_nothing_true_out() -> Result<()> {
     expect_role(&b, "backup")?;
     Ok(())
 }
+
+/// How many connections the director knows in this state.
+fn known(tandem: &Tandem, state: &str) -> Option<u64> {
+    tandem.ask(&["flow", "--state", state, "--count"]).ok()?["flows"].as_u64()
+}
+
+/// By reloads of both directors: at the first packet, never, and when connections are established.
+#[test]
+fn services_say_when_their_connections_are_told() -> Result<()> {
+    let mut cluster = Cluster::build("sync-telling", 1, 2)?;
+    cluster.held = 50;
+    let all = 2 * cluster.held as u64;
+    cluster.method = "sync = \"first-packet\"";
+    let directors = [cluster.start(0, SYNC, 100)?, cluster.start(1, SYNC, 100)?];
+    let [a, b] = &directors;
+    expect_role(a, "active")?;
+    expect_in_sync(a)?;
+    expect_in_sync(b)?;
+    // Nobody listens, so the directors see no more of a connection than its SYN.
+    let mut dial = Dial::new((VIP4, 80).into(), Greeting::Http);
+    dial.timeout = ANSWER;
+    ensure!(Crowd::open(&cluster.pair.clients[0], &dial, 5)?.len() == 0);
+    wait_for(PATIENCE, "the half-open connections to be known", || {
+        known(b, "syn_recv") == Some(5)
+    })?;
+
+    let reload = |cluster: &Cluster| -> Result<()> {
+        for (director, tandem) in directors.iter().enumerate() {
+            tandem.reload(&cluster.config(director, SYNC, 100))?;
+        }
+        Ok(())
+    };
+    cluster.method = "sync = \"off\"";
+    reload(&cluster)?;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let _crowds = cluster.crowds()?;
+    wait_for(PATIENCE, "the connections to be counted as untold", || {
+        state(a).is_some_and(|state| state["untold"].as_u64() >= Some(all))
+    })?;
+    println!("{}", a.show(&["sync"])?);
+    ensure!(known(b, "established") == Some(0));
+    // Nor is anybody missed.
+    let verified = a.show(&["sync", "verify"])?;
+    ensure!(verified.contains("b: the same, all 0 connections"), "{verified}");
+
+    cluster.method = "sync = \"established\"";
+    reload(&cluster)?;
+    expect_flows(b, 2 * cluster.held)
+}

@@ -14,7 +14,7 @@ use lb_common::{
 use lb_tests::prog_run::{Action, INGRESS, Rig, SIZES, one_service};
 use lb_userspace::{
     core::{
-        model::{Connections, Frontend, Persistence, Protocol},
+        model::{Connections, Frontend, Persistence, Protocol, Telling},
         plan::Desired,
         schedule::{Scheduler, Scheduling},
     },
@@ -271,6 +271,43 @@ fn datagrams_on_their_own_take_turns_and_leave_no_flow() {
     let first = send(&mut rig, &tcp4(53, SYN, &[]));
     assert_eq!(send(&mut rig, &tcp4(53, ACK, &[])), first, "TCP has connections");
     assert_eq!(states(&rig).len(), 1);
+}
+
+/// What is noted of a first packet; that a connection goes on to another state is noted whatever the service says.
+#[test]
+fn services_say_when_other_directors_hear_of_a_connection() {
+    for (sync, of_syn, of_datagram) in [
+        (Telling::Established, 0, 1),
+        (Telling::FirstPacket, 1, 1),
+        (Telling::Off, 0, 0),
+    ] {
+        let connections = Connections {
+            sync,
+            ..Connections::default()
+        };
+        let frontends = [
+            frontend(VIP4.into(), 80, Protocol::Tcp),
+            frontend(VIP6.into(), 80, Protocol::Tcp),
+            frontend(VIP4.into(), 53, Protocol::Udp),
+            frontend(VIP6.into(), 53, Protocol::Udp),
+        ];
+        let mut rig = rig(&service(&frontends, connections));
+        let mut journal = Journal::from_now(&rig);
+        let mut noted = |packet: Vec<u8>| {
+            send(&mut rig, &packet);
+            journal.noted(&rig)
+        };
+        for segment in [tcp4 as fn(u16, u8, &[u8]) -> Vec<u8>, tcp6] {
+            assert_eq!(noted(segment(80, SYN, &[])), of_syn, "{sync:?}");
+            assert_eq!(noted(segment(80, SYN, &[])), 0, "{sync:?}: the same once more");
+            assert_eq!(noted(segment(80, ACK, &[])), 1, "{sync:?}");
+            assert_eq!(noted(segment(80, ACK, &[])), 0, "{sync:?}");
+        }
+        for datagram in [udp4 as fn(u16, &[u8]) -> Vec<u8>, udp6] {
+            assert_eq!(noted(datagram(53, b"x")), of_datagram, "{sync:?}");
+            assert_eq!(noted(datagram(53, b"y")), 0, "{sync:?}");
+        }
+    }
 }
 
 #[test]

@@ -172,6 +172,9 @@ pub struct HandedConnectionsView {
     pub kept: Option<u64>,
     /// Connections that the next Active does not know; likewise.
     pub unknown: Option<u64>,
+    /// Connections that it was not to know: those of services with `sync = "off"`.
+    #[serde(default)]
+    pub untold: u64,
 }
 
 /// VIPs that go to another director.

@@ -33,6 +33,9 @@ pub struct SyncState {
     pub position: u64,
     /// Connections that the others know or are to know, roughly.
     pub flows: u64,
+    /// Connections of services with `sync = "off"`, roughly: they are known to this director alone.
+    #[serde(default)]
+    pub untold: u64,
     /// The other directors.
     pub peers: Vec<SyncPeerView>,
     /// What was sent.

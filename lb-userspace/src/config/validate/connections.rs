@@ -80,6 +80,7 @@ impl Validator<'_> {
                 .quic
                 .as_ref()
                 .map_or(0, |quic| self.quic(quic, protocols.contains(&Protocol::Udp))),
+            sync: table.sync.unwrap_or_default(),
         }
     }
 

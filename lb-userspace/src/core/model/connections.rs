@@ -23,6 +23,21 @@ pub struct Connections {
     /// Bytes of the server IDs in QUIC's connection IDs, by which datagrams of connections find their backends whatever
     /// address they come from; 0: they are not looked at.
     pub server_id_length: u8,
+    /// When the other directors are told of them.
+    pub sync: Telling,
+}
+
+/// When the other directors are told of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Telling {
+    /// At its first packet, half-open as it is.
+    FirstPacket,
+    /// When its handshake is complete; at its first packet, where there is no handshake.
+    #[default]
+    Established,
+    /// Never.
+    Off,
 }
 
 /// How many connections may begin in a second; `None` for any number.

@@ -2,18 +2,29 @@
 
 use std::net::IpAddr;
 
+use lb_common::abi::PolicyFlags;
+
 use super::{KnownBackend, LoadLimits, OnGone, PlanError, Planner, Step};
-use crate::core::sync::flows::{Directory, NumberedBackend};
+use crate::core::sync::flows::{Directory, NumberedBackend, Synced};
 
 impl Planner {
-    /// Who the numbers stand for.
+    /// Who the numbers stand for. Services whose connections nobody is told of are not in it, nor are their backends.
     #[must_use]
     pub fn directory(&self) -> Directory {
-        let services = self.services.iter().filter(|(_, service)| service.wanted);
-        let services =
-            services.filter_map(|(name, service)| Some((name.clone(), service.policy?.timeout_class)));
+        let told = self.services.iter().filter(|(_, service)| {
+            let policy = service.policy.unwrap_or_default();
+            !policy.flags.has(PolicyFlags::UNTOLD)
+        });
+        let services = told.clone().filter_map(|(name, service)| {
+            let policy = service.policy.filter(|_| service.wanted)?;
+            Some(Synced {
+                name: name.clone(),
+                class: policy.timeout_class,
+                half_open: policy.flags.has(PolicyFlags::TOLD_EARLY),
+            })
+        });
         let name = |number: u32| {
-            let mut services = self.services.iter();
+            let mut services = told.clone();
             services
                 .find(|(_, service)| service.number == number)
                 .map(|(name, _)| name)

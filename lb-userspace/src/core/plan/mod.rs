@@ -21,7 +21,7 @@ use self::{
     schedules::{Candidate, Schedules},
 };
 use super::{
-    model::{self, Area, Connections, Forward, Frontend, OnGone, Pool, Thresholds},
+    model::{self, Area, Connections, Forward, Frontend, OnGone, Pool, Telling, Thresholds},
     neighbour::{Egress, Unresolved},
     schedule::{ScheduleSpec, Scheduling},
     seal::name_prefix,
@@ -382,6 +382,11 @@ fn flags(of: &DesiredService) -> PolicyFlags {
         (of.connections.one_packet, PolicyFlags::ONE_PACKET),
         (persistence(of).is_some(), PolicyFlags::PERSISTENT),
         (of.connections.flood.limits().is_some(), PolicyFlags::LIMITED),
+        (of.connections.sync == Telling::Off, PolicyFlags::UNTOLD),
+        (
+            of.connections.sync == Telling::FirstPacket,
+            PolicyFlags::TOLD_EARLY,
+        ),
     ];
     let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
     wanted.fold(PolicyFlags::default(), |all, (_, flag)| all.with(flag))

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::{
-    model::{self, Encapsulation, Protocol},
+    model::{self, Encapsulation, Protocol, Telling},
     neighbour::{Mac, NextHop},
     schedule::Scheduler,
 };
@@ -61,6 +61,7 @@ fn connections(n: u16) -> Connections {
             syn_rate: std::num::NonZeroU32::new((n % 3).into()),
             source_rate: None,
         },
+        sync: [Telling::Established, Telling::FirstPacket, Telling::Off][usize::from(n) % 3],
         ..Connections::default()
     }
 }

@@ -49,13 +49,13 @@ pub struct Applied {
     pub overruled: u64,
     /// They were known, and are gone.
     pub removed: u64,
-    /// Nobody here serves their service.
+    /// Nobody here serves their service, or its connections are not to be known.
     pub unknown_service: u64,
     /// They wait until their backend has a number.
     pub waiting: u64,
     /// There is no room for them.
     pub no_room: u64,
-    /// They have expired.
+    /// They have expired, or are half-open and of a service for which these do not count.
     pub expired: u64,
 }
 
@@ -119,6 +119,9 @@ pub trait Replica {
     /// Services that are served here, in ascending order.
     fn services(&self) -> &[ServiceId];
 
-    /// How many connections there are, roughly.
+    /// How many connections there are that the others are to know, roughly.
     fn flows(&self) -> u64;
+
+    /// How many there are besides, of services whose connections nobody is told of.
+    fn untold(&self) -> u64;
 }

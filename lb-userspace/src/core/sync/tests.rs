@@ -1,5 +1,7 @@
 //! Two or three directors on a good network, and single datagrams.
 
+mod telling;
+
 use std::{collections::VecDeque, time::Duration};
 
 use lb_common::{

@@ -37,6 +37,8 @@ pub struct Compared {
     pub directors: Vec<Comparison>,
     /// What was missing here or known otherwise, and has been mended: the first of it, a bounded number.
     pub mended: Vec<Mended>,
+    /// Connections of services of which nobody is told, at the last survey.
+    pub untold: u64,
 }
 
 impl Node {
@@ -85,6 +87,7 @@ impl Node {
         Some(Compared {
             directors: all,
             mended: replica.mended(),
+            untold: replica.untold(),
         })
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn view(worker: &Worker, now: Duration) -> SyncView {
             joined_permille: view.joined,
             position: view.position,
             flows: replica.flows(),
+            untold: replica.untold(),
             peers: view.peers.iter().map(peer).collect(),
             sent: SentView {
                 datagrams: counters.sent,

@@ -72,6 +72,12 @@ pub(in crate::metrics) const SECTION: Section = Section {
             |from, to| own(from, to, |sync| sync.flows),
         ),
         gauge(
+            "tandem_sync_untold_flows",
+            &[],
+            "Connections of services with `sync = \"off\"`, which are known to this director alone, roughly.",
+            |from, to| own(from, to, |sync| sync.untold),
+        ),
+        gauge(
             "tandem_sync_peer_up",
             PEER,
             "Whether the director is heard, and waited for.",

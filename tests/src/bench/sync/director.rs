@@ -26,7 +26,7 @@ use lb_userspace::core::{
     seal::{Authentication, Key, KeyId, Keyring, SECRET, SEED},
     sync::{
         HISTORY, LEAF_BITS, Moment, Node, Replica as _, Settings, Source, Store,
-        flows::{Directory, Facts, FlowReplica, Memory, NumberedBackend},
+        flows::{Directory, Facts, FlowReplica, Memory, NumberedBackend, Synced},
     },
 };
 
@@ -122,7 +122,12 @@ impl Director {
             address: [10, 0, 0, number as u8].into(),
             port: 0,
         });
-        let directory = Directory::new([(SERVICE.to_owned(), CLASS)], backends);
+        let service = Synced {
+            name: SERVICE.to_owned(),
+            class: CLASS,
+            half_open: false,
+        };
+        let directory = Directory::new([service], backends);
         let settings = Settings {
             keyring,
             name: name.to_owned(),

@@ -76,8 +76,48 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Whether another director is to know of a flow in this state.
+/// Whether another director is to know of a flow in this state, whatever its service says.
 pub(super) fn is_worth_telling(control: Control) -> bool {
     // Half-open: a flood of these is not worth a datagram, and the client will ask again.
-    control.state() != FlowState::None && !FlowState::is_half_open(control.state_number().into())
+    control.state() != FlowState::None && !is_half_open(control)
+}
+
+/// Whether the flow's handshake is not complete.
+pub(super) fn is_half_open(control: Control) -> bool {
+    FlowState::is_half_open(control.state_number().into())
+}
+
+/// What is told first, when not all can be told in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Connections that go on for long.
+    AtOnce,
+    /// What others can do without for a while: what has ended, and datagrams that may be on their own.
+    Later,
+    /// A handshake under way; what becomes of it will be told.
+    Never,
+}
+
+impl Urgency {
+    pub(super) fn of(control: Control) -> Self {
+        match control.state() {
+            FlowState::Established | FlowState::SctpEstablished | FlowState::Template => Self::AtOnce,
+            FlowState::Udp
+            | FlowState::FinWait
+            | FlowState::TimeWait
+            | FlowState::Close
+            | FlowState::CloseWait
+            | FlowState::LastAck
+            | FlowState::SctpShutdown
+            | FlowState::SctpClosed
+            | FlowState::Ended
+            | FlowState::Severed => Self::Later,
+            FlowState::None
+            | FlowState::SynSent
+            | FlowState::SynRecv
+            | FlowState::Listen
+            | FlowState::SynAck
+            | FlowState::SctpInit => Self::Never,
+        }
+    }
 }

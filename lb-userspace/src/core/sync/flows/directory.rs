@@ -23,6 +23,17 @@ pub struct NumberedBackend {
     pub port: u16,
 }
 
+/// A service whose connections the directors tell each other of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// Its name.
+    pub name: String,
+    /// Class of the timeouts of its flows.
+    pub class: u8,
+    /// Whether half-open flows are told, too.
+    pub half_open: bool,
+}
+
 /// What a number stands for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
@@ -32,6 +43,8 @@ pub(super) struct Known {
     pub(super) identity: u64,
     /// Whether the present survey is of its service.
     pub(super) in_scope: bool,
+    /// Whether half-open flows of its service are told, too.
+    pub(super) half_open: bool,
 }
 
 /// What a target stands for here.
@@ -41,7 +54,7 @@ pub(super) enum Resolved {
     Backend { number: u32, class: u8 },
     /// A backend of a service that is served here, which has no number yet.
     UnknownBackend,
-    /// A service that is not served here.
+    /// A service that is not served here, or of whose connections nobody is told.
     UnknownService,
 }
 
@@ -50,25 +63,25 @@ pub(super) enum Resolved {
 pub struct Directory {
     by_number: Vec<Option<Known>>,
     numbers: HashMap<(ServiceId, IpAddr, u16), u32>,
-    services: Vec<ServiceId>,
-    classes: BTreeMap<ServiceId, u8>,
-    names: BTreeMap<ServiceId, String>,
+    ids: Vec<ServiceId>,
+    services: BTreeMap<ServiceId, Synced>,
 }
 
 impl Directory {
-    /// A directory of these services (each with the class of its timeouts) and backends.
+    /// A directory of these services and backends.
     #[must_use]
     pub fn new(
-        services: impl IntoIterator<Item = (String, u8)>,
+        services: impl IntoIterator<Item = Synced>,
         backends: impl IntoIterator<Item = NumberedBackend>,
     ) -> Self {
-        let mut directory = Self::default();
-        for (name, class) in services {
-            let id = service_id(&name);
-            directory.classes.insert(id, class);
-            directory.names.insert(id, name);
-        }
-        directory.services = directory.classes.keys().copied().collect();
+        let services = services.into_iter();
+        let mut directory = Self {
+            services: services
+                .map(|service| (service_id(&service.name), service))
+                .collect(),
+            ..Self::default()
+        };
+        directory.ids = directory.services.keys().copied().collect();
         for backend in backends {
             let target = Target {
                 service: service_id(&backend.service),
@@ -84,6 +97,10 @@ impl Directory {
                 target,
                 identity: digest::of_target(&target),
                 in_scope: true,
+                half_open: directory
+                    .services
+                    .get(&target.service)
+                    .is_some_and(|service| service.half_open),
             });
             directory
                 .numbers
@@ -94,12 +111,12 @@ impl Directory {
 
     /// Services in ascending order.
     pub(super) fn services(&self) -> &[ServiceId] {
-        &self.services
+        &self.ids
     }
 
     /// The name of a service.
     pub(super) fn name(&self, service: ServiceId) -> Option<&str> {
-        self.names.get(&service).map(String::as_str)
+        self.services.get(&service).map(|service| service.name.as_str())
     }
 
     pub(super) fn known(&self, number: u32) -> Option<&Known> {
@@ -114,7 +131,7 @@ impl Directory {
     }
 
     pub(super) fn resolve(&self, target: &Target) -> Resolved {
-        let Some(&class) = self.classes.get(&target.service) else {
+        let Some(class) = self.services.get(&target.service).map(|service| service.class) else {
             return Resolved::UnknownService;
         };
         match self.numbers.get(&(target.service, target.backend, target.port)) {

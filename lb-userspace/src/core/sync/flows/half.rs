@@ -128,6 +128,15 @@ impl SyncKey for FlowKey6 {
     }
 }
 
+/// How many flows a survey met.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Met {
+    /// That the others are to know.
+    pub(super) told: u64,
+    /// Of services that say otherwise.
+    pub(super) untold: u64,
+}
+
 /// One family's flows.
 #[derive(Debug)]
 pub(super) struct Half<E: Entry, M, N> {
@@ -141,9 +150,9 @@ pub(super) struct Half<E: Entry, M, N> {
     pub(super) next: Vec<u32>,
     /// Where the survey under way has got to, in buckets, and how many flows it has met.
     pub(super) walked: usize,
-    pub(super) counted: u64,
+    pub(super) counted: Met,
     /// How many flows the last survey met.
-    pub(super) flows: u64,
+    pub(super) flows: Met,
     /// Flows that were taken in by comparing since the last survey began, and whether something was known of them.
     pub(super) mended: Vec<(E::Key, bool)>,
     /// Flows whose backend has no number yet.
@@ -169,8 +178,8 @@ where
             heads: vec![END; 1 << leaf_bits],
             next: vec![END; places],
             walked: 0,
-            counted: 0,
-            flows: 0,
+            counted: Met::default(),
+            flows: Met::default(),
             mended: Vec::new(),
             parked: VecDeque::new(),
             removed: VecDeque::new(),

@@ -25,16 +25,16 @@ use std::{
 };
 
 use lb_common::{
-    abi::{FlowPlace, JournalReader, JournalRing, TimeoutTable},
-    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6},
+    abi::{FlowPlace, JOURNAL_SLOTS, JournalReader, JournalRing, TimeoutTable},
+    flow_table::{Bucket, Entry, Entry4, Entry6, Translation4, Translation6},
     hash::Seed,
     packet::FlowKey,
     wire::sync::{Block, BlockBuilder, Digest, Full, ServiceId, Stamp, SurveyId, Target},
 };
 
-pub use self::directory::{Directory, NumberedBackend};
+pub use self::directory::{Directory, NumberedBackend, Synced};
 use self::{
-    context::Context,
+    context::{Context, Urgency},
     directory::Resolved,
     half::Half,
     ticks::Ticks,
@@ -47,7 +47,9 @@ use super::{
 
 /// Buckets that one step of a walk looks at: a fifth of a millisecond's work.
 const STRIDE: usize = 2048;
-/// Flows that a walk finds and that wait to be told, at most; the next walk finds the rest.
+/// So many flows of one CPU that were noted and not read are too many.
+const PRESSED: u32 = JOURNAL_SLOTS as u32 / 2;
+/// Flows that a walk finds, or that were put off, and that wait to be told, at most; the next walk finds the rest.
 const MOST_FOUND: usize = 1 << 16;
 /// Backends that are wanted at the same time, at most.
 const MOST_WANTED: usize = 1 << 10;
@@ -130,7 +132,7 @@ pub struct FlowReplica<M4, N4, M6, N6, J, T> {
     six: Half<Entry6, M6, N6>,
     journal: J,
     readers: Vec<JournalReader>,
-    /// Found by a walk, and to be told.
+    /// Found by a walk or put off, and to be told.
     found: VecDeque<FlowPlace>,
     /// The flow that did not fit the last block.
     left: Option<FlowPlace>,
@@ -236,7 +238,8 @@ where
             .is_some_and(|key| self.six.order_removal(&key, &context))
     }
 
-    /// Flows that were overwritten in the journal before they were read, and flows that a walk found and had no room for.
+    /// Flows that were overwritten in the journal before they were read; and flows that a walk found, or that were put off, and
+    /// that there was no room for.
     #[must_use]
     pub fn overrun(&self) -> (u64, u64) {
         (
@@ -245,18 +248,43 @@ where
         )
     }
 
-    /// The next flow that the journal or a walk names.
-    fn next_place(&mut self) -> Option<FlowPlace> {
+    /// The next flow that the journal or a walk names. While the journal fills faster than it is read, those that are not
+    /// urgent are put off.
+    fn next_place(&mut self, is_pressed: bool) -> Option<FlowPlace> {
         if let Some(left) = self.left.take() {
             return Some(left);
         }
-        let rings = self.journal.iter();
-        let noted = self
-            .readers
-            .iter_mut()
-            .zip(rings)
-            .find_map(|(reader, ring)| reader.next(ring));
-        noted.or_else(|| self.found.pop_front())
+        while let Some(noted) = self.next_noted() {
+            if !is_pressed {
+                return Some(noted);
+            }
+            match self.urgency(noted) {
+                Urgency::AtOnce => return Some(noted),
+                Urgency::Later if self.found.len() < MOST_FOUND => self.found.push_back(noted),
+                Urgency::Later | Urgency::Never => self.unfound += 1,
+            }
+        }
+        self.found.pop_front()
+    }
+
+    fn next_noted(&mut self) -> Option<FlowPlace> {
+        let mut readers = self.readers.iter_mut().zip(self.journal.iter());
+        readers.find_map(|(reader, ring)| reader.next(ring))
+    }
+
+    /// Whether packets note flows faster than they can be told.
+    fn is_pressed(&self) -> bool {
+        let mut readers = self.readers.iter().zip(self.journal.iter());
+        readers.any(|(reader, ring)| reader.behind(ring) > PRESSED)
+    }
+
+    fn urgency(&self, flow: FlowPlace) -> Urgency {
+        let control = if flow.is_v6 {
+            self.six.entry(flow.place).map(Entry::state)
+        } else {
+            self.four.entry(flow.place).map(Entry::state)
+        };
+        control.map_or(Urgency::Never, Urgency::of)
     }
 }
 
@@ -312,7 +340,8 @@ where
         if self.four.tell_removals(block).is_err() || self.six.tell_removals(block).is_err() {
             return true;
         }
-        while let Some(flow) = self.next_place() {
+        let is_pressed = self.is_pressed();
+        while let Some(flow) = self.next_place(is_pressed) {
             let context = self.common.context(now);
             let told = if flow.is_v6 {
                 self.six.tell(flow.place, block, &context)
@@ -403,6 +432,10 @@ where
     }
 
     fn flows(&self) -> u64 {
-        self.four.flows + self.six.flows
+        self.four.flows.told + self.six.flows.told
+    }
+
+    fn untold(&self) -> u64 {
+        self.four.flows.untold + self.six.flows.untold
     }
 }

@@ -9,7 +9,7 @@ use lb_common::{
 };
 
 use super::{
-    context::{Context, is_worth_telling},
+    context::{Context, is_half_open},
     digest,
     directory::Resolved,
     half::{Half, SyncKey},
@@ -102,6 +102,10 @@ where
         ) else {
             return None;
         };
+        if FlowState::is_half_open(record.state.into()) && !known.half_open {
+            applied.expired += 1;
+            return None;
+        }
         let reply = record.key.reply(target, record.pool_port);
         if reply.is_none() && target.rewrite != Rewrite::Nothing {
             // An address of the other family is no translation's.
@@ -208,8 +212,8 @@ where
         let goes_there = self.route(&flow.key, flow.control) == Some(news.route);
         let is_same = goes_there && flow.control.state() == news.flow.state;
         let own_idle_ms = context.idle_ms(&flow);
-        // What nobody else hears of, a handshake under way, does not compete.
-        let is_mute = !is_worth_telling(flow.control);
+        // What no comparison looks at, a handshake under way, does not compete with what one does.
+        let is_mute = is_half_open(flow.control) && !FlowState::is_half_open(news.flow.state as u32);
         let draw = || is_mute || wins_the_draw(news, own_idle_ms, self.content(&flow, context), context);
         let counts = news.stamp.is_after(own) || (news.stamp == own && draw());
         if !counts && !is_same {
@@ -267,8 +271,7 @@ where
         context: &Context<'_>,
     ) -> bool {
         let (ticks, clock, flow) = (context.ticks, context.clock(), &news.flow);
-        let probe = Control::default().with_flow(flow);
-        if ticks.jiffies(news.idle_ms) >= context.timeout(flow).into() || !is_worth_telling(probe) {
+        if ticks.jiffies(news.idle_ms) >= context.timeout(flow).into() || flow.state == FlowState::None {
             applied.expired += 1;
             return true;
         }

@@ -8,7 +8,7 @@ use lb_common::{
 };
 
 use super::{
-    context::{Context, is_worth_telling},
+    context::{Context, is_half_open, is_worth_telling},
     half::{Half, SyncKey},
     shadow::Shadow,
 };
@@ -27,7 +27,7 @@ where
         block: &mut BlockBuilder,
         context: &Context<'_>,
     ) -> Result<(), Full> {
-        let Some(flow) = self.snapshot(place).filter(|flow| is_worth_telling(flow.control)) else {
+        let Some(flow) = self.snapshot(place).filter(|flow| self.is_told(flow, context)) else {
             return Ok(());
         };
         let shadow = self.shadow(place);
@@ -41,6 +41,17 @@ where
             self.set_shadow(place, Shadow::new(flow.control, stamp, seen));
         }
         Ok(())
+    }
+
+    /// Whether the others are told of a flow in its present state.
+    fn is_told(&self, flow: &Snapshot<E::Key>, context: &Context<'_>) -> bool {
+        if !is_half_open(flow.control) {
+            return is_worth_telling(flow.control);
+        }
+        let known = self
+            .route(&flow.key, flow.control)
+            .and_then(|route| context.directory.known(route.number));
+        known.is_some_and(|known| known.half_open)
     }
 
     /// Adds the flow at `place` to `block`, whether the others know it or not.

@@ -10,7 +10,7 @@ use lb_common::{
 use super::{
     context::{Context, is_worth_telling},
     digest,
-    half::{END, Half, SyncKey},
+    half::{END, Half, Met, SyncKey},
     shadow::Shadow,
 };
 
@@ -46,7 +46,7 @@ where
         self.heads.fill(END);
         self.mended.clear();
         self.walked = 0;
-        self.counted = 0;
+        self.counted = Met::default();
     }
 
     /// Walks over up to `buckets` buckets; whether the end was reached.
@@ -84,9 +84,10 @@ where
             return;
         };
         let Some(known) = context.directory.known(route.number) else {
+            self.counted.untold += 1;
             return;
         };
-        self.counted += 1;
+        self.counted.told += 1;
         let shadow = self.shadow(place);
         let stamp = self.stamp(flow, shadow, context);
         let is_told = shadow.is_of(flow.control) && shadow.has_state_of(flow.control);

@@ -16,10 +16,11 @@ use lb_common::{
 
 use super::SERVICE;
 use crate::core::{
+    model::Telling,
     seal::{Authentication, Key, Keyring, SECRET, SEED, Session},
     sync::{
         Event, Node, Replica as _, Settings, Store, To,
-        flows::{Directory, Facts, FlowReplica, Memory, NumberedBackend},
+        flows::{Directory, Facts, FlowReplica, Memory, NumberedBackend, Synced},
     },
 };
 
@@ -56,6 +57,8 @@ pub(in crate::core::sync) type Flows = BTreeMap<[u64; 2], Flow>;
 /// What a client's packet does to its flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::core::sync) enum Packet {
+    /// The first of a handshake.
+    Syn,
     /// The first after the handshake: where no flow is known, one is made.
     Open,
     /// More data.
@@ -84,6 +87,7 @@ pub(in crate::core::sync) struct Director {
     seed: Seed,
     /// Number of each backend; every director counts in its own way.
     numbers: BTreeMap<IpAddr, u32>,
+    telling: Telling,
     keyring: Arc<Keyring>,
     store: Store,
     pub(in crate::core::sync) daemon: Option<(Node, Replica)>,
@@ -149,6 +153,7 @@ impl Director {
             numbers: (0..4)
                 .map(|n| (backend(n), (u32::from(n) + index as u32) % 4 + 1))
                 .collect(),
+            telling: Telling::default(),
             store: Store::default(),
             daemon: None,
             lives: 0,
@@ -183,7 +188,15 @@ impl Director {
             address: *address,
             port: 0,
         });
-        Directory::new([(SERVICE.to_owned(), 3)], backends)
+        if self.telling == Telling::Off {
+            return Directory::default();
+        }
+        let service = Synced {
+            name: SERVICE.to_owned(),
+            class: 3,
+            half_open: self.telling == Telling::FirstPacket,
+        };
+        Directory::new([service], backends)
     }
 
     /// The daemon starts; what it kept and what is in the tables is there.
@@ -263,6 +276,15 @@ impl Director {
     pub(in crate::core::sync) fn add_backend(&mut self, address: IpAddr, now: Duration) {
         let next = self.numbers.values().max().map_or(1, |most| most + 1);
         self.numbers.insert(address, next);
+        let (directory, now) = (self.directory(), self.local(now));
+        if let Some((node, replica)) = &mut self.daemon {
+            replica.set_directory(directory, node.cluster_ms(now));
+        }
+    }
+
+    /// The service says otherwise when others are to be told.
+    pub(in crate::core::sync) fn set_telling(&mut self, telling: Telling, now: Duration) {
+        self.telling = telling;
         let (directory, now) = (self.directory(), self.local(now));
         if let Some((node, replica)) = &mut self.daemon {
             replica.set_directory(directory, node.cluster_ms(now));
@@ -384,8 +406,8 @@ impl Director {
         let is_template = key.protocol() == protocol::TEMPLATE;
         if let Some(hit) = lookup(&*self.four, key, hash) {
             let (entry, control) = (hit.entry, hit.control);
-            let begins_anew =
-                packet == Packet::Open && control.state() != FlowState::Established && !is_template;
+            let is_open = matches!(control.state(), FlowState::SynRecv | FlowState::Established);
+            let begins_anew = packet == Packet::Open && !is_open && !is_template;
             if begins_anew {
                 entry.remove(control);
             } else {
@@ -395,12 +417,17 @@ impl Director {
                     translation.entry.touch(clock.stamp());
                 }
                 let mut now = control;
-                if packet == Packet::Fin && control.state() == FlowState::Established {
-                    now = control.with_state(FlowState::FinWait);
+                let next = match (packet, control.state()) {
+                    (Packet::Open | Packet::Data, FlowState::SynRecv) => Some(FlowState::Established),
+                    (Packet::Fin, FlowState::Established) => Some(FlowState::FinWait),
+                    _ => None,
+                };
+                if let Some(next) = next {
+                    now = control.with_state(next);
                     entry.change(control, now);
                     if let Some(translation) = translation {
-                        let next = translation.control.with_state(FlowState::FinWait);
-                        translation.entry.change(translation.control, next);
+                        let control = translation.control;
+                        translation.entry.change(control, control.with_state(next));
                     }
                     self.note(key, hash);
                 }
@@ -409,6 +436,7 @@ impl Director {
         }
         let state = match packet {
             _ if is_template => FlowState::Template,
+            Packet::Syn => FlowState::SynRecv,
             Packet::Fin => FlowState::FinWait,
             Packet::Open | Packet::Data => FlowState::Established,
         };
@@ -449,6 +477,11 @@ impl Director {
                 }
             }
         }
+    }
+
+    /// Packets note the flow so often that the daemon cannot keep up.
+    pub(in crate::core::sync) fn note_often(&self, key: &FlowKey4, times: usize) {
+        (0..times).for_each(|_| self.note(key, key.hash(&self.seed)));
     }
 
     /// What the daemon's census does once a second.
