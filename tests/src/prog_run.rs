@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::{
-    abi::{Event, LoadCount},
+    abi::Event,
     flow_state::FlowState,
     flow_table::{Bucket, Control, Entry, Snapshot},
     packet::FlowKey,
@@ -211,15 +211,9 @@ impl Rig {
 
     /// Empties both flow tables, and with them the counts of flows.
     pub fn forget_flows(&self) {
-        for load in self.kernel.tables.loads.iter() {
-            let LoadCount { active, inactive } = load.counts();
-            load.correct(-(active as i32), -(inactive as i32));
-        }
+        self.kernel.tables.forget_counts();
         self.fragments.forget();
-        empty(&self.kernel.tables.flows_v4);
-        empty(&self.kernel.tables.flows_v6);
-        empty(&self.kernel.tables.translations_v4);
-        empty(&self.kernel.tables.translations_v6);
+        self.kernel.tables.forget_flows();
     }
 
     fn counters(&self) -> Result<BTreeMap<String, u64>> {
@@ -334,15 +328,6 @@ fn living<E: Entry>(table: &[Bucket<E>]) -> impl Iterator<Item = Snapshot<E::Key
         .iter()
         .flat_map(|bucket| &bucket.entries)
         .filter_map(E::snapshot)
-}
-
-fn empty<E: Entry>(table: &[Bucket<E>]) {
-    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
-        let control = entry.state();
-        if control.is_live() {
-            entry.remove(control);
-        }
-    }
 }
 
 /// A MAC address for the n-th backend of a test.

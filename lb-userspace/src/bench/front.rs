@@ -39,6 +39,13 @@ impl Wrapping {
             Self::Gue => 32,
         }
     }
+
+    /// The one whose headers have this length.
+    pub(super) fn of_length(length: usize) -> Option<Self> {
+        [Self::Bare, Self::Ipip, Self::Gue]
+            .into_iter()
+            .find(|wrapping| wrapping.length() == length)
+    }
 }
 
 // SAFETY: 64-bit words only.
@@ -88,6 +95,14 @@ pub struct Front {
     /// Keeps the program behind the front: the kernel empties the map when its last handle goes.
     _target: ProgramArray<MapData>,
     packet: Vec<u8>,
+    /// The interface that its packets are said to come in by.
+    interface: Option<u32>,
+}
+
+/// `xdp_md` (linux/bpf.h) of a packet of so many bytes: data, data_end, data_meta, which interface and queue it is said to come
+/// from, and none to go out by.
+pub(super) fn context(length: usize, interface: u32) -> [[u8; 4]; 6] {
+    [0, length as u32, 0, interface, 0, 0].map(u32::to_ne_bytes)
 }
 
 /// One repeated run.
@@ -149,7 +164,14 @@ impl Front {
             pace,
             _target: target,
             packet,
+            interface: None,
         })
+    }
+
+    /// The same with packets that are said to come in by the interface of this index, not by loopback.
+    #[must_use]
+    pub fn coming_by(self, interface: Option<u32>) -> Self {
+        Self { interface, ..self }
     }
 
     /// Runs the program on the next `packets` packets.
@@ -162,6 +184,10 @@ impl Front {
         let mut options = TestRunOptions::new();
         options.data_in = Some(&self.packet);
         options.data_out = Some(&mut packet);
+        let context = self
+            .interface
+            .map(|interface| context(self.packet.len(), interface));
+        options.ctx_in = context.as_ref().map(|context| context.as_flattened());
         options.repeat = packets;
         let runs = |program: &Xdp| fdinfo(program.fd()?.as_fd(), "run_cnt");
         let runs_before = runs(program)?;
@@ -189,8 +215,7 @@ impl Front {
     pub fn send(&mut self, packets: u32, at_once: u32, rate: Option<f64>, interface: u32) -> Result<()> {
         let interval = rate.map_or(0.0, |rate| 1e9 / rate * f64::from(1 << FRACTION)) as u64;
         self.pace.set(0, Pace { due: 0, interval }, 0)?;
-        // `xdp_md` (linux/bpf.h): data, data_end, data_meta, and which interface and queue the packet is said to come from.
-        let context = [0, self.packet.len() as u32, 0, interface, 0, 0].map(u32::to_ne_bytes);
+        let context = context(self.packet.len(), interface);
         let program = xdp(&mut self.ebpf, self.entry)?;
         let mut options = TestRunOptions::new();
         options.data_in = Some(&self.packet);

@@ -73,6 +73,27 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// Whether there is memory for so many bytes, and a tenth of all is left for others; the advice ends the sentence otherwise.
+///
+/// # Errors
+/// When there is not.
+pub fn ensure_memory(bytes: u64, advice: &str) -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+    let kib = |name| field(&text, name).and_then(|value| value.strip_suffix(" kB")?.parse::<u64>().ok());
+    let (Some(all), Some(available)) = (kib("MemTotal"), kib("MemAvailable")) else {
+        return Ok(());
+    };
+    let usable = available.saturating_sub(all / 10) * 1024;
+    ensure!(
+        bytes <= usable,
+        "this takes {} MiB of memory, and {} MiB may be used without harm to others: {advice}",
+        bytes / MIB,
+        usable / MIB
+    );
+    Ok(())
+}
+
 /// Keeps this thread on one CPU: `wanted`, or the last that it may use, since the first ones serve most interrupts.
 ///
 /// # Errors
@@ -213,6 +234,16 @@ mod tests {
         let file = fs::File::open("/proc/self/fdinfo").unwrap();
         assert_eq!(fdinfo(&file, "pos").unwrap(), Some(0));
         assert_eq!(fdinfo(&file, "run_cnt").unwrap(), None);
+    }
+
+    #[test]
+    fn nobody_is_brought_out_of_memory() {
+        assert!(ensure_memory(1, "").is_ok());
+        let refusal = ensure_memory(1 << 50, "take less").unwrap_err().to_string();
+        assert!(
+            refusal.contains("1073741824 MiB") && refusal.ends_with("take less"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What measures: packets in memory, packets out of one interface and into another, and the arithmetic of results.
 //!
-//! `tandem bench` measures with it on [`interfaces`] and on a [`live`] director; the project's own benchmarks (package `lb-tests`)
-//! measure with it in the lab. Nothing here changes anything that would outlive the process: programs are attached by links
+//! `tandem bench` measures with it in memory ([`fastpath`]), on [`interfaces`] and on a [`live`] director; the project's own
+//! benchmarks (package `lb-tests`) measure with it in memory and in the lab. Nothing here changes anything that would outlive the process: programs are attached by links
 //! that go with it, and the kernel's stopwatch stops with it, however it ends.
 
+pub mod fastpath;
 pub mod frames;
 pub mod front;
 pub mod generator;

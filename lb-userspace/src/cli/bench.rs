@@ -1,6 +1,12 @@
 //! `tandem bench`
 
-use std::{io::IsTerminal as _, io::Write, net::SocketAddr, thread, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use tokio::{signal::ctrl_c, sync::oneshot};
@@ -9,12 +15,18 @@ use super::{CliError, Exit, Show};
 use crate::{
     api::Client,
     bench::{
+        fastpath::{self, living},
         frames::Frames,
         interfaces::{self, Refusal, examine_admin},
         live,
         template::Family,
     },
-    core::neighbour::Mac,
+    config::parse_frontend,
+    core::{
+        model::{Frontend, Protocol},
+        neighbour::Mac,
+    },
+    datapath::{DEFAULT_DIRECTORY, Pins},
     net::Netlink,
 };
 
@@ -26,10 +38,48 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// What a packet costs in the XDP program, in the memory of this machine: with a director that is made up, or with a copy of the
+    /// one that runs here.
+    Fastpath(Fastpath),
     /// Packets a second and delays, out of one interface of this machine and back into another.
     Throughput(Throughput),
     /// What the program of this director costs, on the packets that come anyway.
     Live(Live),
+}
+
+#[derive(Debug, Args)]
+struct Fastpath {
+    /// Flows that packets are drawn from, at random; a table that is made up has twice as many places [default: 1000000, or as many
+    /// as a quarter of the running director's table holds]
+    #[arg(long)]
+    flows: Option<u32>,
+    /// Services of the director that shows how the cost grows with them; a power of two.
+    #[arg(long, default_value_t = 512, conflicts_with = "live")]
+    services: u16,
+    /// Samples of each case [default: 40, or 8 with --quick]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// A fifth of the samples.
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name contains this text, and what they are compared with.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// CPU that it runs on [default: the last]
+    #[arg(long)]
+    cpu: Option<usize>,
+    /// Measure a copy of the director that runs here, with its configuration and its flows: it is not disturbed.
+    #[arg(long)]
+    live: bool,
+    /// Frontend of the running director that packets go to; may be given several times [default: its first ones of IPv4 and IPv6]
+    #[arg(long, value_name = "VIP:PORT[/PROTOCOL]", value_parser = frontend, requires = "live")]
+    to: Vec<Frontend>,
+    /// Interface that they are said to come in by [default: the running director's first]
+    #[arg(short, long, value_name = "NAME", requires = "live")]
+    interface: Option<String>,
+    /// Directory in which the running director's maps are pinned.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY, requires = "live")]
+    bpffs: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +133,10 @@ struct Live {
     seconds: Duration,
 }
 
+fn frontend(text: &str) -> Result<Frontend, String> {
+    parse_frontend(text).map_err(|error| error.to_string())
+}
+
 fn mac(text: &str) -> Result<Mac, String> {
     let mut bytes = [0; 6];
     let mut parts = text.split(':');
@@ -104,9 +158,80 @@ pub(super) async fn run<W: Write>(
     show: &mut Show<'_, W>,
 ) -> Result<Exit, CliError> {
     match &arguments.what {
+        What::Fastpath(arguments) => fastpath(arguments, client, show).await,
         What::Throughput(arguments) => throughput(arguments, show).await,
         What::Live(arguments) => live(arguments, client, show).await,
     }
+}
+
+/// Samples of each case, and with --quick.
+const ROUNDS: u32 = 40;
+const QUICK_ROUNDS: u32 = 8;
+const FLOWS: u32 = 1_000_000;
+
+async fn fastpath<W: Write>(
+    arguments: &Fastpath,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    examine_admin().map_err(CliError::Bench)?;
+    let rounds = if arguments.quick { QUICK_ROUNDS } else { ROUNDS };
+    let rounds = arguments.rounds.unwrap_or(rounds) as usize;
+    let report = if arguments.live {
+        let options = living::Options {
+            pins: Pins::new(arguments.bpffs.clone()),
+            interface: arguments.interface.clone(),
+            frontends: if arguments.to.is_empty() {
+                first_frontends(client).await?
+            } else {
+                arguments.to.clone()
+            },
+            flows: arguments.flows,
+            rounds,
+            filter: arguments.filter.clone(),
+            cpu: arguments.cpu,
+        };
+        watched(move |tell| living::run(&options, tell)).await?
+    } else {
+        let options = fastpath::Options {
+            flows: arguments.flows.unwrap_or(FLOWS),
+            services: arguments.services,
+            rounds,
+            filter: arguments.filter.clone(),
+            cpu: arguments.cpu,
+        };
+        watched(move |tell| fastpath::run(&options, tell)).await?
+    };
+    if show.json {
+        show.json(&report)?;
+    } else {
+        write!(show.out, "{report}")?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The first frontend of each family that packets can be made for.
+async fn first_frontends(client: &Client) -> Result<Vec<Frontend>, CliError> {
+    let services = client.services().await?;
+    // What is no single address and port is none of these.
+    let all: Vec<Frontend> = services
+        .iter()
+        .flat_map(|service| &service.frontends)
+        .filter_map(|text| parse_frontend(text).ok())
+        .filter(|frontend| frontend.protocol != Protocol::Sctp)
+        .collect();
+    let first = |is_wanted: fn(&Frontend) -> bool| all.iter().copied().find(is_wanted);
+    let first = [
+        first(|frontend| frontend.vip.is_ipv4()),
+        first(|frontend| frontend.vip.is_ipv6()),
+    ];
+    let first: Vec<Frontend> = first.into_iter().flatten().collect();
+    if first.is_empty() {
+        return Err(CliError::Measuring(anyhow::anyhow!(
+            "the running director has no service with a VIP, a port, and TCP or UDP: say with --to where packets are to go"
+        )));
+    }
+    Ok(first)
 }
 
 async fn throughput<W: Write>(arguments: &Throughput, show: &mut Show<'_, W>) -> Result<Exit, CliError> {

@@ -126,6 +126,14 @@ pub enum DatapathError {
         /// Why.
         source: Box<PinError>,
     },
+    /// There are no maps to be read.
+    #[error(
+        "no director has its maps below {directory}: is tandemd running on this machine, and with another --bpffs?"
+    )]
+    NothingPinned {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The pinned maps are of another version.
     #[error(
         "the maps below {directory} were made by another version of tandemd (layout {found}, this one has {expected}); \

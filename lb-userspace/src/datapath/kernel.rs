@@ -99,18 +99,7 @@ impl Kernel {
         // The rate is needed before the program can be loaded, and reading it takes a loaded program: the clock program
         // of a throw-away object with the smallest maps.
         let clock = measure_clock()?;
-        let settings = Settings {
-            flow_seed,
-            schedule_seed,
-            flow_mask_v4: sizes.flows_v4 - 1,
-            flow_mask_v6: sizes.flows_v6 - 1,
-            frontend_mask: sizes.frontends - 1,
-            answers_per_jiffy: ANSWERS_PER_SECOND.div_ceil(clock.hz()),
-            translation_mask_v4: sizes.translations_v4 - 1,
-            translation_mask_v6: sizes.translations_v6 - 1,
-            hz: clock.hz(),
-            reserved: 0,
-        };
+        let settings = settings(sizes, flow_seed, schedule_seed, clock);
         let kernel = Self::assemble(object::OBJECT, sizes, &settings, clock, pins)?;
         remember(&kernel.tables.runtime[0], &settings);
         Ok(kernel)
@@ -367,7 +356,28 @@ impl Kernel {
     }
 }
 
-fn measure_clock() -> Result<JiffyClock, DatapathError> {
+/// What the program is told.
+pub(super) fn settings(
+    sizes: &MapSizes,
+    flow_seed: Seed,
+    schedule_seed: Seed,
+    clock: JiffyClock,
+) -> Settings {
+    Settings {
+        flow_seed,
+        schedule_seed,
+        flow_mask_v4: sizes.flows_v4 - 1,
+        flow_mask_v6: sizes.flows_v6 - 1,
+        frontend_mask: sizes.frontends - 1,
+        answers_per_jiffy: ANSWERS_PER_SECOND.div_ceil(clock.hz()),
+        translation_mask_v4: sizes.translations_v4 - 1,
+        translation_mask_v6: sizes.translations_v6 - 1,
+        hz: clock.hz(),
+        reserved: 0,
+    }
+}
+
+pub(super) fn measure_clock() -> Result<JiffyClock, DatapathError> {
     let zero = Seed::new([0; 6]);
     let settings = Settings {
         flow_seed: zero,
@@ -409,7 +419,8 @@ fn inherit(pins: &Pins, claim: &mut Claim) -> Result<Option<(Seed, Seed)>, Datap
     Ok(seeds)
 }
 
-fn seeds(pins: &Pins) -> Result<Option<(Seed, Seed)>, DatapathError> {
+/// The same, for whoever only reads.
+pub(super) fn seeds(pins: &Pins) -> Result<Option<(Seed, Seed)>, DatapathError> {
     let path = pins.map(names::RUNTIME);
     if !path.exists() {
         return Ok(None);
@@ -463,7 +474,7 @@ impl std::os::fd::AsRawFd for MapFd<'_> {
     }
 }
 
-fn map_tables(
+pub(super) fn map_tables(
     ebpf: &mut Ebpf,
     sizes: &MapSizes,
     seed: &Seed,

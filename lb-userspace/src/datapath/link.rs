@@ -47,6 +47,18 @@ struct Info {
 /// # Errors
 /// Without the pin, or the permission to read it.
 pub(super) fn ifindex(path: &Path) -> io::Result<Option<u32>> {
+    Ok(Some(info(path)?.ifindex).filter(|&ifindex| ifindex != 0))
+}
+
+/// ID of the program of the link that is pinned at `path`.
+///
+/// # Errors
+/// Without the pin, or the permission to read it.
+pub(super) fn program(path: &Path) -> io::Result<u32> {
+    Ok(info(path)?.program)
+}
+
+fn info(path: &Path) -> io::Result<Info> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut get = Get {
         path: path.as_ptr() as u64,
@@ -65,7 +77,7 @@ pub(super) fn ifindex(path: &Path) -> io::Result<Option<u32>> {
     };
     // SAFETY: `info` has the length that the request says.
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut ask) }?;
-    Ok(Some(info.ifindex).filter(|&ifindex| ifindex != 0))
+    Ok(info)
 }
 
 /// # Safety

@@ -17,6 +17,7 @@ mod link;
 mod object;
 mod pins;
 mod region;
+mod replica;
 mod server_ids;
 mod shadow;
 mod tables;

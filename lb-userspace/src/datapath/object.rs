@@ -10,7 +10,7 @@ use lb_common::{
         FRAGMENT_BUCKETS, HELD_RING, MOST_AREAS, SERVER_ID_LINES, SLOTS_PER_LINE, Settings, WatchFilter,
         names,
     },
-    flow_table::WAYS,
+    flow_table::{Bucket, Entry4, Entry6, Translation4, Translation6, WAYS},
 };
 
 use nix::sys::signal::{SigSet, SigmaskHow};
@@ -62,6 +62,34 @@ impl MapSizes {
             backends: limits.backends,
             slot_lines: limits.slots.div_ceil(SLOTS_PER_LINE),
         }
+    }
+
+    /// Sizes of the maps that are pinned there.
+    ///
+    /// # Errors
+    /// [`DatapathError`], when one is missing.
+    pub(super) fn of_pins(pins: &Pins) -> Result<Self, DatapathError> {
+        let elements = |map| elements(pins, map);
+        Ok(Self {
+            flows_v4: elements(names::FLOWS_V4)?,
+            flows_v6: elements(names::FLOWS_V6)?,
+            translations_v4: elements(names::TRANSLATIONS_V4)?,
+            translations_v6: elements(names::TRANSLATIONS_V6)?,
+            frontends: elements(names::FRONTENDS_V4)? / 2,
+            services: elements(names::SERVICES)?,
+            backends: elements(names::BACKENDS)?,
+            slot_lines: elements(names::SLOTS)?,
+        })
+    }
+
+    /// Bytes of the tables of flows and of translations.
+    #[must_use]
+    pub fn flow_bytes(&self) -> u64 {
+        let bytes = |buckets: u32, bucket: usize| u64::from(buckets) * bucket as u64;
+        bytes(self.flows_v4, size_of::<Bucket<Entry4>>())
+            + bytes(self.flows_v6, size_of::<Bucket<Entry6>>())
+            + bytes(self.translations_v4, size_of::<Bucket<Translation4>>())
+            + bytes(self.translations_v6, size_of::<Bucket<Translation6>>())
     }
 
     /// Elements of the map with this name, and the limit that an operator knows it by.
@@ -200,10 +228,7 @@ fn check_size(
     elements: u32,
     limit: &'static str,
 ) -> Result<(), DatapathError> {
-    let found = MapData::from_pin(pins.map(map))
-        .and_then(|data| data.info())
-        .map_err(|source| pin_failed(map, pins, source))?
-        .max_entries();
+    let found = self::elements(pins, map)?;
     if found == elements {
         Ok(())
     } else {
@@ -213,6 +238,14 @@ fn check_size(
             expected: elements,
         })
     }
+}
+
+/// Elements of a map that is pinned.
+fn elements(pins: &Pins, map: &'static str) -> Result<u32, DatapathError> {
+    MapData::from_pin(pins.map(map))
+        .and_then(|data| data.info())
+        .map(|info| info.max_entries())
+        .map_err(|source| pin_failed(map, pins, source))
 }
 
 /// A map that is pinned could not be opened.

@@ -232,6 +232,12 @@ impl Pins {
         link::ifindex(&self.link(interface)).ok().flatten()
     }
 
+    /// ID of the program that the pinned link to `interface` has there; `None` when there is none, or nobody may ask.
+    #[must_use]
+    pub fn program_of(&self, interface: &str) -> Option<u32> {
+        link::program(&self.link(interface)).ok()
+    }
+
     /// Gives each pin of a link the name that its interface has now, and removes those whose interface is gone: a link
     /// stays with its interface whatever that is called.
     ///

@@ -99,49 +99,7 @@ impl Shadow {
 
     /// Copies what decides, but for flows. The one writer of the tables may not be at work meanwhile.
     pub fn follow(&self, live: &Tables) {
-        let own = &self.kernel.tables;
-        let Tables {
-            runtime,
-            vip_filter,
-            strangers,
-            frontends_v4,
-            frontends_v6,
-            areas,
-            services,
-            service_names,
-            timeouts,
-            slots,
-            backends,
-            loads,
-            server_ids,
-            pools,
-            leases,
-            // Flows come one by one.
-            flows_v4: _,
-            flows_v6: _,
-            translations_v4: _,
-            translations_v6: _,
-            // Nobody reads what is noted here.
-            claims: _,
-            journal: _,
-            seed: _,
-            books: _,
-        } = live;
-        own.runtime.copy_from(runtime);
-        own.vip_filter.copy_from(vip_filter);
-        own.strangers.copy_from(strangers);
-        own.frontends_v4.copy_from(frontends_v4);
-        own.frontends_v6.copy_from(frontends_v6);
-        own.areas.copy_from(areas);
-        own.services.copy_from(services);
-        own.service_names.copy_from(service_names);
-        own.timeouts.copy_from(timeouts);
-        own.slots.copy_from(slots);
-        own.backends.copy_from(backends);
-        own.loads.copy_from(loads);
-        own.server_ids.copy_from(server_ids);
-        own.pools.copy_from(pools);
-        own.leases.copy_from(leases);
+        self.kernel.tables.follow(live);
     }
 
     /// Copies how many flows clients have begun in this second.
@@ -227,11 +185,7 @@ impl Shadow {
 
     /// Forgets all flows.
     pub fn forget(&self) {
-        let own = &self.kernel.tables;
-        empty(&own.flows_v4);
-        empty(&own.flows_v6);
-        empty(&own.translations_v4);
-        empty(&own.translations_v6);
+        self.kernel.tables.forget_flows();
     }
 
     /// Runs the program on a packet that comes in by this interface; it could go to one of these backends.
@@ -351,13 +305,4 @@ where
         created: hit.entry.created().load(),
         reply: translation.map(|translation| FlowKey::from(translation.entry.key().reply)),
     })
-}
-
-fn empty<E: Entry>(table: &[Bucket<E>]) {
-    for entry in table.iter().flat_map(|bucket| &bucket.entries) {
-        let control = entry.state();
-        if control.is_live() {
-            entry.remove(control);
-        }
-    }
 }

@@ -254,6 +254,209 @@ fn a_live_director_is_measured_without_its_knowing() -> Result<()> {
     Ok(())
 }
 
+/// Whatever a director knows of its packets and flows, and what is pinned and attached there; and how many packets it did not forward,
+/// which the kernel sends a few of, unasked.
+fn knowledge(place: &Place) -> Result<(String, u64)> {
+    let mut stats = place.tandem.ask(&["stats"])?;
+    let fields = stats.as_object_mut().context("an object")?;
+    fields.remove("census_age_seconds");
+    let reasons = fields.remove("reasons").context("reasons")?;
+    let reasons = reasons.as_array().context("a list")?;
+    let refused = reasons
+        .iter()
+        .filter_map(|reason| reason["packets"].as_u64())
+        .sum();
+    let flows = place.tandem.ask(&["flow"])?;
+    let mut flows: Vec<String> = flows
+        .as_array()
+        .context("flows")?
+        .iter()
+        .map(|flow| format!("{} {} {}", flow["client"], flow["backend"], flow["state"]))
+        .collect();
+    flows.sort_unstable();
+    let mut command = place.director.command("sh")?;
+    let show = "ls -R /sys/fs/bpf; ip -d -o link show; ip -o address show; ip route show table all";
+    let seen = command.args(["-c", show]).output()?;
+    ensure!(seen.status.success(), "{seen:?}");
+    Ok((
+        format!("{stats}\n{flows:?}\n{}", String::from_utf8(seen.stdout)?),
+        refused,
+    ))
+}
+
+/// Nothing that would be a benchmark's packet or flow has come to it since.
+fn expect_knowledge(place: &Place, (before, refused): &(String, u64)) -> Result<()> {
+    const UNASKED: u64 = 500;
+    let (after, now) = knowledge(place)?;
+    let different = before
+        .lines()
+        .zip(after.lines())
+        .find(|(before, after)| before != after);
+    ensure!(before == &after, "{different:?}");
+    ensure!(now - refused < UNASKED, "{refused}, and now {now}");
+    Ok(())
+}
+
+#[test]
+fn a_copy_of_a_live_director_is_measured_and_the_director_is_as_it_was() -> Result<()> {
+    let place = Place::build("bench-copy")?;
+    // It has flows, and nothing comes in any more.
+    let traffic = [
+        &THROUGH[..],
+        &["--rounds", "1", "--seconds", "0.2", "--flows", "100", "-j"],
+    ]
+    .concat();
+    ask(&place.tester, &traffic)?.json()?;
+    let mut before = knowledge(&place)?;
+    wait_for(
+        PATIENCE,
+        "the census to find all flows, and the director to rest",
+        || {
+            let now = knowledge(&place).unwrap_or_default();
+            let flows = place
+                .tandem
+                .ask(&["stats"])
+                .map(|stats| stats["tables"][0]["flows"].as_u64());
+            std::mem::replace(&mut before, now.clone()).0 == now.0
+                && flows.is_ok_and(|flows| flows == Some(100))
+        },
+    )?;
+    let socket = place.tandem.socket().display().to_string();
+    let live = ["fastpath", "--live", "--socket", &socket];
+    let few = ["--rounds", "1", "--flows", "2000", "-j"];
+    let report = ask(&place.director, &[&live[..], &few].concat())?.json()?;
+    let living = &report["settings"]["living"];
+    assert_eq!(living["same_program"], true, "{report}");
+    assert_eq!(living["interface"], "far", "{report}");
+    assert!(living["flows"].as_u64() >= Some(100), "{report}");
+    assert_eq!(living["left_out"], serde_json::json!([]), "{report}");
+    let names: Vec<&str> = report["rows"]
+        .as_array()
+        .context("rows")?
+        .iter()
+        .filter_map(|row| row["name"].as_str())
+        .collect();
+    for name in [
+        "empty program",
+        "MAC swap + TX",
+        "192.0.2.10:53/udp, 1 flow",
+        "192.0.2.10:53/udp, 2 k flows",
+        "192.0.2.10:53/udp, new flow",
+        "[2001:db8:1::10]:53/udp, 1 flow",
+        "for nobody",
+    ] {
+        ensure!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    expect_knowledge(&place, &before)?;
+    // For people, of one frontend, and what cannot be.
+    let one = [
+        "--to",
+        "192.0.2.10:53/udp",
+        "--rounds",
+        "1",
+        "--flows",
+        "10",
+        "--filter",
+        "1 flow",
+    ];
+    let said = ask(&place.director, &[&live[..], &one].concat())?;
+    ensure!(
+        said.code == Some(0) && said.out.contains("the program is the one that runs on far"),
+        "{said:?}"
+    );
+    for (arguments, words) in [
+        (
+            &["--to", "192.0.2.10:54/udp"][..],
+            "does not forward such packets (no_service)",
+        ),
+        (&["--flows", "1000000"], "has 65536 places"),
+        (&["--interface", "eth9"], "there is no interface eth9"),
+    ] {
+        let said = ask(&place.director, &[&live[..], arguments].concat())?;
+        ensure!(
+            said.code == Some(1) && said.err.contains(words),
+            "{words}: {said:?}"
+        );
+    }
+    let nobody = [
+        "fastpath",
+        "--live",
+        "--to",
+        "192.0.2.10:53/udp",
+        "--bpffs",
+        "/sys/fs/bpf/nobodys",
+    ];
+    let said = ask(&place.director, &nobody)?;
+    ensure!(
+        said.code == Some(1) && said.err.contains("is tandemd running"),
+        "{said:?}"
+    );
+    expect_knowledge(&place, &before)?;
+    // Connections, translated and through tunnels.
+    let service = |name: &str, port: u16, forward: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\nlisten = [\"192.0.2.10:{port}\"]\nforward = \"{forward}\"\n\n[[service.backend]]\n\
+             address = \"10.9.1.11\"\n\n"
+        )
+    };
+    place.tandem.reload(&format!(
+        "[director]\ninterfaces = [\"near\", \"far\"]\n\n[limits]\nflows_v4 = 65536\nflows_v6 = 65536\n\n{}{}",
+        service("translated", 80, "nat"),
+        service("tunnelled", 81, "tunnel")
+    ))?;
+    wait_for(PATIENCE, "both backends to be reached", || {
+        place
+            .tandem
+            .ask(&["backend"])
+            .is_ok_and(|backends| backends[0]["state"] == "ready" && backends[1]["state"] == "ready")
+    })?;
+    let both = ["--to", "192.0.2.10:80", "--to", "192.0.2.10:81/tcp"];
+    let report = ask(&place.director, &[&live[..], &both, &few].concat())?.json()?;
+    assert_eq!(
+        report["settings"]["living"]["left_out"],
+        serde_json::json!([]),
+        "{report}"
+    );
+    let rows = report["rows"].as_array().context("rows")?;
+    let of = |name: &str| rows.iter().any(|row| row["name"] == name);
+    ensure!(
+        of("192.0.2.10:80/tcp, 2 k flows")
+            && of("192.0.2.10:81/tcp, new flow")
+            && of("bare IPIP encapsulation"),
+        "{report}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_director_is_made_up_where_there_is_none() -> Result<()> {
+    let bench = |arguments: &[&str]| {
+        let mut command = Command::new(binary("tandem")?);
+        Said::by(command.args(["bench", "fastpath"]).args(arguments))
+    };
+    let few = ["--rounds", "1", "--flows", "50000", "--filter", "nobody", "-j"];
+    let report = bench(&few)?.json()?;
+    let names: Vec<_> = report["rows"]
+        .as_array()
+        .context("rows")?
+        .iter()
+        .map(|row| &row["name"])
+        .collect();
+    assert_eq!(names, ["empty program", "for nobody"], "{report}");
+    for (arguments, words) in [
+        (&["--flows", "49999"][..], "from 50000"),
+        (&["--flows", "268435456"], "MiB may be used without harm"),
+        (&["--filter", "nonsense"], "no case has `nonsense`"),
+    ] {
+        let said = bench(arguments)?;
+        ensure!(
+            said.code == Some(1) && said.err.contains(words),
+            "{words}: {said:?}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn what_would_not_work_or_would_harm_is_refused() -> Result<()> {
     let place = Place::build("bench-refused")?;

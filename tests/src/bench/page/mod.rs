@@ -96,10 +96,7 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
             filter: None,
             cpu: None,
         },
-        |round| {
-            let round = round + 1;
-            tell(&format!("the program: round {round} of {FASTPATH_ROUNDS}"));
-        },
+        |doing| tell(&format!("the program: {doing}")),
     )?;
     Ok(Page {
         fastpath,

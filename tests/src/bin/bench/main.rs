@@ -418,11 +418,7 @@ fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
         filter: arguments.filter.clone(),
         cpu: arguments.cpu,
     };
-    let report = watched(|tell| {
-        fastpath::run(&options, |round| {
-            tell(&format!("round {} of {rounds}", round + 1));
-        })
-    })?;
+    let report = watched(|tell| fastpath::run(&options, tell))?;
     print!("{report}");
     files.write(&report)
 }

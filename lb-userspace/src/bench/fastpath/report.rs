@@ -5,12 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fastpath::LARGE_BACKENDS_EACH,
-    machine::Machine,
+    LARGE_BACKENDS_EACH,
     measure::{Outcome, Sample},
     memory::{self, Memory},
-    stats::Summary,
 };
+use crate::bench::{machine::Machine, stats::Summary};
 
 /// How it was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +22,27 @@ pub struct Settings {
     pub rounds: usize,
     /// CPU time of a sample.
     pub turn_milliseconds: f64,
+    /// The living director of which a copy was measured; else it was made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub living: Option<Living>,
+}
+
+/// A director that lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Living {
+    /// Where its maps are pinned.
+    pub directory: String,
+    /// The interface that packets were said to come in by.
+    pub interface: String,
+    /// Flows that it had.
+    pub flows: u64,
+    /// Places for flows of IPv4 and of IPv6.
+    pub places: [u64; 2],
+    /// Whether the program on the interface is the one that was measured, by the kernel's digest of it; `None` where there is
+    /// none, or the kernel does not say.
+    pub same_program: Option<bool>,
+    /// What was not measured, and why.
+    pub left_out: Vec<String>,
 }
 
 /// The whole result.
@@ -120,8 +140,9 @@ impl Row {
     }
 }
 
-/// What the still samples say, and whether it is them: when they are less than a third, all are heard.
-pub(super) fn summarise(samples: &[Sample]) -> Option<(Summary, bool)> {
+/// What the still samples say, and whether it is them: when they are less than a third, all are heard. `None` for no samples.
+#[must_use]
+pub fn summarise(samples: &[Sample]) -> Option<(Summary, bool)> {
     let of = |chosen: &dyn Fn(&Sample) -> bool| {
         let chosen = samples.iter().filter(|sample| chosen(sample));
         chosen.map(|sample| sample.nanoseconds).collect::<Vec<_>>()
@@ -151,14 +172,17 @@ impl fmt::Display for Report {
         let Self {
             machine, settings, ..
         } = self;
+        let tables = settings.living.as_ref().map_or_else(
+            || format!("{} flows in each table, which is half full", settings.flows),
+            |living| format!("a copy of the director at {}", living.directory),
+        );
         writeln!(
             f,
-            "{}, Linux {}, CPU {} of {}; {} flows in each table, which is half full; {} rounds of {} ms",
+            "{}, Linux {}, CPU {} of {}; {tables}; {} rounds of {} ms",
             machine.cpu,
             machine.kernel,
             machine.pinned_to,
             machine.cpus,
-            settings.flows,
             settings.rounds,
             settings.turn_milliseconds
         )?;
@@ -178,6 +202,9 @@ impl fmt::Display for Report {
 
 impl Report {
     fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(living) = &self.settings.living {
+            write!(f, "{living}")?;
+        }
         for row in &self.rows {
             if let Some((small, times)) = &row.small {
                 writeln!(
@@ -224,6 +251,34 @@ impl Report {
     }
 }
 
+impl fmt::Display for Living {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [v4, v6] = self.places;
+        writeln!(
+            f,
+            "packets as if they came in by {}, to a copy of its configuration and of its {} flows (places for {v4} of IPv4, {v6} of \
+             IPv6)",
+            self.interface, self.flows
+        )?;
+        match self.same_program {
+            Some(true) => writeln!(f, "the program is the one that runs on {}", self.interface)?,
+            Some(false) => writeln!(
+                f,
+                "NOT THE SAME: the program that runs on {} is another than this version of tandem has: the figures are of this one",
+                self.interface
+            )?,
+            None => writeln!(
+                f,
+                "no program of which the kernel tells runs on {}",
+                self.interface
+            )?,
+        }
+        self.left_out
+            .iter()
+            .try_for_each(|what| writeln!(f, "left out: {what}"))
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { min, median, max, .. } = self.nanoseconds;
@@ -245,10 +300,12 @@ impl fmt::Display for Row {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::measure::{Case, Expected, Subject},
+        *,
+    };
     use crate::bench::{
         front::{Floor, Wrapping},
-        measure::{Case, Expected, Subject},
         template::{Payload, Template},
     };
 

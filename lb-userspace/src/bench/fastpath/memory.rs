@@ -5,10 +5,9 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context as _, Result};
 use aya::maps::loaded_maps;
 use lb_common::{abi::names::FLOWS_V4, flow_table::WAYS};
-use lb_userspace::datapath::Kernel;
 use serde::{Deserialize, Serialize};
 
-use super::machine::fdinfo;
+use crate::{bench::machine::fdinfo, datapath::Kernel};
 
 /// Flows that the target speaks of.
 pub const FLOWS: u64 = 4 << 20;
