@@ -375,7 +375,7 @@ impl Director {
                 self.count_slots(*service);
             }
         }
-        if !steps.is_empty() {
+        if steps.iter().any(Step::concerns_readers) {
             self.publish_names();
         }
         Ok(())

@@ -21,13 +21,41 @@ use crate::{
 /// What is known of the health of backends.
 #[derive(Debug, Default)]
 pub(super) struct HealthBook {
-    reports: BTreeMap<WatchKey, Report>,
+    reports: Reports,
     /// Whether a backend served under an earlier daemon: it is as healthy as it was until something else is known, so that
     /// a restart changes nothing.
     inherited: BTreeMap<(Arc<str>, IpAddr), bool>,
-    /// What was told of each backend.
-    told: BTreeMap<(Arc<str>, IpAddr), Health>,
-    quorum: BTreeMap<Arc<str>, bool>,
+    /// What was told of each backend, by the name of the service.
+    told: BTreeMap<String, BTreeMap<IpAddr, Health>>,
+    quorum: BTreeMap<String, bool>,
+}
+
+/// The last outcome of each check, by service, and there by backend and number of the check: whoever asks has the name of the
+/// service at hand, and all of them are asked for whenever one is new.
+#[derive(Debug, Default)]
+struct Reports(BTreeMap<Arc<str>, BTreeMap<(IpAddr, u32), Report>>);
+
+impl Reports {
+    fn get(&self, service: &str, backend: IpAddr, check: u32) -> Option<&Report> {
+        self.0.get(service)?.get(&(backend, check))
+    }
+
+    fn insert(&mut self, watch: WatchKey, report: Report) -> Option<Report> {
+        let WatchKey {
+            service,
+            backend,
+            check,
+        } = watch;
+        let of_service = self.0.entry(service).or_default();
+        of_service.insert((backend, check), report)
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&WatchKey) -> bool) {
+        for (service, reports) in &mut self.0 {
+            reports.retain(|(backend, check), _| keep(&key(service, *backend, *check)));
+        }
+        self.0.retain(|_, reports| !reports.is_empty());
+    }
 }
 
 impl HealthBook {
@@ -51,7 +79,7 @@ impl HealthBook {
     }
 
     pub(super) fn report(&self, service: &str, backend: IpAddr, check: u32) -> Option<&Report> {
-        self.reports.get(&key(service, backend, check))
+        self.reports.get(service, backend, check)
     }
 }
 
@@ -138,13 +166,9 @@ impl Director {
 
     /// Takes note of news; whether more than the time that answers take is new.
     pub(super) fn note_health(&mut self, watch: WatchKey, report: Report) -> bool {
+        let before = self.health.report(&watch.service, watch.backend, watch.check);
         if let Some(warning) = &report.warning
-            && self
-                .health
-                .reports
-                .get(&watch)
-                .and_then(|before| before.warning.as_ref())
-                != Some(warning)
+            && before.and_then(|before| before.warning.as_ref()) != Some(warning)
         {
             let name = self.name_of(&watch.service, watch.backend);
             self.events.tell(event::Backend::Warning {
@@ -220,7 +244,7 @@ impl Director {
             (Some(now), Some(before)) => now.target == before.target && now.judge == before.judge,
             (Some(_), None) | (None, _) => false,
         };
-        self.health.reports.retain(|key, _| same(key));
+        self.health.reports.retain(same);
     }
 
     /// Why a backend is down, as a sentence.
@@ -313,89 +337,99 @@ impl Director {
     pub(super) fn tell_health(&mut self) {
         let mut events: Vec<event::What> = Vec::new();
         let mut told = BTreeMap::new();
-        for service in self
-            .config
-            .services
-            .iter()
-            .filter(|service| !service.health.checks.is_empty() || service.health.eject > 0)
-        {
-            let name: Arc<str> = service.name.as_str().into();
+        let watched = |service: &&Service| !service.health.checks.is_empty() || service.health.eject > 0;
+        for service in self.config.services.iter().filter(watched) {
+            let before = self.health.told.remove(&service.name).unwrap_or_default();
+            let mut now = BTreeMap::new();
             for backend in &service.backends {
-                let (health, agent) = self.health_of(service, backend);
-                let health = match agent.says {
-                    backend::Says::Down => Health::Down,
-                    backend::Says::Up | backend::Says::Drain => health,
-                };
-                let key = (Arc::clone(&name), backend.address);
-                let before = self.health.told.get(&key).copied();
-                let unknown = (0..service.health.checks.len() as u32).any(|check| {
-                    self.health
-                        .report(&service.name, backend.address, check)
-                        .is_none()
-                });
-                if before.is_none() && unknown {
+                let before = before.get(&backend.address).copied();
+                let Some(health) = self.health_to_tell(service, backend, before.is_some()) else {
                     continue;
-                }
-                let inherited = self
-                    .health
-                    .inherited
-                    .get(&key)
-                    .filter(|_| !service.health.checks.is_empty())
-                    .map(|up| if *up { Health::Up } else { Health::Down });
-                let before = before.or(inherited).unwrap_or(Health::Unchecked);
-                let (of, backend_name) = (service.name.clone(), backend.name.clone());
-                match (before, health) {
-                    (Health::Up | Health::Unchecked, Health::Down) => events.push(
-                        event::Backend::Down {
-                            service: of,
-                            backend: backend_name,
-                            reason: self.why_down(service, backend),
-                        }
-                        .into(),
-                    ),
-                    (Health::Down, Health::Up | Health::Unchecked) => events.push(
-                        event::Backend::Up {
-                            service: of,
-                            backend: backend_name,
-                        }
-                        .into(),
-                    ),
-                    (Health::Up | Health::Unchecked, Health::Up | Health::Unchecked)
-                    | (Health::Down, Health::Down) => {}
-                }
-                told.insert(key, health);
+                };
+                let before = before.or_else(|| self.inherited_health(service, backend));
+                events.extend(self.news_of(service, backend, before.unwrap_or(Health::Unchecked), health));
+                now.insert(backend.address, health);
             }
-            if let Some(standing) = self.standing.get(&service.name) {
-                let before = self
-                    .health
-                    .quorum
-                    .insert(Arc::clone(&name), standing.has_quorum)
-                    .unwrap_or(true);
-                let (serving, quorum) = (standing.serving, service.health.quorum);
-                let of = service.name.clone();
-                match (before, standing.has_quorum) {
-                    (true, false) => events.push(
-                        event::Service::QuorumLost {
-                            service: of,
-                            serving,
-                            quorum,
-                            policy: service.health.policy,
-                        }
-                        .into(),
-                    ),
-                    (false, true) => events.push(
-                        event::Service::QuorumRegained {
-                            service: of,
-                            serving,
-                            quorum,
-                        }
-                        .into(),
-                    ),
-                    (true, true) | (false, false) => {}
-                }
-            }
+            told.insert(service.name.clone(), now);
+            events.extend(self.news_of_quorum(service));
         }
         self.health.told = told;
+        for service in self.config.services.iter().filter(watched) {
+            if let Some(standing) = self.standing.get(&service.name) {
+                let name = service.name.clone();
+                self.health.quorum.insert(name, standing.has_quorum);
+            }
+        }
         events.into_iter().for_each(|event| self.events.tell(event));
+    }
+
+    /// How a backend is; `None` if nothing was told of it yet and too little is known.
+    fn health_to_tell(&self, service: &Service, backend: &Backend, was_told: bool) -> Option<Health> {
+        let mut checks = 0..service.health.checks.len() as u32;
+        let is_unknown = |check| {
+            self.health
+                .report(&service.name, backend.address, check)
+                .is_none()
+        };
+        if !was_told && checks.any(is_unknown) {
+            return None;
+        }
+        let (health, agent) = self.health_of(service, backend);
+        Some(match agent.says {
+            backend::Says::Down => Health::Down,
+            backend::Says::Up | backend::Says::Drain => health,
+        })
+    }
+
+    /// How a backend was under an earlier daemon, if that is known.
+    fn inherited_health(&self, service: &Service, backend: &Backend) -> Option<Health> {
+        let key = (service.name.as_str().into(), backend.address);
+        let up = self.health.inherited.get(&key)?;
+        let health = if *up { Health::Up } else { Health::Down };
+        (!service.health.checks.is_empty()).then_some(health)
+    }
+
+    fn news_of(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        before: Health,
+        health: Health,
+    ) -> Option<event::What> {
+        let news = match (before, health) {
+            (Health::Up | Health::Unchecked, Health::Down) => event::Backend::Down {
+                service: service.name.clone(),
+                backend: backend.name.clone(),
+                reason: self.why_down(service, backend),
+            },
+            (Health::Down, Health::Up | Health::Unchecked) => event::Backend::Up {
+                service: service.name.clone(),
+                backend: backend.name.clone(),
+            },
+            (Health::Up | Health::Unchecked, Health::Up | Health::Unchecked)
+            | (Health::Down, Health::Down) => return None,
+        };
+        Some(news.into())
+    }
+
+    fn news_of_quorum(&self, service: &Service) -> Option<event::What> {
+        let standing = self.standing.get(&service.name)?;
+        let before = self.health.quorum.get(service.name.as_str()).copied();
+        let (of, serving, quorum) = (service.name.clone(), standing.serving, service.health.quorum);
+        let news = match (before.unwrap_or(true), standing.has_quorum) {
+            (true, false) => event::Service::QuorumLost {
+                service: of,
+                serving,
+                quorum,
+                policy: service.health.policy,
+            },
+            (false, true) => event::Service::QuorumRegained {
+                service: of,
+                serving,
+                quorum,
+            },
+            (true, true) | (false, false) => return None,
+        };
+        Some(news.into())
     }
 }

@@ -46,6 +46,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
@@ -440,7 +441,8 @@ impl Daemon {
     async fn note_health(&mut self, news: News) {
         let first = news.at;
         let mut matters = self.director.note_health(news.watch, news.report);
-        sleep(GATHER).await;
+        // The runtime's timers have whole milliseconds, and would take two.
+        thread::sleep(GATHER);
         while let Some(news) = self.prober.next().now_or_never() {
             matters |= self.director.note_health(news.watch, news.report);
         }

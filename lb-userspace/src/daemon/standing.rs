@@ -71,10 +71,8 @@ impl Director {
 
     /// What a backend takes part in.
     pub(super) fn effective(&self, service: &Service, backend: &Backend) -> Effective {
-        let index = service
-            .backends
-            .iter()
-            .position(|found| found.address == backend.address);
+        // All are asked for one after the other, so that looking for each would take long.
+        let index = service.backends.element_offset(backend);
         let standing = self.standing.get(&service.name);
         let known = standing.and_then(|standing| standing.backends.get(index?).copied());
         known.unwrap_or_else(|| effective(&self.facts(service, backend, &self.orders.book, &self.addresses)))

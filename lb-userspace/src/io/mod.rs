@@ -4,6 +4,7 @@
 pub(crate) mod file;
 pub(crate) mod http;
 pub(crate) mod program;
+mod stray;
 pub(crate) mod tls;
 
 /// Text from outside as a log or a mail header may carry it: one line, bounded, nothing that moves a cursor.

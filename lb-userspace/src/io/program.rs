@@ -1,7 +1,13 @@
 //! Running a program of the operator's: without a shell, for a limited time, in a process group of its own that ends with
 //! it, and reading no more of what it says than is wanted.
 
-use std::{io, process::Stdio, time::Duration};
+use std::{
+    io,
+    process::{self, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
 use nix::{
     sys::signal::{Signal, killpg},
@@ -13,6 +19,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::stray;
+
 /// Where programs look for others.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long what a program said may still be read after it has ended: a child of its may hold the pipe open.
@@ -23,7 +31,7 @@ const GRACE: Duration = Duration::from_millis(100);
 pub(crate) struct Program<'a> {
     /// The program, by its absolute path, and its arguments.
     pub(crate) command: &'a [String],
-    /// All of its environment but for `PATH`.
+    /// All of its environment but for `PATH` and [`stray::MARK`].
     pub(crate) environment: &'a [(&'a str, String)],
     /// What it can read on its standard input.
     pub(crate) input: &'a [u8],
@@ -71,30 +79,54 @@ pub(crate) enum ProgramError {
     },
 }
 
-/// A process group that ends when this is dropped.
-struct Group(Option<Pid>);
+/// What a run has started. Its process group ends when this is dropped; if the program itself had not ended by then, so does
+/// all else that it has started, in whatever group or session.
+struct Offspring {
+    group: Option<Pid>,
+    mark: String,
+    ended: bool,
+}
 
-impl Drop for Group {
+impl Offspring {
+    /// A mark that no other run has.
+    fn mark() -> String {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        format!("{}.{}", process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Offspring {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
+        if let Some(group) = self.group {
             // Most often nobody is left in it.
             let _ = killpg(group, Signal::SIGKILL);
+        }
+        if !self.ended {
+            let mark = std::mem::take(&mut self.mark);
+            // Looking at all processes takes milliseconds. Without a thread they live on, as they would without a look.
+            let _ = thread::Builder::new()
+                .name("tandem-stray".to_owned())
+                .spawn(move || stray::kill(&mark));
         }
     }
 }
 
 impl Program<'_> {
-    /// Runs it to its end; whatever it has started and left running is killed then. Dropping the future kills it too.
+    /// Runs it to its end; whatever it has started and left running is killed then, unless it has a session of its own: a
+    /// program may start a service. One that has not ended in time is killed with all of that; dropping the future
+    /// does the same.
     ///
     /// # Errors
     /// [`ProgramError`].
     pub(crate) async fn run(&self) -> Result<Ended, ProgramError> {
         let name = self.command.first().cloned().unwrap_or_default();
+        let mark = Offspring::mark();
         let mut command = Command::new(&name);
         command
             .args(self.command.get(1..).unwrap_or_default())
             .env_clear()
             .env("PATH", PATH)
+            .env(stray::MARK, &mark)
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -110,8 +142,14 @@ impl Program<'_> {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw);
-        let _group = Group(group);
-        match timeout(self.timeout, self.attend(&mut child)).await {
+        let mut offspring = Offspring {
+            group,
+            mark,
+            ended: false,
+        };
+        let ended = timeout(self.timeout, self.attend(&mut child)).await;
+        offspring.ended = ended.is_ok();
+        match ended {
             Ok(ended) => ended.map_err(|source| ProgramError::Wait {
                 program: name,
                 source,
@@ -175,7 +213,9 @@ async fn keep(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, most: us
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{path::Path, time::Instant};
+
+    use nix::sys::signal::kill;
 
     use super::*;
 
@@ -207,24 +247,50 @@ mod tests {
         assert_eq!(ended.code, None);
     }
 
-    #[tokio::test]
-    async fn who_hangs_is_killed_with_all_it_started() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("pid");
-        let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
-        let error = shell(&script, Duration::from_millis(500)).await.unwrap_err();
-        assert!(matches!(error, ProgramError::Timeout { .. }), "{error}");
-        let grandchild: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    /// Waits until the process whose number is in the file is dead.
+    async fn expect_death(file: &Path) {
+        let pid = std::fs::read_to_string(file).unwrap();
         let start = Instant::now();
         let lives = || {
-            let stat = std::fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
             // A zombie whose new parent does not reap it is dead enough.
             !stat.is_empty() && !stat.contains(") Z ")
         };
         while lives() {
-            assert!(start.elapsed() < LONG, "the grandchild lives on");
+            assert!(start.elapsed() < LONG, "{pid} lives on");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Also what has left the process group.
+    #[tokio::test]
+    async fn who_hangs_is_killed_with_all_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let [child, stray] = ["child", "stray"].map(|name| directory.path().join(name));
+        let script = format!(
+            "sleep 1000 & echo $! > {}; setsid sh -c 'echo $$ > {}; exec sleep 1000' & wait",
+            child.display(),
+            stray.display()
+        );
+        let error = shell(&script, Duration::from_millis(500)).await.unwrap_err();
+        assert!(matches!(error, ProgramError::Timeout { .. }), "{error}");
+        expect_death(&child).await;
+        expect_death(&stray).await;
+    }
+
+    /// A hook may start a service, if it gives it a session of its own.
+    #[tokio::test]
+    async fn who_ends_in_time_may_leave_a_session_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        // It has not got there at once.
+        let script = format!(
+            "setsid sleep 1000 & echo $! > {}; until [ \"$(ps -o sid= -p $! | tr -d ' ')\" = $! ]; do :; done",
+            file.display()
+        );
+        assert_eq!(shell(&script, LONG).await.unwrap().code, Some(0));
+        let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     }
 
     #[tokio::test]

@@ -85,9 +85,9 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<44} {:>7.2} ms  in all, for {} changes",
+            "{:<44} {:>7.2} ms  each of {} changes, while checks find it",
             format!("{} of {} cease to answer, living", self.failing, self.backends),
-            self.reaction.many_total_ms,
+            self.reaction.many_total_ms / self.reaction.many_changes.max(1) as f64,
             self.reaction.many_changes
         )?;
         writeln!(

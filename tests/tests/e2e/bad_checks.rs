@@ -97,7 +97,7 @@ fn backends_and_scripts_that_mean_harm_are_bounded() -> Result<()> {
         (
             "hangs",
             format!(
-                "type = \"script\", command = [\"/bin/sh\", \"-c\", \"sleep {SLEEP} & (sleep {SLEEP} & sleep {SLEEP}) & yes\"]"
+                "type = \"script\", command = [\"/bin/sh\", \"-c\", \"sleep {SLEEP} & (setsid sleep {SLEEP} & sleep {SLEEP}) & yes\"]"
             ),
             "script: ",
         ),
