@@ -119,6 +119,10 @@ pub(super) fn refusal(unable: &Unable) -> Refusal {
         Unable::NoSuchGroup(_) => (RefusalKind::NotFound, "`tandem ha` lists them"),
         Unable::NoSuchDirector { .. } => (RefusalKind::NotFound, "`tandem ha` says who is heard"),
         Unable::Unfit { .. } => (RefusalKind::Harmful, "`tandem ha explain` says who could"),
+        Unable::Early { .. } => (
+            RefusalKind::Harmful,
+            "it can have them again after a heartbeat: ask again",
+        ),
         Unable::NoSuccessor(_) => (
             RefusalKind::Harmful,
             "`tandem ha explain` says why not; `tandem ha maintenance on --force` gives the VIPs up all the same",

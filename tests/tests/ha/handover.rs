@@ -66,6 +66,40 @@ fn a_handover_takes_all_connections_along_and_says_so() -> Result<()> {
     Ok(())
 }
 
+/// Who has just handed over may not have heard yet that it was taken: it cannot have the VIPs back before, and that is what is
+/// said.
+#[test]
+fn handing_back_at_once_works_or_is_refused_for_what_it_is() -> Result<()> {
+    let cluster = Cluster::build("ha-back", 1, 1)?;
+    let a = cluster.start(0, "", 100)?;
+    let b = cluster.start(1, "", 100)?;
+    expect_role(&a, "active")?;
+    for director in [&a, &b] {
+        expect_proven(director)?;
+    }
+    let mut refused = 0;
+    for (giver, taker) in [(&a, &b), (&b, &a)].into_iter().cycle().take(20) {
+        wait_for(PATIENCE, "the VIPs to be handed over", || {
+            let Ok(output) = giver
+                .tandem(&["ha", "handover"])
+                .and_then(|mut it| Ok(it.output()?))
+            else {
+                return false;
+            };
+            let said = String::from_utf8_lossy(&output.stderr);
+            refused += usize::from(!output.status.success());
+            assert!(
+                output.status.success() || said.contains("has only just handed the VIPs"),
+                "{said}"
+            );
+            output.status.success()
+        })?;
+        expect_role(taker, "active")?;
+    }
+    println!("refused {refused} times");
+    Ok(())
+}
+
 /// The number of the first event of this kind.
 fn first_event(tandem: &Tandem, kind: &str) -> Result<u64> {
     let events = tandem.ask(&["events", "--kind", kind])?;

@@ -8,6 +8,8 @@ mod heartbeats;
 mod hooks;
 mod interop;
 mod lease;
+mod mail;
+mod many;
 mod orders;
 mod pair;
 mod probes;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lb_common::wire::{heartbeat::NOBODY, seal::NodeId};
 
 use super::{
-    Member,
+    Member, Peer,
     event::{Why, Yield},
     group::{Group, Outputs},
     hooks::{Answer, Direction},
@@ -41,6 +41,16 @@ pub enum Unable {
         group: String,
         /// What is known of the reason.
         why: String,
+    },
+    /// That one had them until a moment ago.
+    #[error(
+        "{director} has only just handed the VIPs of {group} over, and has not heard yet that they have arrived"
+    )]
+    Early {
+        /// Its name.
+        director: String,
+        /// The group.
+        group: String,
     },
     /// None of the others can.
     #[error("no other director that is heard can hold the VIPs of {0}")]
@@ -191,14 +201,28 @@ impl Member {
         let mut candidates: Vec<_> = group.candidates(cluster, now).collect();
         if let Some(to) = to {
             candidates.retain(|(peer, _)| peer.name() == to);
-            if candidates.is_empty() {
+        }
+        if candidates.is_empty() {
+            let mut asked = cluster
+                .alive(now)
+                .filter(|peer| peer.is_proven() && to.is_none_or(|to| peer.name() == to));
+            let gives = |peer: &&Peer| {
+                let part = peer.group(group.id);
+                part.is_some_and(|part| part.fit && part.successor != NOBODY)
+            };
+            if let Some(giver) = asked.find(gives) {
+                return Err(Unable::Early {
+                    director: giver.name().to_owned(),
+                    group: group.name.clone(),
+                });
+            }
+            if let Some(to) = to {
                 let peer = cluster.alive(now).find(|peer| peer.name() == to);
                 let part = peer.and_then(|peer| peer.group(group.id));
                 let why = match (peer, part) {
                     (Some(peer), _) if peer.report().maintenance => "it is in maintenance",
                     (_, None) => "it does not have them in its configuration",
                     (_, Some(part)) if !part.link => "its interface is down",
-                    (_, Some(part)) if part.successor != NOBODY => "it is handing them over",
                     (_, Some(_)) => "it says so; `tandem ha` there says why",
                 };
                 return Err(Unable::Unfit {
