@@ -76,6 +76,11 @@ tandem service
 tandem backend
 tandem stats > /dev/null
 
+# The live view, on a terminal of 80 by 24, until somebody says that it is enough.
+tandem top --once | grep 192.0.2.11
+{ sleep 3; printf q; } | timeout 30 script --quiet --return --command 'stty rows 24 cols 80; tandem top' /tmp/top
+grep -a 192.0.2.11 /tmp/top
+
 # The unit lets it set up a MAC address of the VIPs' own.
 cp /etc/tandem/tandem.toml /tmp/plain.toml
 sed -i 's/^vrid = 51$/vrid = 51\nvirtual_mac = true/' /etc/tandem/tandem.toml

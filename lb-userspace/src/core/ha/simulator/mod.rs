@@ -1,4 +1,4 @@
-//! Two to five directors over virtual time, on the clients' network and one or two heartbeat paths: messages are lost, late
+//! Two to eight directors over virtual time, on the clients' network and one or two heartbeat paths: messages are lost, late
 //! and doubled; each network falls into parts by itself, or one is deaf to another; directors crash, sleep, stop, lose
 //! their link, are sent into maintenance and hand over; their clocks differ. All of it follows from a seed.
 //!
