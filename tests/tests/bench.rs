@@ -14,7 +14,9 @@ use lb_tests::{
         latency,
         line::{Cpus, VIP as THROUGH},
         measure::{Case, Effort, Expected, Scene, Subject, measure},
+        picture,
         scale::pressure::Pressure,
+        stats::Summary,
         subject::{self, Task},
         template::{Family, Order, Payload, Template},
         throughput::{self, Frames, stage::Stage},
@@ -198,7 +200,7 @@ fn every_case_of_the_fast_path_is_what_it_claims() {
 fn what_a_generator_sends_comes_to_the_sink() {
     let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
     let cpus = Cpus::choose().unwrap();
-    let mut stage = Stage::build(cpus, Family::V4).unwrap();
+    let mut stage = Stage::build(cpus, Family::V4, 1514).unwrap();
     let task = Task {
         protocol: "udp",
         port: 53,
@@ -261,6 +263,7 @@ fn packets_and_connections_go_through_a_director() {
             turn: Duration::from_millis(100),
             tolerated: 0.5,
             delays: true,
+            by_flows: vec![1, 20_000],
             filter: Some("Tandem".to_owned()),
         },
         |_| (),
@@ -268,6 +271,16 @@ fn packets_and_connections_go_through_a_director() {
     .unwrap();
     assert!(report.rows.len() >= 4, "{report}");
     assert!(report.rows.iter().all(|row| row.mpps.median > 0.0), "{report}");
+    let by_flows = report.by_flows.unwrap();
+    let flows: Vec<_> = by_flows.rows.iter().map(|row| row.flows).collect();
+    assert_eq!(flows, [1, 20_000], "{by_flows}");
+    assert!(
+        by_flows
+            .rows
+            .iter()
+            .all(|row| row.mpps.median > 0.0 && row.times > 0.0),
+        "{by_flows}"
+    );
     let report = throughput::run(
         &throughput::Options {
             flows: 1000,
@@ -277,6 +290,7 @@ fn packets_and_connections_go_through_a_director() {
             turn: Duration::from_millis(100),
             tolerated: 0.5,
             delays: false,
+            by_flows: Vec::new(),
             filter: Some("Tandem".to_owned()),
         },
         |_| (),
@@ -300,6 +314,60 @@ fn packets_and_connections_go_through_a_director() {
         report.rows.iter().all(|row| row.packets_per_request >= 1.9),
         "{report}"
     );
+}
+
+#[test]
+fn a_picture_is_drawn_as_png_with_its_letters() {
+    let summary = |value: f64| Summary::of(&[value]).unwrap();
+    let draw = |title: &str| {
+        let svg = picture::bars(
+            title,
+            "Mpps",
+            "Tandem",
+            &[("Tandem", summary(2.0)), ("other", summary(1.0))],
+        );
+        picture::rasterised(&svg).unwrap()
+    };
+    let png = draw("packets");
+    // A signature, and the header with width and height (PNG, sections 5.2 and 11.2.2): twice those of the picture.
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    assert_eq!(png[12..16], *b"IHDR");
+    let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert_eq!((number(16), number(20)), (1520, 268));
+    assert_ne!(draw(""), png, "the title is not on it");
+    let error = picture::rasterised("no picture").unwrap_err().to_string();
+    assert!(error.contains("draws no PNG"), "{error}");
+}
+
+/// A frame in several buffers, which a socket sends, and one that just fits into a page.
+#[test]
+fn jumbo_frames_go_through_every_subject() {
+    let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+    let tandem = Some("Tandem, IPIP".to_owned());
+    for (length, source, filter, rows) in [
+        (9014, "a packet socket", None, 8),
+        (3000, "XDP", tandem.clone(), 2),
+        (1514, "XDP", tandem, 2),
+    ] {
+        let report = throughput::run(
+            &throughput::Options {
+                flows: 100,
+                family: Family::V4,
+                frames: Frames::Of(length),
+                rounds: 1,
+                turn: Duration::from_millis(100),
+                tolerated: 0.5,
+                delays: false,
+                by_flows: Vec::new(),
+                filter,
+            },
+            |_| (),
+        )
+        .unwrap();
+        assert_eq!(report.settings.source, source, "{report}");
+        assert!(report.rows.len() >= rows, "{report}");
+        assert!(report.rows.iter().all(|row| row.mpps.median > 0.0), "{report}");
+    }
 }
 
 /// Whoever has a place keeps its backend; whoever has none goes where the schedule says.

@@ -108,6 +108,18 @@ const TOOLS: &[Tool] = {
                 &[Test, Demo, Bench],
             )
         },
+        tool(
+            "rsvg-convert",
+            "librsvg2-bin",
+            "pictures of results as PNG",
+            &[Test, Bench],
+        ),
+        tool(
+            "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+            "fonts-dejavu-core",
+            "letters in them",
+            &[Test, Bench],
+        ),
         tool("strip", "binutils", "programs without debug information", &[Dist]),
         tool(
             "qemu-system-x86_64",

@@ -27,6 +27,34 @@ pub enum Pace {
     Rate(f64),
 }
 
+/// Bytes of the longest frame that the kernel sends for XDP: it has one page, with room in front and behind.
+pub const IN_A_PAGE: usize = 3000;
+
+/// Whose packets are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flows {
+    /// Of so many flows, drawn at random.
+    Random(u32),
+    /// Each packet begins another: so nobody knows it yet.
+    Each,
+}
+
+impl Flows {
+    /// How many, and in which order.
+    pub(super) const fn drawn(self) -> (u32, Order) {
+        match self {
+            Self::Random(flows) => (flows, Order::Random),
+            Self::Each => (1, Order::Rising),
+        }
+    }
+}
+
+impl From<u32> for Flows {
+    fn from(flows: u32) -> Self {
+        Self::Random(flows)
+    }
+}
+
 /// Whose work comes first on the generator's CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
@@ -74,12 +102,13 @@ impl Generator {
         cpu: usize,
         priority: Priority,
         mix: &[(Template, u32)],
-        flows: u32,
+        flows: Flows,
         wire: Wire,
     ) -> Result<Self> {
         let front = |(template, parts): &(Template, u32)| {
             let target = Target::Wire(wire);
-            let front = Front::new(template, flows, Order::Random, &target, Wrapping::Bare)?;
+            let (flows, order) = flows.drawn();
+            let front = Front::new(template, flows, order, &target, Wrapping::Bare)?;
             Ok((front, *parts))
         };
         Ok(Self {
@@ -103,7 +132,7 @@ impl Generator {
         cpu: usize,
         priority: Priority,
         mix: &[(Template, u32)],
-        flows: u32,
+        flows: Flows,
         wire: Wire,
     ) -> Result<Self> {
         Ok(Self {

@@ -13,11 +13,7 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::{
-    front::Wire,
-    path::STAMP,
-    template::{Order, Template},
-};
+use super::{front::Wire, generator::Flows, packet_source::PacketSource, path::STAMP, template::Template};
 
 /// Packets that are made before any is sent, and then sent over and over: what comes of a few thousand flows.
 const MADE: usize = 8192;
@@ -32,6 +28,15 @@ pub(super) struct Sender {
     packets: Vec<Vec<u8>>,
     next: usize,
     wire: Wire,
+    /// Where each packet is to begin another flow.
+    renewal: Option<Renewal>,
+}
+
+/// What it takes to make the same packets of other flows.
+struct Renewal {
+    /// Which source each packet is of.
+    origins: Vec<usize>,
+    sources: Vec<(Template, PacketSource)>,
 }
 
 impl Sender {
@@ -40,7 +45,7 @@ impl Sender {
     ///
     /// # Errors
     /// Without the capability CAP_NET_RAW.
-    pub(super) fn open(interface: u32, mix: &[(Template, u32)], flows: u32, wire: Wire) -> Result<Self> {
+    pub(super) fn open(interface: u32, mix: &[(Template, u32)], flows: Flows, wire: Wire) -> Result<Self> {
         let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)
             .context("opening a packet socket (CAP_NET_RAW)")?;
         let address = libc::sockaddr_ll {
@@ -76,15 +81,18 @@ impl Sender {
         if set != 0 {
             return Err(io::Error::last_os_error()).context("having the packet socket send at once");
         }
+        let (count, order) = flows.drawn();
         let mut sources: Vec<_> = mix
             .iter()
-            .map(|(template, parts)| (template, *parts, template.source(flows, Order::Random)))
+            .map(|(template, _)| (template.clone(), template.source(count, order)))
             .collect();
-        let mut packets = Vec::with_capacity(MADE);
+        let (mut packets, mut origins) = (Vec::with_capacity(MADE), Vec::with_capacity(MADE));
         while packets.len() < MADE {
-            for (template, parts, source) in &mut sources {
+            for (number, (_, parts)) in mix.iter().enumerate() {
+                let (template, source) = &mut sources[number];
                 for _ in 0..*parts {
                     packets.push(template.packet(source.draw()));
+                    origins.push(number);
                 }
             }
         }
@@ -93,6 +101,7 @@ impl Sender {
             packets,
             next: 0,
             wire,
+            renewal: (flows == Flows::Each).then_some(Renewal { origins, sources }),
         })
     }
 
@@ -169,6 +178,12 @@ impl Sender {
             )
         };
         self.next = if end == self.packets.len() { 0 } else { end };
+        if let Some(Renewal { origins, sources }) = &mut self.renewal {
+            for (packet, &origin) in self.packets[first..end].iter_mut().zip(&origins[first..end]) {
+                let (template, source) = &mut sources[origin];
+                *packet = template.packet(source.draw());
+            }
+        }
         match usize::try_from(taken) {
             Ok(taken) => Ok(taken),
             Err(_) => match io::Error::last_os_error() {

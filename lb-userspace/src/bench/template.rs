@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use anyhow::{Result, anyhow, ensure};
 use etherparse::{IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder};
-use lb_common::packet::{FlowKey, parse};
+use lb_common::packet::{FlowKey, parse, protocol};
 
 use super::{
     packet_source::{CUTS_V4, CUTS_V6, ETHERNET, PIECES, PacketSource},
@@ -185,9 +185,26 @@ impl Template {
         template.lengthened(length, 14 + 4)
     }
 
+    /// The first segments of IPv4 connections in frames of `length` bytes, at least 76, with data behind the header and without a
+    /// valid checksum.
+    ///
+    /// # Errors
+    /// When they do not fit into a frame.
+    pub fn syns(network: [u8; 2], vip: [u8; 4], port: u16, length: usize) -> Result<Self> {
+        Self::v4(network, vip, Payload::TcpSyn(port))?.lengthened(length, 14 + 2)
+    }
+
+    /// The same with IPv6, at least 96 bytes.
+    ///
+    /// # Errors
+    /// When they do not fit into a frame.
+    pub fn syns6(network: u16, vip: [u8; 16], port: u16, length: usize) -> Result<Self> {
+        Self::v6(network, vip, Payload::TcpSyn(port))?.lengthened(length, 14 + 4)
+    }
+
     /// Fills frames up to this length, which is also told in the headers: in the network header, at `at`, and in UDP's.
     fn lengthened(mut self, length: usize, at: usize) -> Result<Self> {
-        let shortest = self.family.shortest();
+        let shortest = self.packet.len();
         let network = match self.family {
             Family::V4 => 20,
             Family::V6 => 40,
@@ -199,12 +216,19 @@ impl Template {
         let more = (length - self.packet.len()) as u16;
         self.packet.resize(length, 0);
         let udp = ETHERNET + network + 4;
-        for at in [at, udp] {
+        let protocol = match self.family {
+            Family::V4 => self.packet[ETHERNET + 9],
+            Family::V6 => self.packet[ETHERNET + 6],
+        };
+        let is_udp = protocol == protocol::UDP;
+        for at in [Some(at), is_udp.then_some(udp)].into_iter().flatten() {
             let old = u16::from_be_bytes([self.packet[at], self.packet[at + 1]]);
             self.packet[at..at + 2].copy_from_slice(&(old + more).to_be_bytes());
         }
         if self.family == Family::V4 {
-            self.packet[udp + 2..udp + 4].fill(0);
+            if is_udp {
+                self.packet[udp + 2..udp + 4].fill(0);
+            }
             let ip = &mut self.packet[ETHERNET..];
             let header = Ipv4Header::from_slice(&ip[..20])?.0;
             ip[10..12].copy_from_slice(&header.calc_header_checksum().to_be_bytes());

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use tokio::{signal::ctrl_c, sync::oneshot};
 
 use super::{CliError, Exit, Show};
@@ -16,7 +16,8 @@ use crate::{
     api::Client,
     bench::{
         fastpath::{self, living},
-        frames::Frames,
+        frames::{Frames, Kind},
+        generator::Flows,
         interfaces::{self, Refusal, examine_admin},
         live,
         template::Family,
@@ -100,7 +101,10 @@ struct Throughput {
     /// Flows that packets are drawn from.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     flows: u32,
-    /// Bytes of a frame, from 64 (84 with IPv6) to 9014, or `imix` [default: the least]
+    /// Each packet begins another flow: how many new flows a second there can be. They are datagrams, or SYNs of connections.
+    #[arg(long, value_name = "PROTOCOL", conflicts_with = "flows")]
+    new: Option<NewFlows>,
+    /// Bytes of a frame, from 64 to 9014 (with IPv6 from 84, SYNs from 76 and 96), or `imix` [default: the least]
     #[arg(long)]
     frames: Option<Frames>,
     /// How often as many are sent as can be.
@@ -121,6 +125,15 @@ struct Throughput {
     /// Use an interface although the default route leads through it.
     #[arg(long)]
     allow_default_route: bool,
+}
+
+/// What begins another flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NewFlows {
+    /// A datagram.
+    Udp,
+    /// The first segment of a connection.
+    Tcp,
 }
 
 #[derive(Debug, Args)]
@@ -239,13 +252,20 @@ async fn throughput<W: Write>(arguments: &Throughput, show: &mut Show<'_, W>) ->
         Some(SocketAddr::V6(_)) => Family::V6,
         Some(SocketAddr::V4(_)) | None => Family::V4,
     };
+    let kind = match arguments.new {
+        Some(NewFlows::Tcp) => Kind::Syns,
+        Some(NewFlows::Udp) | None => Kind::Datagrams,
+    };
     let ready = interfaces::prepare(interfaces::Options {
         tx: arguments.tx.clone(),
         rx: arguments.rx.clone().unwrap_or_else(|| arguments.tx.clone()),
         to: arguments.to,
         mac: arguments.mac,
-        flows: arguments.flows,
-        frames: arguments.frames.unwrap_or(Frames::Of(family.shortest())),
+        kind,
+        flows: arguments
+            .new
+            .map_or(Flows::Random(arguments.flows), |_| Flows::Each),
+        frames: arguments.frames.unwrap_or(Frames::Of(kind.shortest(family))),
         rounds: arguments.rounds as usize,
         turn: arguments.seconds,
         tolerated: arguments.loss / 100.0,

@@ -67,6 +67,13 @@ pub const FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xDD, 2];
 /// The backends' MAC address.
 pub const BACKEND_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xBB, 1];
 
+/// What links carry unless they are told.
+const MTU: usize = 1500;
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+/// Most bytes that a tunnel's headers take.
+const TUNNEL: usize = 40;
+
 /// For a thread of the kernel to appear.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -181,6 +188,26 @@ impl Line {
             end,
             _lab: lab,
         })
+    }
+
+    /// Makes room for frames of so many bytes on all links, and behind the forwarder for those of tunnels.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn carry(&self, longest: usize) -> Result<()> {
+        let needed = longest.saturating_sub(ETHERNET);
+        for (host, interface, mtu) in [
+            (&self.source, &self.from, needed),
+            (&self.forwarder, &self.near, needed),
+            (&self.forwarder, &self.far, needed + TUNNEL),
+            (&self.backend, &self.end, needed + TUNNEL),
+        ] {
+            if mtu > MTU {
+                host.namespace()
+                    .ip(&[format!("link set {interface} mtu {mtu}")])?;
+            }
+        }
+        Ok(())
     }
 
     /// Has a thread of its own poll an interface of the forwarder, on a CPU of its own: what it costs to forward what comes there

@@ -1,8 +1,21 @@
-//! Results as a picture: bars with their range, in SVG.
+//! Results as a picture: bars with their range, in SVG, and from that in PNG.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    process::{Command, Stdio},
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
 
 use super::stats::Summary;
+use crate::tool;
+
+/// What makes PNG of SVG. A crate that does would bring a renderer and a typeface, more code than all of the benchmarks.
+const RENDERER: &str = "rsvg-convert";
+/// Pixels of a PNG for one of the picture, so that it is sharp on a slide.
+const ZOOM: &str = "2";
 
 const WIDTH: f64 = 760.0;
 const NAMES: f64 = 220.0;
@@ -57,6 +70,43 @@ pub fn bars(title: &str, unit: &str, own: &str, bars: &[(&str, Summary)]) -> Str
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Whether there is what it takes for a PNG.
+///
+/// # Errors
+/// What is missing, and what to do.
+pub fn can_rasterise() -> Result<()> {
+    tool::find(RENDERER)
+        .map(drop)
+        .context("a PNG is drawn by a program of librsvg: `cargo xtask bench` installs it, or `apt install librsvg2-bin`")
+}
+
+/// The picture as PNG.
+///
+/// # Errors
+/// What the renderer says.
+pub fn rasterised(svg: &str) -> Result<Vec<u8>> {
+    let mut renderer = Command::new(tool::find(RENDERER)?)
+        .args(["--zoom", ZOOM, "--format", "png"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {RENDERER}"))?;
+    let stdin = renderer.stdin.take();
+    let output = thread::scope(|scope| {
+        // It may have ended early, and then says why.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(svg.as_bytes())));
+        renderer.wait_with_output()
+    })
+    .with_context(|| format!("waiting for {RENDERER}"))?;
+    ensure!(
+        output.status.success() && !output.stdout.is_empty(),
+        "{RENDERER} draws no PNG: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output.stdout)
 }
 
 fn escaped(text: &str) -> String {

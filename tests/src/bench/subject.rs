@@ -40,6 +40,9 @@ const PROXIED: u32 = 4000;
 pub enum Subject {
     /// An XDP program of four instructions that sends everything to the other interface.
     Redirect,
+    /// The same with both MAC addresses written, which every forwarder has to do: so it touches the packet, whose bytes another
+    /// CPU has written.
+    Rewrite,
     /// The least that balances: by a hash, and without memory. Unlike the bare redirect it has to wait for the packet's bytes,
     /// which another CPU has written.
     Stateless,
@@ -125,8 +128,9 @@ impl AtWork {
 
 impl Subject {
     /// Those that packets of one direction can be sent through, the floor first.
-    pub const OF_PACKETS: [Self; 8] = [
+    pub const OF_PACKETS: [Self; 9] = [
         Self::Redirect,
+        Self::Rewrite,
         Self::Stateless,
         Self::Dr,
         Self::Ipip,
@@ -151,6 +155,7 @@ impl Subject {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Redirect => "bare XDP redirect",
+            Self::Rewrite => "XDP redirect, MAC addresses written",
             Self::Stateless => "XDP redirect by a hash",
             Self::Dr => "Tandem, direct routing",
             Self::Ipip => "Tandem, IPIP",
@@ -187,7 +192,12 @@ impl Subject {
     pub fn put_to_work(self, line: &Line, task: Task, cpus: Cpus) -> Result<AtWork> {
         match self {
             Self::Redirect => redirect(line),
-            Self::Stateless => choose(line),
+            Self::Rewrite => choose(line, "rewrite", "MAC addresses written, then bpf_redirect"),
+            Self::Stateless => choose(
+                line,
+                "choose",
+                "a table of 1024 places by a hash of source and ports, MAC addresses written, then bpf_redirect",
+            ),
             Self::Dr => direct(line, &config(line, task, "dr")),
             Self::Ipip => direct(line, &config(line, task, "tunnel")),
             Self::Nat => direct(line, &config(line, task, "nat")),
@@ -270,8 +280,14 @@ fn config(line: &Line, task: Task, forward: &str) -> String {
         Family::V4 => "v4",
         Family::V6 => "v6",
     };
+    // Others have none, and the table takes twice the memory of that of flows.
+    let translations = if forward == "nat" {
+        format!("translations_{family} = {flows}\n")
+    } else {
+        String::new()
+    };
     let mut config = format!(
-        "[director]\ninterfaces = [\"{}\", \"{}\"]\n\n[limits]\nflows_{family} = {flows}\ntranslations_{family} = {flows}\n\n\
+        "[director]\ninterfaces = [\"{}\", \"{}\"]\n\n[limits]\nflows_{family} = {flows}\n{translations}\n\
          [[service]]\nname = \"bench\"\nlisten = [\"{listen}/{protocol}\"]\nforward = \"{forward}\"\n",
         line.near, line.far,
     );
@@ -307,8 +323,8 @@ fn redirect(line: &Line) -> Result<AtWork> {
 // SAFETY: 32-bit words only.
 unsafe impl Pod for Choice {}
 
-/// The benchmark's own balancer, with all choices the same: there is one host behind all backends.
-fn choose(line: &Line) -> Result<AtWork> {
+/// One of the benchmark's own forwarders, with all choices the same: there is one host behind all backends.
+fn choose(line: &Line, program: &'static str, how: &str) -> Result<AtWork> {
     let mut ebpf = EbpfLoader::new()
         .load(OBJECT)
         .context("the kernel refused the benchmark's maps")?;
@@ -323,17 +339,15 @@ fn choose(line: &Line) -> Result<AtWork> {
     for place in 0..CHOICES {
         table.set(place, choice, 0)?;
     }
-    load(&mut ebpf, "choose")?;
+    load(&mut ebpf, program)?;
     namespace.enter(|| {
-        xdp(&mut ebpf, "choose")?
+        xdp(&mut ebpf, program)?
             .attach(&line.near, XdpMode::Driver)
             .context("attaching")
     })??;
     Ok(AtWork {
         _program: Some(ebpf),
-        ..AtWork::new(
-            "a table of 1024 places by a hash of source and ports, MAC addresses written, then bpf_redirect",
-        )
+        ..AtWork::new(how)
     })
 }
 

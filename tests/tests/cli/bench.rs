@@ -158,11 +158,66 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
     assert_eq!(report["settings"]["frames"], "84 bytes", "{report}");
     assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
     place.expect_state(&before)?;
+    // Each packet another flow: the director makes one of each that comes to it.
+    let flows_before = place.tandem.ask(&["stats"])?["new_flows"]
+        .as_u64()
+        .unwrap_or_default();
+    let new = [
+        &THROUGH[..],
+        &["--new", "udp", "--rounds", "2", "--seconds", "0.2", "-j"],
+    ]
+    .concat();
+    for more in [&[][..], &["--packet-socket"]] {
+        let report = ask(&place.tester, &[&new[..], more].concat())?.json()?;
+        assert!(report["settings"]["flows"].is_null(), "{report}");
+        assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
+    }
+    place.expect_state(&before)?;
+    let flows = place.tandem.ask(&["stats"])?["new_flows"]
+        .as_u64()
+        .unwrap_or_default()
+        - flows_before;
+    assert!(flows > 10_000, "{flows}");
     // It was the director that sent them.
     let forwarded = place.tandem.ask(&["stats"])?["packets"]
         .as_u64()
         .unwrap_or_default();
     assert!(forwarded > 1000, "{forwarded}");
+    // SYNs, to a service that takes connections.
+    place.tandem.reload(
+        "[director]\ninterfaces = [\"near\", \"far\"]\n\n[limits]\nflows_v4 = 65536\nflows_v6 = 65536\n\n[[service]]\nname = \"web\"\n\
+         listen = [\"192.0.2.10:80\"]\n\n[[service.backend]]\naddress = \"10.9.1.11\"\n",
+    )?;
+    wait_for(PATIENCE, "the backend to be reached", || {
+        place
+            .tandem
+            .ask(&["backend"])
+            .is_ok_and(|backends| backends[0]["state"] == "ready")
+    })?;
+    let syns = [
+        "throughput",
+        "--tx",
+        "send0",
+        "--rx",
+        "back0",
+        "--to",
+        "192.0.2.10:80",
+        "--new",
+        "tcp",
+    ];
+    let said = ask(
+        &place.tester,
+        &[&syns[..], &["--rounds", "2", "--seconds", "0.2"]].concat(),
+    )?;
+    ensure!(
+        said.code == Some(0)
+            && said.out.contains("SYNs, each a new flow, 76 bytes")
+            && said.out.contains("new flows a second"),
+        "{said:?}"
+    );
+    let half_open = place.tandem.ask(&["flow", "--state", "syn_recv", "--count"])?;
+    ensure!(half_open["flows"].as_u64() > Some(1000), "{half_open}");
+    place.expect_state(&before)?;
     // Without a service: to the other interface itself. There is no way between them, which is said.
     let said = ask(&place.tester, &["throughput", "--tx", "send0", "--rx", "back0"])?;
     ensure!(

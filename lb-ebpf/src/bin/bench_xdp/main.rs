@@ -86,6 +86,12 @@ mod entry {
         wire::choose(&context)
     }
 
+    /// The least that every forwarder has to do.
+    #[xdp(frags)]
+    fn rewrite(context: XdpContext) -> u32 {
+        wire::rewrite(&context)
+    }
+
     /// Where a generator's packets end.
     #[xdp(frags)]
     fn sink(context: XdpContext) -> u32 {

@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    choice::CHOICES,
+    choice::{CHOICES, Choice},
     histogram::bucket,
     maps::{ADMISSION, ARRIVALS, CHOOSE, DELAYS, PACE},
     packet_source::ETHERNET,
@@ -107,7 +107,26 @@ pub(crate) fn choose(context: &XdpContext) -> u32 {
     let Some(choice) = CHOOSE.get(hash) else {
         return XDP_ABORTED;
     };
-    // SAFETY: as above, and the helper takes any number.
+    forward(frame, choice)
+}
+
+/// The least that every forwarder has to do: other MAC addresses, those of the first choice. Nothing of the packet is read.
+#[inline(always)]
+pub(crate) fn rewrite(context: &XdpContext) -> u32 {
+    let frame = context.data();
+    if frame + ETHERNET > context.data_end() {
+        return XDP_PASS;
+    }
+    let Some(choice) = CHOOSE.get(0) else {
+        return XDP_ABORTED;
+    };
+    forward(frame as *mut u8, choice)
+}
+
+/// Writes both MAC addresses, and sends the frame out of the choice's interface. As many bytes must be there.
+#[inline(always)]
+fn forward(frame: *mut u8, choice: &Choice) -> u32 {
+    // SAFETY: the caller's promise, and the helper takes any number.
     unsafe {
         for (n, word) in choice.macs.iter().enumerate() {
             frame.add(4 * n).cast::<u32>().write_unaligned(*word);

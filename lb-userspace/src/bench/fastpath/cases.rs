@@ -169,7 +169,8 @@ fn large_cases(templates: &Templates, services: u16) -> Vec<Case> {
 }
 
 /// A number of flows, as short as may be.
-pub(super) fn in_words(flows: u32) -> String {
+#[must_use]
+pub fn in_words(flows: u32) -> String {
     const MILLION: u32 = 1_000_000;
     match flows {
         MILLION.. if flows.is_multiple_of(MILLION) => format!("{} M", flows / MILLION),

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 
-pub use self::scenes::LARGE_BACKENDS_EACH;
 use self::{
     cases::all_cases,
     measure::{Case, Effort, Scene, Subject, measure},
@@ -25,6 +24,7 @@ use self::{
     report::{Report, Settings},
     scenes::{Templates, make_world},
 };
+pub use self::{cases::in_words, scenes::LARGE_BACKENDS_EACH};
 use super::machine::{self, Machine};
 
 /// Fewest flows: the new flows of a turn are a small part of them, and their time must stand out from that of a call.

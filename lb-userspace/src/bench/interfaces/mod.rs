@@ -21,9 +21,9 @@ use self::{
     report::{Port, Report, Row, Settings},
 };
 use super::{
-    frames::Frames,
+    frames::{Frames, Kind, mean_length},
     front::{OBJECT, Wire, load, xdp},
-    generator::{Generator, Pace, Priority},
+    generator::{Flows, Generator, IN_A_PAGE, Pace, Priority},
     machine::{self, Machine},
     search::no_drop_rate,
     sink::{Admit, Sink},
@@ -45,9 +45,6 @@ const FIRST: Duration = Duration::from_secs(10);
 const WARM_UP_RATE: f64 = 50_000.0;
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// Bytes of the longest frame that the kernel sends for XDP: it has one page, with room in front and behind.
-const IN_A_PAGE: usize = 3000;
-
 /// How an interface sends or receives, as results say it: by its driver's XDP, or by a socket.
 const NATIVE: &str = "native";
 const SOCKET: &str = "packet socket";
@@ -63,8 +60,10 @@ pub struct Options {
     pub to: Option<SocketAddr>,
     /// MAC address that they are sent to; else it is asked for.
     pub mac: Option<Mac>,
-    /// Flows that they are drawn from.
-    pub flows: u32,
+    /// What they are.
+    pub kind: Kind,
+    /// Whose they are.
+    pub flows: Flows,
     /// Which packets.
     pub frames: Frames,
     /// Times that as many are sent as can be.
@@ -152,7 +151,7 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
     };
     let generator = |wire| {
         let source = tx.mac.context("an Ethernet interface has a MAC address")?;
-        let mut mix = options.frames.templates(ready.to)?;
+        let mut mix = options.frames.packets(options.kind, ready.to)?;
         for (template, _) in &mut mix {
             template.address(source.0, ready.mac.0);
             template.mark(mark);
@@ -203,9 +202,13 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
         settings: Settings {
             to: options.to,
             mac: ready.mac.to_string(),
-            flows: options.flows,
+            flows: match options.flows {
+                Flows::Random(flows) => Some(flows),
+                Flows::Each => None,
+            },
+            kind: options.kind.name().to_owned(),
             frames: options.frames.describe(),
-            mean_length: options.frames.mean(),
+            mean_length: mean_length(&options.frames.packets(options.kind, ready.to)?),
             rounds: options.rounds,
             turn_milliseconds: options.turn.as_secs_f64() * 1000.0,
             tolerated_loss: options.tolerated,

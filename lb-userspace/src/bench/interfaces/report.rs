@@ -30,8 +30,10 @@ pub struct Settings {
     pub to: Option<SocketAddr>,
     /// MAC address that they were sent to.
     pub mac: String,
-    /// Flows that they were drawn from.
-    pub flows: u32,
+    /// Flows that they were drawn from; `None`: each packet began another.
+    pub flows: Option<u32>,
+    /// What they were: datagrams or SYNs.
+    pub kind: String,
     /// Which packets.
     pub frames: String,
     /// Their mean length in bytes.
@@ -122,21 +124,27 @@ impl fmt::Display for Report {
             machine.kernel,
             machine.tandem
         )?;
+        let flows = settings.flows.map_or_else(
+            || format!("{}, each a new flow", settings.kind),
+            |flows| format!("{} of {flows} flows", settings.kind),
+        );
         writeln!(
             f,
-            "sent by CPU {} of {}; {} flows, {}; {} rounds of {} ms",
-            machine.pinned_to,
-            machine.cpus,
-            settings.flows,
-            settings.frames,
-            settings.rounds,
-            settings.turn_milliseconds
+            "sent by CPU {} of {}; {flows}, {}; {} rounds of {} ms",
+            machine.pinned_to, machine.cpus, settings.frames, settings.rounds, settings.turn_milliseconds
         )?;
         writeln!(f)?;
         writeln!(
             f,
             "{:30} {:>8} {:>17} {:>8}",
-            "millions of packets a second", "median", "min .. max", "Gbit/s"
+            if settings.flows.is_some() {
+                "millions of packets a second"
+            } else {
+                "millions of new flows a second"
+            },
+            "median",
+            "min .. max",
+            "Gbit/s"
         )?;
         let gigabits = |mpps: f64| mpps * (settings.mean_length + ON_THE_WIRE) * 8.0 / 1000.0;
         for row in &self.rows {

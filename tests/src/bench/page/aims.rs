@@ -1,7 +1,7 @@
 //! What was promised of one run, and what it says.
 
 use super::Page;
-use crate::bench::subject::Subject;
+use crate::bench::{fastpath::in_words, subject::Subject, throughput::flows};
 
 /// A ratio within one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,19 @@ pub(super) fn aims(page: &Page) -> Vec<Aim> {
             packets(Subject::Redirect),
         )
     };
-    [
+    let rows = page.throughput.by_flows.iter();
+    let on_the_path = rows.flat_map(|by_flows| &by_flows.rows).filter_map(|row| {
+        Some(Aim {
+            what: format!(
+                "packets, the time of one of {} flows beside one of 1",
+                in_words(row.flows)
+            ),
+            wanted: flows::target(row.flows)?,
+            measured: row.times,
+            less_is_better: true,
+        })
+    });
+    let mut aims: Vec<Aim> = [
         of_redirect(Subject::Dr),
         of_redirect(Subject::Ipip),
         beside(
@@ -81,7 +93,9 @@ pub(super) fn aims(page: &Page) -> Vec<Aim> {
     ]
     .into_iter()
     .flatten()
-    .collect()
+    .collect();
+    aims.extend(on_the_path);
+    aims
 }
 
 /// What the program costs with the most flows beside what it costs with one, both above an empty program.

@@ -6,6 +6,7 @@ use lb_userspace::bench::trial::Delay;
 
 use super::{Page, aims::aims};
 use crate::bench::{
+    fastpath::in_words,
     report,
     stats::Summary,
     throughput::report::{Report, Row},
@@ -36,6 +37,7 @@ pub(super) fn full(page: &Page) -> String {
     let _ = writeln!(text, "The same with {}, {}:\n", settings.family, settings.frames);
     text.push_str(&packets(&page.throughput6));
     text.push('\n');
+    text.push_str(&by_flows(page));
     text.push_str(&delays(page));
     text.push('\n');
     text.push_str(&connections(page));
@@ -83,10 +85,22 @@ fn at(row: &Row, load: f64) -> Option<&Delay> {
 }
 
 fn packets(report: &Report) -> String {
-    let mut text = "| packets through a director | millions for a CPU second | min .. max | of a redirect | µs under way at half load, median | 99 % |\n\
-                    |---|--:|--:|--:|--:|--:|\n"
-        .to_owned();
+    // Older results have no such row.
+    let has_rewrite = report.rows.iter().any(|row| row.of_rewrite.is_some());
+    let (title, column) = if has_rewrite {
+        (" of one that writes MACs |", "--:|")
+    } else {
+        ("", "")
+    };
+    let mut text = format!(
+        "| packets through a director | millions for a CPU second | min .. max | of a redirect |{title} µs under way at half load, median | 99 % |\n\
+         |---|--:|--:|--:|{column}--:|--:|\n"
+    );
     for row in &report.rows {
+        let of_rewrite = match row.of_rewrite {
+            Some(share) => format!(" {:.0} % |", share * 100.0),
+            None => column.replace("--:", " "),
+        };
         let share = row.of_redirect.map(|share| format!("{:.0} %", share * 100.0));
         let delay = at(row, LOAD);
         let of = |value: &dyn Fn(&Delay) -> f64| {
@@ -94,7 +108,7 @@ fn packets(report: &Report) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {:.2} | {} | {} | {} | {} |",
+            "| {} | {:.2} | {} | {} |{of_rewrite} {} | {} |",
             row.name,
             row.mpps.median,
             range(&row.mpps, 2),
@@ -106,6 +120,30 @@ fn packets(report: &Report) -> String {
     for reason in &report.left_out {
         let _ = writeln!(text, "\nLeft out: {reason}.");
     }
+    text
+}
+
+/// What more and more flows cost; nothing in older results.
+fn by_flows(page: &Page) -> String {
+    let Some(by_flows) = &page.throughput.by_flows else {
+        return String::new();
+    };
+    let mut text = "| Tandem, direct routing, packets of | millions for a CPU second | min .. max | ns | times one flow |\n\
+                    |---|--:|--:|--:|--:|\n"
+        .to_owned();
+    for row in &by_flows.rows {
+        let _ = writeln!(
+            text,
+            "| {} flow{} | {:.2} | {} | {:.0} | {:.2} |",
+            in_words(row.flows),
+            if row.flows == 1 { "" } else { "s" },
+            row.mpps.median,
+            range(&row.mpps, 2),
+            1000.0 / row.mpps.median,
+            row.times
+        );
+    }
+    text.push('\n');
     text
 }
 

@@ -53,6 +53,7 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
             turn: Duration::from_millis(300),
             tolerated: 0.001,
             delays: true,
+            by_flows: throughput::flows::NUMBERS.to_vec(),
             filter: None,
         },
         |doing| tell(&format!("packets: {doing}")),
@@ -66,6 +67,7 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
             turn: Duration::from_millis(300),
             tolerated: 0.001,
             delays: false,
+            by_flows: Vec::new(),
             filter: None,
         },
         |doing| tell(&format!("packets, IPv6: {doing}")),
@@ -126,12 +128,19 @@ impl Page {
         let fastpath = rows.map(|row| (row.name.as_str(), row.noisy));
         let rows = self.throughput.rows.iter();
         let throughput = rows.map(|row| (row.name.as_str(), row.noisy));
+        let rows = self
+            .throughput
+            .by_flows
+            .iter()
+            .flat_map(|by_flows| &by_flows.rows);
+        let by_flows = rows.map(|row| (row.name.as_str(), row.noisy));
         let rows = self.latency.rows.iter();
         let latency = rows.map(|row| (row.name.as_str(), row.noisy));
         let rows = self.connections.rows.iter();
         let connections = rows.map(|row| (row.name.as_str(), row.noisy));
         fastpath
             .chain(throughput)
+            .chain(by_flows)
             .chain(connections)
             .chain(latency)
             .filter(|(_, noisy)| *noisy)

@@ -4,6 +4,7 @@
 //! works on another, in a thread of the kernel whose CPU time is known; the sink counts what comes. Subjects take turns,
 //! round after round.
 
+pub mod flows;
 pub mod report;
 pub mod stage;
 
@@ -13,12 +14,13 @@ use anyhow::{Result, ensure};
 
 pub use lb_userspace::bench::frames::Frames;
 use lb_userspace::bench::{
-    generator::{Generator, Pace},
+    generator::{Generator, IN_A_PAGE, Pace},
     search::no_drop_rate,
     trial::{Delay, LOADS},
 };
 
 use self::{
+    flows::ByFlows,
     report::{Report, Row, Settings},
     stage::{Stage, Trial},
 };
@@ -30,8 +32,8 @@ use super::{
     template::{Family, Template},
 };
 
-/// Bytes of the longest frame: the MTU of the lab's links, and an Ethernet header.
-const LONGEST: usize = 1514;
+/// Bytes of the longest frame: jumbo frames, and an Ethernet header.
+const LONGEST: usize = 9014;
 /// Port that datagrams go to.
 const PORT: u16 = 53;
 /// Packets of each flow before anything counts: drawn at random, hardly one is left out.
@@ -57,6 +59,8 @@ pub struct Options {
     pub tolerated: f64,
     /// Whether no-drop rates and delays are measured, which takes longer than all else.
     pub delays: bool,
+    /// Numbers of flows, the fewest first, with which a director is measured beside the others; none: it is not.
+    pub by_flows: Vec<u32>,
     /// Only subjects whose name contains this, and the floor.
     pub filter: Option<String>,
 }
@@ -77,21 +81,33 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(subject: Subject, cpus: Cpus, options: &Options) -> Result<Self> {
-        let mut stage = Stage::build(cpus, options.family)?;
+    /// At work, with a generator of so many flows that nothing has seen yet.
+    fn start(subject: Subject, cpus: Cpus, options: &Options, flows: u32) -> Result<Self> {
+        let mut stage = Stage::build(cpus, options.family, options.frames.longest())?;
         let task = Task {
             protocol: "udp",
             port: PORT,
-            flows: options.flows,
+            flows,
             family: options.family,
         };
         let at_work = subject.put_to_work(&stage.line, task, cpus)?;
         stage.poll_apart()?;
-        let mut generator = stage.generator(&options.templates()?, options.flows, Wire::Plain)?;
+        Ok(Self {
+            generator: stage.generator(&options.templates()?, flows, Wire::Plain)?,
+            subject,
+            stage,
+            full: Vec::new(),
+            at_work,
+        })
+    }
+
+    fn new(subject: Subject, cpus: Cpus, options: &Options) -> Result<Self> {
+        let mut lane = Self::start(subject, cpus, options, options.flows)?;
+        let Self { stage, generator, .. } = &mut lane;
         // At a rate that everybody can follow, so that each flow is seen; but a busy machine may not let them.
         let mut warm_up = || {
             let duration = Duration::from_secs_f64(f64::from(options.flows) * WARM_UP / WARM_UP_RATE);
-            stage.trial(&mut generator, Pace::Rate(WARM_UP_RATE), duration)
+            stage.trial(generator, Pace::Rate(WARM_UP_RATE), duration)
         };
         let mut trial = warm_up()?;
         for _ in 0..WARM_UPS {
@@ -106,13 +122,7 @@ impl Lane {
             subject.name(),
             trial.passage.sent
         );
-        Ok(Self {
-            subject,
-            stage,
-            generator,
-            full: Vec::new(),
-            at_work,
-        })
+        Ok(lane)
     }
 
     /// The highest rate without loss, and delays below it.
@@ -146,6 +156,15 @@ impl Lane {
     }
 }
 
+/// What sends these frames.
+fn source(frames: Frames) -> &'static str {
+    if frames.longest() > IN_A_PAGE {
+        "a packet socket"
+    } else {
+        report::XDP
+    }
+}
+
 /// Measures; `tell` hears what is being done.
 ///
 /// # Errors
@@ -154,7 +173,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     ensure!(options.rounds > 0, "without a round there is no result");
     ensure!(
         options.frames.longest() <= LONGEST,
-        "the lab's links carry frames of up to {LONGEST} bytes, not {}",
+        "frames have up to {LONGEST} bytes, not {}",
         options.frames.longest()
     );
     let cpus = Cpus::choose()?;
@@ -209,11 +228,17 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
         flows: options.flows,
         family: options.family.name().to_owned(),
         frames: options.frames.describe(),
+        source: source(options.frames).to_owned(),
         rounds: options.rounds,
         turn_milliseconds: options.turn.as_secs_f64() * 1000.0,
         tolerated_loss: options.tolerated,
         generator_cpu: cpus.ends,
         forwarder_cpu: cpus.forwarder,
     };
-    Ok(Report::new(machine, settings, rows, left_out))
+    drop(lanes);
+    let mut report = Report::new(machine, settings, rows, left_out);
+    if !options.by_flows.is_empty() {
+        report.by_flows = Some(ByFlows::measure(options, cpus, &mut tell)?);
+    }
+    Ok(report)
 }

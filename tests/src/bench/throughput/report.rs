@@ -5,12 +5,19 @@ use std::fmt;
 use lb_userspace::bench::trial::Delay;
 use serde::{Deserialize, Serialize};
 
-use super::stage::Trial;
+use super::{flows::ByFlows, stage::Trial};
 use crate::bench::{
     machine::Machine,
     stats::Summary,
     subject::{Subject, write_configurations},
 };
+
+/// What sends frames that fit into a page.
+pub const XDP: &str = "XDP";
+
+fn xdp() -> String {
+    XDP.to_owned()
+}
 
 /// How it was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +28,9 @@ pub struct Settings {
     pub family: String,
     /// Which packets.
     pub frames: String,
+    /// What sent them.
+    #[serde(default = "xdp")]
+    pub source: String,
     /// Samples of each subject.
     pub rounds: usize,
     /// Length of a sample.
@@ -50,7 +60,10 @@ pub struct Row {
     pub delays: Vec<Delay>,
     /// The share of the bare redirect's packets a second.
     pub of_redirect: Option<f64>,
-    /// What that should be.
+    /// The share of those of a redirect that writes MAC addresses; `None` where that was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_rewrite: Option<f64>,
+    /// What the share of the bare redirect's should be.
     pub target: Option<f64>,
     /// How it was configured.
     pub how: String,
@@ -83,6 +96,7 @@ impl Row {
             mpps_without_loss: no_drop.map(|rate| rate / 1e6),
             delays,
             of_redirect: None,
+            of_rewrite: None,
             target: target(subject),
             how,
         })
@@ -102,6 +116,7 @@ const fn target(subject: Subject) -> Option<f64> {
     match subject {
         Subject::Dr | Subject::Ipip => Some(0.9),
         Subject::Redirect
+        | Subject::Rewrite
         | Subject::Stateless
         | Subject::Nat
         | Subject::Routing
@@ -121,6 +136,9 @@ pub struct Report {
     pub settings: Settings,
     /// One a subject.
     pub rows: Vec<Row>,
+    /// What more and more flows cost a director, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_flows: Option<ByFlows>,
     /// Subjects that were not measured, and why.
     pub left_out: Vec<String>,
 }
@@ -129,17 +147,21 @@ impl Report {
     /// Draws the conclusions.
     #[must_use]
     pub fn new(machine: Machine, settings: Settings, mut rows: Vec<Row>, left_out: Vec<String>) -> Self {
-        let floor = rows
-            .iter()
-            .find(|row| row.name == Subject::Redirect.name())
-            .map(|row| row.mpps.median);
+        let median = |subject: Subject| {
+            let mut rows = rows.iter();
+            let row = rows.find(|row| row.name == subject.name())?;
+            Some(row.mpps.median)
+        };
+        let (redirect, rewrite) = (median(Subject::Redirect), median(Subject::Rewrite));
         for row in &mut rows {
-            row.of_redirect = floor.map(|floor| row.mpps.median / floor);
+            row.of_redirect = redirect.map(|floor| row.mpps.median / floor);
+            row.of_rewrite = rewrite.map(|floor| row.mpps.median / floor);
         }
         Self {
             machine,
             settings,
             rows,
+            by_flows: None,
             left_out,
         }
     }
@@ -169,11 +191,12 @@ impl fmt::Display for Report {
             machine,
             settings,
             rows,
+            by_flows,
             left_out,
         } = self;
         writeln!(
             f,
-            "{}, Linux {}, veth; forwarding on CPU {} of {}; {}, {} flows, {}; {} rounds of {} ms",
+            "{}, Linux {}, veth; forwarding on CPU {} of {}; {}, {} flows, {} by {}; {} rounds of {} ms",
             machine.cpu,
             machine.kernel,
             settings.forwarder_cpu,
@@ -181,29 +204,39 @@ impl fmt::Display for Report {
             settings.family,
             settings.flows,
             settings.frames,
+            settings.source,
             settings.rounds,
             settings.turn_milliseconds
         )?;
         writeln!(f)?;
         writeln!(
             f,
-            "{:30} {:>9} {:>15} {:>9} {:>9} {:>12} {:>7}",
-            "packets a second", "Mpps/core", "min .. max", "ns/packet", "no loss", "of redirect", "target"
+            "{:36} {:>9} {:>15} {:>9} {:>9} {:>12} {:>7} {:>12}",
+            "packets a second",
+            "Mpps/core",
+            "min .. max",
+            "ns/packet",
+            "no loss",
+            "of redirect",
+            "target",
+            "MACs written"
         )?;
         for row in rows {
             let Summary { min, median, max, .. } = row.mpps;
             let no_loss = row.mpps_without_loss.map(|rate| format!("{rate:.2}"));
             let share = row.of_redirect.map(|share| format!("{:.0} %", share * 100.0));
             let target = row.target.map(|target| format!("{:.0} %", target * 100.0));
+            let of_rewrite = row.of_rewrite.map(|share| format!("{:.0} %", share * 100.0));
             writeln!(
                 f,
-                "{:30} {median:>9.2} {:>15} {:>9.0} {:>9} {:>12} {:>7}  {}",
+                "{:36} {median:>9.2} {:>15} {:>9.0} {:>9} {:>12} {:>7} {:>12}  {}",
                 row.name,
                 format!("{min:.2} .. {max:.2}"),
                 1000.0 / median,
                 no_loss.unwrap_or_default(),
                 share.unwrap_or_default(),
                 target.unwrap_or_default(),
+                of_rewrite.unwrap_or_default(),
                 row.verdict()
             )?;
         }
@@ -211,7 +244,7 @@ impl fmt::Display for Report {
             writeln!(f)?;
             writeln!(
                 f,
-                "{:30} {:>8} {:>9} {:>9} {:>9} {:>9}",
+                "{:36} {:>8} {:>9} {:>9} {:>9} {:>9}",
                 "microseconds under way", "load", "median", "added", "99 %", "99.9 %"
             )?;
             for row in rows {
@@ -225,13 +258,16 @@ impl fmt::Display for Report {
                     let added = self.added(delay).map(|added| format!("{added:+.1}"));
                     writeln!(
                         f,
-                        "{:30} {:>6.0} % {median_us:>9.1} {:>9} {p99_us:>9.1} {p999_us:>9.1}",
+                        "{:36} {:>6.0} % {median_us:>9.1} {:>9} {p99_us:>9.1} {p999_us:>9.1}",
                         row.name,
                         load * 100.0,
                         added.unwrap_or_default()
                     )?;
                 }
             }
+        }
+        if let Some(by_flows) = by_flows {
+            write!(f, "\n{by_flows}")?;
         }
         for reason in left_out {
             writeln!(f, "left out: {reason}")?;

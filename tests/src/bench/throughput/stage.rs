@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::programs::xdp::XdpMode;
 use lb_userspace::bench::{
-    generator::{Generator, Pace, Priority},
+    generator::{Flows, Generator, IN_A_PAGE, Pace, Priority},
     sink::{Admit, Sink},
     trial,
 };
@@ -48,12 +48,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes the hosts; nothing forwards yet. What comes to the end counts if it is of this family.
+    /// Makes the hosts, with links for frames of so many bytes; nothing forwards yet. What comes to the end counts if it is of this
+    /// family.
     ///
     /// # Errors
     /// What the lab says.
-    pub fn build(cpus: Cpus, family: Family) -> Result<Self> {
+    pub fn build(cpus: Cpus, family: Family, longest: usize) -> Result<Self> {
         let line = Line::build()?;
+        line.carry(longest)?;
         let admit = match family {
             Family::V4 => Admit::Ipv4,
             Family::V6 => Admit::Ipv6,
@@ -81,10 +83,24 @@ impl Stage {
     ///
     /// # Errors
     /// What [`Generator::new`] says.
-    pub fn generator(&self, mix: &[(Template, u32)], flows: u32, wire: Wire) -> Result<Generator> {
+    pub fn generator(
+        &self,
+        mix: &[(Template, u32)],
+        flows: impl Into<Flows>,
+        wire: Wire,
+    ) -> Result<Generator> {
         let Line { source, from, .. } = &self.line;
-        let index = source.enter(|| interface_index(from))??;
-        Generator::new(index, self.cpus.ends, Priority::First, mix, flows, wire)
+        let lengths = mix.iter().map(|(template, _)| template.first_packet().len());
+        let make = if lengths.max() > Some(IN_A_PAGE) {
+            Generator::by_socket
+        } else {
+            Generator::new
+        };
+        let flows = flows.into();
+        source.enter(|| {
+            let index = interface_index(from)?;
+            make(index, self.cpus.ends, Priority::First, mix, flows, wire)
+        })?
     }
 
     /// Sends for so long, and waits until everything has come or was lost.

@@ -82,13 +82,13 @@ struct Throughput {
     /// IPv6 in place of IPv4.
     #[arg(long)]
     ipv6: bool,
-    /// Bytes of a frame, from 64 (84 with IPv6) to 1514, or `imix` [default: the least]
+    /// Bytes of a frame, from 64 (84 with IPv6) to 9014, or `imix` [default: the least]
     #[arg(long)]
     frames: Option<Frames>,
     /// Samples of each subject [default: 20, or 5 with --quick].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Fewer rounds; neither no-drop rates nor delays.
+    /// Fewer rounds; neither no-drop rates nor delays, nor more and more flows.
     #[arg(long)]
     quick: bool,
     /// Share of packets that may be lost at the no-drop rate, in percent.
@@ -282,6 +282,11 @@ fn measure_throughput(arguments: &Throughput) -> Result<()> {
         turn: Duration::from_millis(300),
         tolerated: arguments.loss / 100.0,
         delays: !arguments.quick,
+        by_flows: if arguments.quick || arguments.filter.is_some() {
+            Vec::new()
+        } else {
+            throughput::flows::NUMBERS.to_vec()
+        },
         filter: arguments.filter.clone(),
     };
     let report = watched(|tell| throughput::run(&options, tell))?;
@@ -321,6 +326,7 @@ fn measure_latency(arguments: &Latency) -> Result<()> {
         turn: Duration::from_millis(300),
         tolerated: 0.001,
         delays: true,
+        by_flows: Vec::new(),
         filter: None,
     };
     let requests = latency::Options {

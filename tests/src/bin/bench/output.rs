@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use lb_tests::bench::csv;
+use lb_tests::bench::{csv, picture};
 use serde::Serialize;
 
 /// The result for machines.
@@ -28,6 +28,9 @@ pub(crate) struct Picture {
     /// Draw a picture of it, as SVG.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Draw the same as PNG.
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
 }
 
 /// Files that wait for a result.
@@ -36,8 +39,11 @@ pub(crate) struct Open {
     csv: Option<File>,
 }
 
-/// A file that waits for a picture.
-pub(crate) struct Canvas(Option<File>);
+/// Files that wait for a picture.
+pub(crate) struct Canvas {
+    svg: Option<File>,
+    png: Option<File>,
+}
 
 /// An older result stays until there is a newer one.
 fn create(path: Option<&PathBuf>) -> Result<Option<File>> {
@@ -84,16 +90,29 @@ impl Open {
 
 impl Picture {
     pub(crate) fn open(&self) -> Result<Canvas> {
-        Ok(Canvas(create(self.svg.as_ref())?))
+        if self.png.is_some() {
+            picture::can_rasterise()?;
+        }
+        Ok(Canvas {
+            svg: create(self.svg.as_ref())?,
+            png: create(self.png.as_ref())?,
+        })
     }
 }
 
 impl Canvas {
     pub(crate) fn draw(self, picture: impl FnOnce() -> String) -> Result<()> {
-        self.0.map_or(Ok(()), |file| {
-            emptied(file)?
-                .write_all(picture().as_bytes())
-                .context("writing the picture")
-        })
+        if self.svg.is_none() && self.png.is_none() {
+            return Ok(());
+        }
+        let svg = picture();
+        let write = |file, bytes: &[u8]| emptied(file)?.write_all(bytes).context("writing the picture");
+        if let Some(file) = self.svg {
+            write(file, svg.as_bytes())?;
+        }
+        if let Some(file) = self.png {
+            write(file, &picture::rasterised(&svg)?)?;
+        }
+        Ok(())
     }
 }
