@@ -22,7 +22,10 @@ never() { # COMMAND...: it fails; `! COMMAND` would go unnoticed by set -e
     if "$@"; then return 1; fi
 }
 main_pid() { systemctl show --property MainPID --value tandemd; }
-is_other() { [ "$(main_pid)" != 0 ] && [ "$(main_pid)" != "$1" ]; }
+is_other() { # PID: systemd has another one by now; between two there is none
+    pid=$(main_pid)
+    [ "$pid" != 0 ] && [ "$pid" != "$1" ]
+}
 says() { systemctl show --property StatusText --value tandemd | grep -q "$1"; }
 
 # A network: this machine and a backend behind a veth.
@@ -78,8 +81,8 @@ tandem stats > /dev/null
 
 # The live view, on a terminal of 80 by 24, until somebody says that it is enough.
 tandem top --once | grep 192.0.2.11
-{ sleep 3; printf q; } | timeout 30 script --quiet --return --command 'stty rows 24 cols 80; tandem top' /tmp/top
-grep -a 192.0.2.11 /tmp/top
+{ sleep 3; printf q; } | timeout 30 script --quiet --return --command 'stty rows 24 cols 80; tandem top' /tmp/top > /dev/null
+grep -aq 192.0.2.11 /tmp/top
 
 # The unit lets it set up a MAC address of the VIPs' own.
 cp /etc/tandem/tandem.toml /tmp/plain.toml
