@@ -104,6 +104,25 @@ pub struct Entry6 {
     reserved: Word,
 }
 
+/// Bytes of a cache line.
+#[cfg(not(target_arch = "bpf"))]
+const LINE: usize = 64;
+
+/// Has this memory fetched into the cache, without waiting for it.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub fn prefetch<T>(memory: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    for line in (0..size_of::<T>()).step_by(LINE) {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it is a hint, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(memory).cast::<i8>().wrapping_add(line)) };
+    }
+    // Elsewhere it comes when it is read.
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = (memory, LINE);
+}
+
 /// [`WAYS`] entries: two cache lines for IPv4, four for IPv6.
 #[derive(Debug, Default)]
 #[repr(C)]

@@ -25,6 +25,8 @@ mod translation;
 mod word;
 
 pub use control::{Control, Phase, Target};
+#[cfg(not(target_arch = "bpf"))]
+pub use entry::prefetch;
 pub use entry::{Bucket, Entry, Entry4, Entry6, Snapshot, WAYS};
 pub use insert::{Clock, Insertion, NewFlow, insert, insert_sparing, put};
 pub use lookup::{Hit, lookup};

@@ -32,7 +32,7 @@ use super::{
     trace::{TraceRequest, TraceView},
     types::{
         BackendView, ErrorView, FlowCount, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StatsView,
-        StatusView, SyncView, VerifyView,
+        StatusView, SyncView, VerifyRequest, VerifyView,
     },
 };
 use crate::{core::event::Record, notify::ReceiverView};
@@ -174,8 +174,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn verify(&self) -> Result<VerifyView, ClientError> {
-        self.get(path::VERIFY).await
+    pub async fn verify(&self, request: &VerifyRequest) -> Result<VerifyView, ClientError> {
+        self.get(&with_parameters(path::VERIFY, request)).await
     }
 
     /// How many flows match.

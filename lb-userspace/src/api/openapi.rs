@@ -21,7 +21,7 @@ use super::{
     trace::{TraceRequest, TraceView},
     types::{
         BackendView, ErrorView, FlowCount, FlowView, HaAnswer, HaOrder, HaView, ServiceView, StatsView,
-        StatusView, SyncView, VerifyView,
+        StatusView, SyncView, VerifyRequest, VerifyView,
     },
 };
 use crate::{core::event::Record, notify::ReceiverView};
@@ -142,7 +142,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "verify",
         "How the tables compare with those of the other directors.",
         Answer::Json(of::<VerifyView>),
-    ),
+    )
+    .with(of::<VerifyRequest>),
     get(
         path::FLOWS,
         "flows",
@@ -417,6 +418,7 @@ mod tests {
         assert!(
             unused.is_subset(&BTreeSet::from([
                 "FlowFilter",
+                "VerifyRequest",
                 "EventFilter",
                 "TraceRequest",
                 "WatchRequest"

@@ -20,7 +20,8 @@ use super::{
     orders::{Covered, OrderAnswer, OrderRequest, OrderView},
     trace::{TraceRequest, TraceView},
     types::{
-        BackendView, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView, SyncView, VerifyView,
+        BackendView, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView, SyncView, VerifyRequest,
+        VerifyView,
     },
 };
 use crate::{
@@ -57,7 +58,7 @@ pub enum Query {
     /// How the synchronisation of connections stands.
     Sync(oneshot::Sender<SyncView>),
     /// How the tables compare with those of the other directors.
-    Verify(oneshot::Sender<VerifyView>),
+    Verify(VerifyRequest, oneshot::Sender<VerifyView>),
     /// An order about the pair, and who gives it.
     HaOrder(HaOrder, String, HaReply),
     /// Where a packet would go.

@@ -33,7 +33,7 @@ use super::{
     trace::{TraceRequest, TraceView},
     types::{
         BackendView, ErrorView, FlowCount, HaAnswer, HaOrder, HaView, ServiceView, StatsView, StatusView,
-        SyncView, VerifyView,
+        SyncView, VerifyRequest, VerifyView,
     },
 };
 use crate::notify::{Journal, ReceiverView};
@@ -292,8 +292,13 @@ async fn sync(State(daemon): State<Daemon>) -> Result<Json<SyncView>, ApiError> 
     daemon.ask(Query::Sync).await
 }
 
-async fn verify(State(daemon): State<Daemon>) -> Result<Json<VerifyView>, ApiError> {
-    daemon.ask(Query::Verify).await
+async fn verify(
+    State(daemon): State<Daemon>,
+    parameters: Result<Parameters<VerifyRequest>, QueryRejection>,
+) -> Result<Json<VerifyView>, ApiError> {
+    let Parameters(request) =
+        parameters.map_err(|rejection| ApiError::BadParameters(rejection.body_text()))?;
+    daemon.ask(|to| Query::Verify(request, to)).await
 }
 
 async fn ha_order(

@@ -277,7 +277,7 @@ impl Server {
                         }
                         (_, Query::Ha(sender)) => sender.send(ha()).unwrap(),
                         (_, Query::Sync(sender)) => sender.send(SyncView::default()).unwrap(),
-                        (_, Query::Verify(sender)) => sender.send(VerifyView::default()).unwrap(),
+                        (_, Query::Verify(_, sender)) => sender.send(VerifyView::default()).unwrap(),
                         (_, Query::Watch(_, sender)) => {
                             sender.send(Err(Refusal::wrong("nobody follows here"))).unwrap();
                         }

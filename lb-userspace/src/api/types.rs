@@ -31,7 +31,7 @@ pub use self::{
     },
     sync::{
         AppliedView, ComparisonView, DivergenceView, MendedView, SentView, SyncPeerView, SyncPhase,
-        SyncState, SyncView, VerifyView,
+        SyncState, SyncView, VerifyRequest, VerifyView,
     },
 };
 use super::{

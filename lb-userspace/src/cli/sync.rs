@@ -11,7 +11,7 @@ use super::{
 };
 use crate::api::{
     Client,
-    types::{ComparisonView, SyncPeerView, SyncPhase, SyncState, SyncView, VerifyView},
+    types::{ComparisonView, SyncPeerView, SyncPhase, SyncState, SyncView, VerifyRequest, VerifyView},
 };
 
 #[derive(Debug, Args)]
@@ -28,7 +28,11 @@ enum Verb {
     #[command(visible_alias = "show")]
     List,
     /// Compares the tables of all directors now; exit code 1 if they differ, or somebody does not answer.
-    Verify,
+    Verify {
+        /// How many of the connections that were missing or known otherwise here are listed; 64 by default, a million at most.
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u64>,
+    },
 }
 
 pub(super) async fn run<W: Write>(
@@ -38,12 +42,16 @@ pub(super) async fn run<W: Write>(
 ) -> Result<Exit, CliError> {
     match &arguments.verb {
         None | Some(Verb::List) => list(client, show).await,
-        Some(Verb::Verify) => verify(client, show).await,
+        Some(Verb::Verify { limit }) => verify(&VerifyRequest { limit: *limit }, client, show).await,
     }
 }
 
-async fn verify<W: Write>(client: &Client, show: &mut Show<'_, W>) -> Result<Exit, CliError> {
-    let view = client.verify().await?;
+async fn verify<W: Write>(
+    request: &VerifyRequest,
+    client: &Client,
+    show: &mut Show<'_, W>,
+) -> Result<Exit, CliError> {
+    let view = client.verify(request).await?;
     if show.json {
         show.json(&view)?;
     } else {
@@ -85,6 +93,14 @@ fn render_verified(view: &VerifyView, out: &mut impl Write) -> io::Result<()> {
             "was missing here"
         };
         writeln!(out, "{} {} -> {} {what}", flow.protocol, flow.client, flow.vip)?;
+    }
+    let left = view.all_mended.saturating_sub(view.mended.len() as u64);
+    if left > 0 {
+        writeln!(
+            out,
+            "{} more differed here; --limit lists more",
+            units::count(left)
+        )?;
     }
     Ok(())
 }

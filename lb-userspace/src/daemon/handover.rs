@@ -114,7 +114,7 @@ impl Handover {
         handed: &[Handed],
     ) -> Option<HandedConnectionsView> {
         let (sync, crossing) = (self.sync.as_ref()?, crossing?);
-        let found = timeout(COMPARISON, sync.compare()).await;
+        let found = timeout(COMPARISON, sync.compare(0)).await;
         let found: Compared = found.ok().and_then(Result::ok).unwrap_or_default();
         // Whoever has the VIPs now is compared with whoever had them.
         let is_other = |one: &&Comparison| {

@@ -21,7 +21,7 @@ use crate::{
     api::types::{
         BackendState, BackendView, ClusterView, ComparisonView, EventView, Family, InterfaceView, KeyView,
         LiveView, PersistenceView, ReasonView, ServiceView, StateCount, StateName, StatsView, StatusView,
-        SyncView, TableView, VerifyView, XdpMode,
+        SyncView, TableView, VerifyRequest, VerifyView, XdpMode,
     },
     core::{
         backend::State,
@@ -90,8 +90,8 @@ impl Director {
                 }
                 Ok(())
             }
-            Query::Verify(to) => {
-                self.verify(to);
+            Query::Verify(request, to) => {
+                self.verify(request, to);
                 Ok(())
             }
             Query::HaOrder(order, who, to) => {
@@ -372,12 +372,12 @@ impl Director {
     }
 
     /// Has the tables compared, and the answer sent.
-    fn verify(&self, to: oneshot::Sender<VerifyView>) {
+    fn verify(&self, request: VerifyRequest, to: oneshot::Sender<VerifyView>) {
         let director = self.config.director.name.clone();
         let line = self.sync.as_ref().map(Sync::line);
         tokio::spawn(async move {
             let found = match line {
-                Some(line) => line.compare().await,
+                Some(line) => line.compare(request.most()).await,
                 None => Ok(Compared::default()),
             };
             let peer = |one: Comparison| ComparisonView {
@@ -389,6 +389,7 @@ impl Director {
                     director,
                     peers: found.directors.into_iter().map(peer).collect(),
                     mended: found.mended.iter().filter_map(mended).collect(),
+                    all_mended: found.all_mended,
                 })),
                 Err(error) => warn!(%error, "cannot answer a query"),
             }

@@ -161,7 +161,7 @@ fn serve(socket: ApiSocket, flows: Flows, ended: oneshot::Receiver<()>) -> Resul
                 }))),
                 Query::Reload(_, to) => drop(to.send(Err(Refusal::config("line 3")))),
                 Query::Ha(to) => drop(to.send(view("ha")?)),
-                Query::Verify(to) => drop(to.send(view("sync_verify")?)),
+                Query::Verify(_, to) => drop(to.send(view("sync_verify")?)),
                 Query::Sync(to) => drop(to.send(view("sync")?)),
                 Query::Trace(_, to) => drop(to.send(Ok(view("trace")?))),
                 Query::Watch(_, to) => {

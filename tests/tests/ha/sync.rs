@@ -411,3 +411,47 @@ fn services_say_when_their_connections_are_told() -> Result<()> {
     reload(&cluster)?;
     expect_flows(b, 2 * cluster.held)
 }
+
+/// The Active dies, and all connections are known on the other director, which was told of them by this `[sync]` of each.
+fn take_over(name: &str, sync: [&str; 2], to: &str) -> Result<()> {
+    let mut cluster = Cluster::build(name, 1, 2)?;
+    cluster.held = 150;
+    let _servers = cluster.pair.serve_http_everywhere()?;
+    let a = cluster.start(0, sync[0], 100)?;
+    let b = cluster.start(1, sync[1], 100)?;
+    expect_role(&a, "active")?;
+    expect_in_sync(&a)?;
+    expect_in_sync(&b)?;
+    let said = state(&a).context("it does not answer")?;
+    ensure!(said["to"][0] == to, "{said}");
+    let mut crowds = cluster.crowds()?;
+    expect_flows(&b, 2 * cluster.held)?;
+    for (director, tandem) in [&a, &b].into_iter().enumerate() {
+        tandem.reload(&cluster.config(director, sync[director], 0))?;
+    }
+    cluster.cut_power(0, &a)?;
+    expect_role(&b, "active")?;
+    let answers = ask(&mut crowds);
+    assert_eq!(
+        answers.kept,
+        2 * cluster.held,
+        "{answers:?}\n{}",
+        b.show(&["sync"])?
+    );
+    Ok(())
+}
+
+#[test]
+fn connections_are_told_to_an_ipv6_group() -> Result<()> {
+    let sync = "[sync]\ninterface = \"eth1\"\ngroup = \"ff02::5464\"";
+    take_over("sync-group6", [sync; 2], "ff02::5464")
+}
+
+#[test]
+fn connections_are_told_to_each_peer_where_there_is_no_multicast() -> Result<()> {
+    let sync = [
+        "[sync]\ninterface = \"eth1\"\npeers = [\"10.9.0.3\"]",
+        "[sync]\ninterface = \"eth1\"\npeers = [\"10.9.0.2\"]",
+    ];
+    take_over("sync-peers", sync, "10.9.0.3")
+}

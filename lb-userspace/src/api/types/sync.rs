@@ -163,6 +163,26 @@ impl DivergenceView {
     }
 }
 
+/// What is to be told of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRequest {
+    /// How many of the connections that differ are listed: 64, if nothing is said, and 1048576 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+impl VerifyRequest {
+    const USUAL: u64 = 64;
+    const MOST: u64 = 1 << 20;
+
+    /// How many are listed.
+    #[must_use]
+    pub fn most(self) -> usize {
+        self.limit.unwrap_or(Self::USUAL).min(Self::MOST) as usize
+    }
+}
+
 /// How the tables of this director compare with those of the others at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyView {
@@ -170,9 +190,12 @@ pub struct VerifyView {
     pub director: String,
     /// The others; none where no `[sync]` is configured, or nobody is heard.
     pub peers: Vec<ComparisonView>,
-    /// Connections that were missing here or known otherwise, and were mended: 64 of each family at most.
+    /// Connections that were missing here or known otherwise, and were mended: the first of them, as many as were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mended: Vec<MendedView>,
+    /// How many there were in all.
+    #[serde(default)]
+    pub all_mended: u64,
 }
 
 /// A connection that differed.

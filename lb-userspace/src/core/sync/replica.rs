@@ -98,7 +98,10 @@ pub trait Replica {
     /// Walks on for a moment; whether the survey is complete. What it meets that the others do not know is collected.
     fn walk(&mut self, now: u64) -> bool;
 
-    /// What was mended since the last survey began: the first of it, a bounded number.
+    /// Lists what is mended from now on: so much of each address family, at most. Before, nothing is listed.
+    fn list_mended(&mut self, most: usize);
+
+    /// What is listed.
     fn mended(&self) -> Vec<Mended>;
 
     /// Digests of the leaves at the last complete survey.

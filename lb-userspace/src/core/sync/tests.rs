@@ -16,7 +16,7 @@ use lb_common::{
 use proptest::prelude::*;
 
 use super::{
-    Compared, Event, Mended, Node, Rejected, To,
+    Compared, Event, Mended, Node, Rejected, Replica as _, To,
     simulator::director::{Clocks, Director, Packet, backend, keyring},
 };
 use crate::core::seal::{Channel, Opener, Sealer};
@@ -404,35 +404,39 @@ fn tables_are_compared_on_demand() {
 
 /// What packets brought while nobody heard of it.
 #[test]
-fn a_comparison_says_what_differed() {
-    let mut link = pair();
-    link.open(0, 0..100);
-    link.run(Duration::from_secs(2));
-    link.loses = |_| true;
-    link.directors[1].packet(&key(7), Packet::Fin, 0, link.now);
-    link.open(1, 200..202);
-    link.run(Duration::from_millis(1_500));
-    link.loses = |_| false;
-    // Before what was missed is asked for.
-    link.directors[1].forget_history();
-    tell_node(&mut link, 0, |node, now| node.begin_comparison(now));
-    let mut found = None;
-    while found.is_none() {
-        link.run(STEP);
-        found = poll_comparison(&mut link, 0);
+fn a_comparison_says_what_differed_as_far_as_somebody_wants_to_see_it() {
+    for most in [64, 2, 0] {
+        let mut link = pair();
+        link.open(0, 0..100);
+        link.run(Duration::from_secs(2));
+        link.loses = |_| true;
+        link.directors[1].packet(&key(7), Packet::Fin, 0, link.now);
+        link.open(1, 200..202);
+        link.run(Duration::from_millis(1_500));
+        link.loses = |_| false;
+        // Before what was missed is asked for.
+        link.directors[1].forget_history();
+        let (_, replica) = link.directors[0].daemon.as_mut().expect("it runs");
+        replica.list_mended(most);
+        tell_node(&mut link, 0, |node, now| node.begin_comparison(now));
+        let mut found = None;
+        while found.is_none() {
+            link.run(STEP);
+            found = poll_comparison(&mut link, 0);
+        }
+        let found = found.expect("it ended");
+        let expected = [(7, true), (200, false), (201, false)];
+        let expected = expected.map(|(n, was_known)| Mended {
+            flow: FlowKey::from(key(n)),
+            was_known,
+        });
+        let mended = &found.mended;
+        assert_eq!((mended.len(), found.all_mended), (most.min(3), 3), "{mended:?}");
+        assert!(
+            mended.iter().all(|mended| expected.contains(mended)),
+            "{mended:?}"
+        );
     }
-    let mut mended = found.expect("it ended").mended;
-    mended.sort_by_key(|mended| mended.flow.source_port);
-    let expected = [(7, true), (200, false), (201, false)];
-    let expected = expected.map(|(n, was_known)| Mended {
-        flow: FlowKey::from(key(n)),
-        was_known,
-    });
-    assert_eq!(mended.len(), 3, "{mended:?}");
-    assert!(
-        expected.iter().all(|expected| mended.contains(expected)),
-        "{mended:?}"
-    );
 }
 
 fn poll_comparison(link: &mut Link, director: usize) -> Option<Compared> {

@@ -35,8 +35,10 @@ pub struct Comparison {
 pub struct Compared {
     /// With each of the others.
     pub directors: Vec<Comparison>,
-    /// What was missing here or known otherwise, and has been mended: the first of it, a bounded number.
+    /// What was missing here or known otherwise, and has been mended: the first of it, as much as was asked for.
     pub mended: Vec<Mended>,
+    /// How much that was in all.
+    pub all_mended: u64,
     /// Connections of services of which nobody is told, at the last survey.
     pub untold: u64,
 }
@@ -87,6 +89,7 @@ impl Node {
         Some(Compared {
             directors: all,
             mended: replica.mended(),
+            all_mended: self.company().map(|peer| peer.mended).sum(),
             untold: replica.untold(),
         })
     }

@@ -229,12 +229,12 @@ impl Line {
         self.ask(Order::Barrier, PATIENCE).await
     }
 
-    /// Compares the tables of all directors.
+    /// Compares the tables of all directors, and lists so much of what differs.
     ///
     /// # Errors
     /// [`SyncError::Busy`], [`SyncError::Died`].
-    pub(super) async fn compare(&self) -> Result<Compared, SyncError> {
-        self.ask(Order::Compare, COMPARING).await
+    pub(super) async fn compare(&self, most: usize) -> Result<Compared, SyncError> {
+        self.ask(|to| Order::Compare(most, to), COMPARING).await
     }
 
     async fn ask<T>(

@@ -43,7 +43,8 @@ use crate::{
         model::{Config, SyncPath},
         seal::Keyring,
         sync::{
-            Compared, Crossing, Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Settings, Store, Word,
+            Compared, Crossing, Event, HISTORY, LEAF_BITS, LEAST_DATAGRAM, Node, Replica as _, Settings,
+            Store, Word,
             flows::{Directory, Facts, FlowReplica, Memory, WantedBackend},
         },
     },
@@ -91,8 +92,8 @@ pub(super) enum Order {
     View(oneshot::Sender<SyncView>),
     /// Somebody wants to know when everybody has everything.
     Barrier(oneshot::Sender<Crossing>),
-    /// Somebody wants to know how the tables compare.
-    Compare(oneshot::Sender<Compared>),
+    /// Somebody wants to know how the tables compare, and to see so much of what differs.
+    Compare(usize, oneshot::Sender<Compared>),
     /// End.
     Stop,
 }
@@ -145,7 +146,7 @@ pub(super) struct Worker {
     news: mpsc::Sender<News>,
     /// Who waits for a barrier, and for a comparison.
     crossing: Vec<oneshot::Sender<Crossing>>,
-    comparing: Vec<oneshot::Sender<Compared>>,
+    comparing: Vec<(usize, oneshot::Sender<Compared>)>,
     progress: Arc<Progress>,
     events: Sink,
 }
@@ -298,8 +299,11 @@ impl Worker {
             }
         }
         if let Some(found) = self.node.poll_comparison(&self.replica, now) {
-            for to in self.comparing.drain(..) {
-                drop(to.send(found.clone()));
+            self.replica.list_mended(0);
+            for (most, to) in self.comparing.drain(..) {
+                let mut found = found.clone();
+                found.mended.truncate(most);
+                drop(to.send(found));
             }
         }
     }
@@ -359,9 +363,11 @@ impl Worker {
                 self.node.begin_barrier(BARRIER, now);
                 self.crossing.push(to);
             }
-            Order::Compare(to) => {
+            Order::Compare(most, to) => {
+                self.comparing.push((most, to));
+                let most = self.comparing.iter().map(|(most, _)| *most).max();
+                self.replica.list_mended(most.unwrap_or(0));
                 self.node.begin_comparison(now);
-                self.comparing.push(to);
             }
             Order::Stop => return false,
         }

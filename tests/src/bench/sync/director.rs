@@ -2,7 +2,8 @@
 
 use std::{
     num::NonZeroU8,
-    ops::Range,
+    ops::{Deref, Range},
+    slice,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -43,8 +44,36 @@ const CLASS: u8 = 3;
 const HZ: u32 = 250;
 const BACKENDS: u32 = 64;
 
+/// Buckets in a page of memory.
+const IN_PAGE: usize = 32;
+
+#[derive(Default)]
+#[repr(C, align(4096))]
+struct Page([Bucket<Entry4>; IN_PAGE]);
+
+const _: () = assert!(size_of::<Page>() == 4096);
+
+/// Buckets that begin with a page, as those of a map do: so each is two cache lines, and never three.
+#[derive(Clone)]
+pub(super) struct Buckets(Arc<[Page]>);
+
+impl Buckets {
+    fn new(count: usize) -> Self {
+        Self((0..count.div_ceil(IN_PAGE)).map(|_| Page::default()).collect())
+    }
+}
+
+impl Deref for Buckets {
+    type Target = [Bucket<Entry4>];
+
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: pages are nothing but buckets, without padding, and those of a slice lie one behind the other.
+        unsafe { slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * IN_PAGE) }
+    }
+}
+
 type Replica = FlowReplica<
-    Arc<[Bucket<Entry4>]>,
+    Buckets,
     Arc<[Bucket<Translation4>]>,
     Arc<[Bucket<Entry6>]>,
     Arc<[Bucket<Translation6>]>,
@@ -54,7 +83,7 @@ type Replica = FlowReplica<
 
 /// A director's flow table.
 pub(super) struct Table {
-    four: Arc<[Bucket<Entry4>]>,
+    four: Buckets,
     seed: Seed,
 }
 
@@ -74,7 +103,7 @@ fn key(n: u32) -> FlowKey4 {
 pub(super) struct Director {
     pub(super) node: Node,
     pub(super) replica: Replica,
-    four: Arc<[Bucket<Entry4>]>,
+    four: Buckets,
     journal: Arc<[JournalRing]>,
     timeouts: Arc<TimeoutTable>,
     seed: Seed,
@@ -85,7 +114,7 @@ impl Director {
     /// With room for four times as many flows, so that none has to give way to another.
     pub(super) fn new(name: &str, flows: u32) -> Self {
         let buckets = (flows as usize).next_power_of_two();
-        let four: Arc<[_]> = (0..buckets).map(|_| Bucket::default()).collect();
+        let four = Buckets::new(buckets);
         let six = (0..2).map(|_| Bucket::default()).collect();
         let journal: Arc<[_]> = std::iter::once(JournalRing::default()).collect();
         let timeouts = TimeoutTable::default();
@@ -109,7 +138,7 @@ impl Director {
             hz: HZ,
         };
         let memory = Memory {
-            four: Arc::clone(&four),
+            four: four.clone(),
             translations4: (0..2).map(|_| Bucket::default()).collect(),
             six,
             translations6: (0..2).map(|_| Bucket::default()).collect(),
@@ -192,7 +221,7 @@ impl Director {
     /// Its flow table, for others to look into.
     pub(super) fn table(&self) -> Table {
         Table {
-            four: Arc::clone(&self.four),
+            four: self.four.clone(),
             seed: self.seed,
         }
     }

@@ -153,8 +153,12 @@ pub(super) struct Half<E: Entry, M, N> {
     pub(super) counted: Met,
     /// How many flows the last survey met.
     pub(super) flows: Met,
-    /// Flows that were taken in by comparing since the last survey began, and whether something was known of them.
+    /// Flows that were taken in by comparing since somebody asked, and whether something was known of them; the first of
+    /// them, no more than is to be seen.
     pub(super) mended: Vec<(E::Key, bool)>,
+    pub(super) most_mended: usize,
+    /// Records that are about to be taken in, and their hashes; kept for its memory.
+    pub(super) coming: VecDeque<(Record<E::Key>, u64)>,
     /// Flows whose backend has no number yet.
     pub(super) parked: VecDeque<Parked<E::Key>>,
     /// Flows that were removed by order, here or elsewhere.
@@ -181,6 +185,8 @@ where
             counted: Met::default(),
             flows: Met::default(),
             mended: Vec::new(),
+            most_mended: 0,
+            coming: VecDeque::new(),
             parked: VecDeque::new(),
             removed: VecDeque::new(),
             unsaid: VecDeque::new(),
@@ -195,7 +201,13 @@ where
         self.shadows.fill(Shadow::default());
     }
 
-    /// What was mended since the last survey began.
+    /// So many of those that are mended from now on are to be listed.
+    pub(super) fn list_mended(&mut self, most: usize) {
+        self.most_mended = most;
+        self.mended = Vec::new();
+    }
+
+    /// What was mended since somebody asked.
     pub(super) fn mended(&self) -> impl Iterator<Item = Mended> + '_ {
         self.mended.iter().map(|(key, was_known)| Mended {
             flow: (*key).into(),

@@ -303,36 +303,16 @@ where
         self.resolved.clear();
         let resolve = |target| (target, context.directory.resolve(&target));
         self.resolved.extend(block.targets().map(resolve));
-        let warm = self
-            .four
-            .warm(block.records4().map(|record| record.key), &context)
-            ^ self.six.warm(block.records6().map(|record| record.key), &context);
-        std::hint::black_box(warm);
-        let mut want = |homeless: Option<Target>| {
-            if let Some(target) = homeless
-                && self.wanted.len() < MOST_WANTED
-            {
+        let mut want = |target: Target| {
+            if self.wanted.len() < MOST_WANTED {
                 self.wanted.insert((target.service, target.backend, target.port));
             }
         };
-        for record in block.records4() {
-            let target = record
-                .target
-                .and_then(|target| self.resolved.get(usize::from(target)));
-            want(
-                self.four
-                    .take(&record, target, source, moment, &mut applied, &context),
-            );
-        }
-        for record in block.records6() {
-            let target = record
-                .target
-                .and_then(|target| self.resolved.get(usize::from(target)));
-            want(
-                self.six
-                    .take(&record, target, source, moment, &mut applied, &context),
-            );
-        }
+        let news = (&self.resolved[..], source, moment);
+        self.four
+            .take_all(block.records4(), news, &mut applied, &mut want, &context);
+        self.six
+            .take_all(block.records6(), news, &mut applied, &mut want, &context);
         applied
     }
 
@@ -395,6 +375,11 @@ where
         std::mem::swap(&mut self.digests, &mut self.walked);
         self.unknown = Unknown::Tell;
         true
+    }
+
+    fn list_mended(&mut self, most: usize) {
+        self.four.list_mended(most);
+        self.six.list_mended(most);
     }
 
     fn mended(&self) -> Vec<Mended> {

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, ops::Deref};
 
 use lb_common::{
     flow_state::{FlowState, Worth},
-    flow_table::{self, Bucket, Clock, Control, Entry, NewFlow, Snapshot, Table, WAYS, places},
+    flow_table::{self, Bucket, Clock, Control, Entry, NewFlow, Snapshot, Table, WAYS, places, prefetch},
     wire::sync::{Record, Rewrite, Stamp, Target},
 };
 
@@ -18,14 +18,14 @@ use super::{
 };
 use crate::core::sync::replica::{Applied, Moment, Source};
 
+/// Records whose memory is fetched ahead of their turn.
+const AHEAD: usize = 12;
 /// Times that a change is tried when packets change the same entry.
 const ATTEMPTS: usize = 4;
 /// A packet that came this much later settles which of two changes of the same moment counts.
 const CLEARLY_LATER_MS: u64 = 2_000;
 /// Flows that wait until their backend has a number, at most.
 const MOST_PARKED: usize = 1 << 14;
-/// Flows that a comparison mended and that are remembered, at most.
-const MOST_MENDED: usize = 64;
 /// Removals that are remembered, at most.
 const MOST_REMOVED: usize = 1 << 14;
 
@@ -70,10 +70,41 @@ where
     M: Deref<Target = [Bucket<E>]>,
     N: Deref<Target = [Bucket<<E::Key as SyncKey>::Translation>]>,
 {
-    /// Takes in one record; its target, if that has no number yet and needs one.
-    pub(super) fn take(
+    /// Takes in records whose targets are these. `want` is given those that have no number yet and need one.
+    pub(super) fn take_all(
         &mut self,
-        record: &Record<E::Key>,
+        mut records: impl Iterator<Item = Record<E::Key>>,
+        (targets, source, moment): (&[(Target, Resolved)], Source, Moment),
+        applied: &mut Applied,
+        mut want: impl FnMut(Target),
+        context: &Context<'_>,
+    ) {
+        // Each is a few cache misses: they overlap with work on those before it.
+        let mut coming = std::mem::take(&mut self.coming);
+        loop {
+            while coming.len() < AHEAD
+                && let Some(record) = records.next()
+            {
+                let hash = record.key.hashed(context.seed());
+                self.prefetch(hash);
+                coming.push_back((record, hash));
+            }
+            let Some((record, hash)) = coming.pop_front() else {
+                break;
+            };
+            let target = record.target.and_then(|target| targets.get(usize::from(target)));
+            if let Some(homeless) = self.take((&record, hash), target, source, moment, applied, context) {
+                want(homeless);
+            }
+        }
+        self.coming = coming;
+    }
+
+    /// Takes in one record with this hash; its target, if that has no number yet and needs one.
+    #[inline]
+    fn take(
+        &mut self,
+        (record, hash): (&Record<E::Key>, u64),
         target: Option<&(Target, Resolved)>,
         source: Source,
         moment: Moment,
@@ -81,7 +112,7 @@ where
         context: &Context<'_>,
     ) -> Option<Target> {
         let Some((target, resolved)) = target else {
-            applied.removed += u64::from(self.remove(&record.key, record.stamp, context));
+            applied.removed += u64::from(self.remove(&record.key, hash, record.stamp, context));
             return None;
         };
         let (number, class) = match *resolved {
@@ -115,7 +146,7 @@ where
         let news = News {
             flow: NewFlow {
                 key: record.key,
-                hash: record.key.hashed(context.seed()),
+                hash,
                 target: flow_table::Target::Backend(number),
                 state,
                 class,
@@ -164,7 +195,7 @@ where
             };
             // Who still has no number asks again when the next record comes.
             self.take(
-                &parked.record,
+                (&parked.record, parked.record.key.hashed(context.seed())),
                 Some(&target),
                 parked.source,
                 moment,
@@ -183,7 +214,7 @@ where
             };
             if done {
                 let differed = before != (applied.new, applied.changed);
-                if source == Source::Repair && differed && self.mended.len() < MOST_MENDED {
+                if source == Source::Repair && differed && self.mended.len() < self.most_mended {
                     self.mended.push((news.flow.key, applied.changed > before.1));
                 }
                 return;
@@ -316,9 +347,9 @@ where
     }
 
     /// The flow was removed by order elsewhere; whether it was here.
-    fn remove(&mut self, key: &E::Key, stamp: Stamp, context: &Context<'_>) -> bool {
+    fn remove(&mut self, key: &E::Key, hash: u64, stamp: Stamp, context: &Context<'_>) -> bool {
         remember(&mut self.removed, *key, stamp);
-        let Some((place, control)) = self.find(key, key.hashed(context.seed())) else {
+        let Some((place, control)) = self.find(key, hash) else {
             return false;
         };
         let Some(flow) = self.snapshot(place) else {
@@ -376,22 +407,18 @@ where
             .any(|(removed, at)| removed == key && !stamp.is_after(*at))
     }
 
-    /// Looks at the memory of flows that will be wanted in a moment, so that their cache misses overlap.
-    pub(super) fn warm(&self, keys: impl Iterator<Item = E::Key>, context: &Context<'_>) -> u64 {
-        let mask = self.table.mask();
-        keys.map(|key| {
-            let (first, second) = places(key.hashed(context.seed()), mask);
-            let touched = |number: u32| {
-                let bucket = self.table.get(number as usize);
-                // A bucket of IPv4 flows is two cache lines, and its shadows are half of one.
-                let lines = bucket.map_or(0, |bucket| {
-                    bucket.entries[0].state().bits() ^ bucket.entries[WAYS / 2].state().bits()
-                });
-                lines ^ u64::from(self.shadow(number * WAYS as u32).seen())
-            };
-            touched(first) ^ touched(second)
-        })
-        .fold(0, |sum, word| sum ^ word)
+    /// Has the memory fetched that a flow with this hash will need in a moment.
+    fn prefetch(&self, hash: u64) {
+        let (first, second) = places(hash, self.table.mask());
+        for number in [first, second] {
+            if let Some(bucket) = self.table.get(number as usize) {
+                prefetch(bucket);
+            }
+        }
+        // Most live in their first bucket.
+        if let Some(shadow) = self.shadows.get(first as usize * WAYS) {
+            prefetch(shadow);
+        }
     }
 }
 

@@ -44,7 +44,6 @@ where
 {
     pub(super) fn begin_survey(&mut self) {
         self.heads.fill(END);
-        self.mended.clear();
         self.walked = 0;
         self.counted = Met::default();
     }
