@@ -200,13 +200,16 @@ fn peers(peers: &[SyncPeerView], out: &mut impl Write) -> io::Result<()> {
     ]);
     for peer in peers {
         let state = match (peer.with_us, peer.version) {
-            (true, _) => peer.phase.words(),
-            (false, Some(_)) => "silent",
-            (false, None) => "incompatible",
+            (true, _) if peer.phase == SyncPhase::Joining => {
+                format!("joining, {}%", peer.joined_permille / 10)
+            }
+            (true, _) => peer.phase.words().to_owned(),
+            (false, Some(_)) => "silent".to_owned(),
+            (false, None) => "incompatible".to_owned(),
         };
         table.row(vec![
             peer.name.clone(),
-            state.to_owned(),
+            state,
             units::milliseconds(peer.age_milliseconds),
             units::count(peer.flows),
             units::count(peer.position),

@@ -145,20 +145,25 @@ fn within(result: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 /// All rows of a result, and of those within it, behind their names.
 fn samples(result: &Value) -> Result<Vec<Samples>> {
+    let all = of_result(result)?;
+    ensure!(
+        !all.is_empty(),
+        "this is no result of a benchmark that compares rows: it has no list `rows`"
+    );
+    Ok(all)
+}
+
+fn of_result(result: &Value) -> Result<Vec<Samples>> {
     let mut all = Vec::new();
     if result["rows"].is_array() {
         all = of_rows(result)?;
     }
     for (name, result) in within(result) {
-        all.extend(of_rows(result)?.into_iter().map(|samples| Samples {
+        all.extend(of_result(result)?.into_iter().map(|samples| Samples {
             name: format!("{name}: {}", samples.name),
             ..samples
         }));
     }
-    ensure!(
-        !all.is_empty(),
-        "this is no result of a benchmark that compares rows: it has no list `rows`"
-    );
     Ok(all)
 }
 
@@ -347,5 +352,17 @@ mod tests {
             ["fast: other machine: cpu \"old\" and \"new\""]
         );
         assert!(Comparison::of(&before, &result(&json!([]), "old")).is_err());
+        // A result within one of those.
+        let nested = |inner: &Value| {
+            let mut outer = before.clone();
+            outer["by_flows"] = inner.clone();
+            json!({ "fast": outer })
+        };
+        let comparison = Comparison::of(&nested(&before), &nested(&after)).unwrap();
+        let time = comparison
+            .changes
+            .iter()
+            .find(|change| change.name == "fast: by_flows: time");
+        assert_eq!(time.unwrap().verdict(), "WORSE");
     }
 }

@@ -93,6 +93,9 @@ pub struct SyncPeerView {
     pub node: String,
     /// How far it says that it is.
     pub phase: SyncPhase,
+    /// Of what it has to fetch, how much it says that it has, in thousandths.
+    #[serde(default)]
+    pub joined_permille: u16,
     /// How long ago it was heard.
     pub age_milliseconds: u64,
     /// Whether it is waited for and compared with: it was heard lately, and speaks our language.

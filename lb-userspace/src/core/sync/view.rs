@@ -31,6 +31,8 @@ pub struct PeerView {
     pub name: String,
     /// How far it says that it is.
     pub phase: Phase,
+    /// Of what it has to fetch, how much it says that it has, in thousandths.
+    pub joined: u16,
     /// How long ago it was heard.
     pub silent_for: Duration,
     /// Whether it is waited for and compared with.
@@ -85,6 +87,7 @@ impl Node {
             id: peer.id,
             name: peer.name(),
             phase: peer.hello.phase,
+            joined: peer.hello.joined.min(1000),
             silent_for: now.saturating_sub(peer.heard),
             with_us: peer.is_with_us(),
             version: peer.version,

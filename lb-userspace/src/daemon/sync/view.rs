@@ -97,6 +97,7 @@ fn peer(peer: &PeerView) -> SyncPeerView {
         name: peer.name.clone(),
         node: peer.id.to_string(),
         phase: phase(peer.phase),
+        joined_permille: peer.joined,
         age_milliseconds: peer.silent_for.as_millis() as u64,
         with_us: peer.with_us,
         version: peer.version,

@@ -132,6 +132,12 @@ pub(in crate::metrics) const SECTION: Section = Section {
             |from, to| peers(from, to, |peer| Some(peer.flows)),
         ),
         gauge(
+            "tandem_sync_peer_complete_ratio",
+            PEER,
+            "Of what it has to fetch, how much it says that it has: 0 to 1.",
+            |from, to| peers(from, to, |peer| Some(f64::from(peer.joined_permille) / 1000.0)),
+        ),
+        gauge(
             "tandem_sync_peer_same_configuration",
             PEER,
             "Whether the director's configuration is the same as here.",
