@@ -155,7 +155,7 @@ impl Subject {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Redirect => "bare XDP redirect",
-            Self::Rewrite => "XDP redirect, MAC addresses written",
+            Self::Rewrite => "XDP redirect, MACs written",
             Self::Stateless => "XDP redirect by a hash",
             Self::Dr => "Tandem, direct routing",
             Self::Ipip => "Tandem, IPIP",
