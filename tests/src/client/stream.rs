@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -23,8 +23,9 @@ const LINGER: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub struct Stream {
     stopped: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
     sender: JoinHandle<u64>,
-    receiver: JoinHandle<Answers>,
+    receiver: JoinHandle<Duration>,
 }
 
 /// What became of a stream.
@@ -36,12 +37,6 @@ pub struct Passage {
     pub answered: u64,
     /// Longest time between two answers.
     pub longest_silence: Duration,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Answers {
-    count: u64,
-    longest_silence: Duration,
 }
 
 impl Stream {
@@ -65,11 +60,20 @@ impl Stream {
         let stopped = Arc::new(AtomicBool::new(false));
         let burst = (per_second / 1000).max(1);
         let (until, ended) = (Arc::clone(&stopped), Arc::clone(&stopped));
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
         Ok(Self {
             stopped,
+            answered,
             sender: thread::spawn(move || send(&out, burst, &until)),
-            receiver: thread::spawn(move || receive(&back, &ended)),
+            receiver: thread::spawn(move || receive(&back, &ended, &count)),
         })
+    }
+
+    /// Answers that have come so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Sends no more, and waits for the last answers.
@@ -77,11 +81,11 @@ impl Stream {
     pub fn stop(self) -> Passage {
         self.stopped.store(true, Ordering::Relaxed);
         let sent = self.sender.join().unwrap_or_default();
-        let answers = self.receiver.join().unwrap_or_default();
+        let longest_silence = self.receiver.join().unwrap_or_default();
         Passage {
             sent,
-            answered: answers.count,
-            longest_silence: answers.longest_silence,
+            answered: self.answered.load(Ordering::Relaxed),
+            longest_silence,
         }
     }
 }
@@ -100,8 +104,9 @@ fn send(socket: &UdpSocket, burst: u32, stopped: &AtomicBool) -> u64 {
     sent
 }
 
-fn receive(socket: &UdpSocket, stopped: &AtomicBool) -> Answers {
-    let mut answers = Answers::default();
+/// The longest time between two answers.
+fn receive(socket: &UdpSocket, stopped: &AtomicBool, answered: &AtomicU64) -> Duration {
+    let mut longest = Duration::ZERO;
     let mut last: Option<Instant> = None;
     let mut end = None;
     let mut buffer = [0; 256];
@@ -109,9 +114,9 @@ fn receive(socket: &UdpSocket, stopped: &AtomicBool) -> Answers {
         match socket.recv(&mut buffer) {
             Ok(_) => {
                 let now = Instant::now();
-                answers.count += 1;
+                answered.fetch_add(1, Ordering::Relaxed);
                 if let Some(last) = last {
-                    answers.longest_silence = answers.longest_silence.max(now - last);
+                    longest = longest.max(now - last);
                 }
                 last = Some(now);
             }
@@ -123,5 +128,5 @@ fn receive(socket: &UdpSocket, stopped: &AtomicBool) -> Answers {
             end = Some(Instant::now() + LINGER);
         }
     }
-    answers
+    longest
 }

@@ -23,6 +23,8 @@ const HELD: usize = 1000;
 /// Datagrams a second while VIPs are handed over, and while the Active dies.
 const RATE: u32 = 20_000;
 const STEADY: u32 = 2000;
+/// Answers that come before the Active dies, and again after it: of half a second.
+const ANSWERS: u64 = STEADY as u64 / 2;
 
 /// What clients saw of the death of the Active.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -103,14 +105,15 @@ pub fn run(screen: &mut Screen) -> Result<(Failover, Handover)> {
     screen.act("the Active dies under traffic: all its cables are cut, and it is killed (-9)");
     let known = established(&b)?;
     let stream = Stream::start(&pair.clients[0], (VIP4, 53).into(), STEADY)?;
-    std::thread::sleep(Duration::from_millis(500));
+    expect_answers(&stream, ANSWERS)?;
     // The cables first: without its daemon a director still forwards.
     for cable in ["eth1", "eth0"] {
         pair.directors[0].interface(cable)?.unplug()?;
     }
     a.process().kill()?;
     expect_role(&b, "active")?;
-    std::thread::sleep(Duration::from_millis(500));
+    // Without an answer there is no telling how long there was none.
+    expect_answers(&stream, ANSWERS)?;
     let passage = stream.stop();
     let answers = crowd.ask();
     let failover = Failover {
@@ -148,4 +151,13 @@ fn forwarded(director: &Tandem) -> Result<u64> {
     let backends = director.ask(&["backend"])?;
     let backends = backends.as_array().into_iter().flatten();
     Ok(backends.filter_map(|backend| backend["packets"].as_u64()).sum())
+}
+
+/// Waits for so many further answers.
+fn expect_answers(stream: &Stream, count: u64) -> Result<()> {
+    let enough = stream.answered() + count;
+    wait_for(PATIENCE, format!("{count} further answers"), || {
+        stream.answered() >= enough
+    })?;
+    Ok(())
 }

@@ -194,17 +194,8 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
             .ask(&["backend"])
             .is_ok_and(|backends| backends[0]["state"] == "ready")
     })?;
-    let syns = [
-        "throughput",
-        "--tx",
-        "send0",
-        "--rx",
-        "back0",
-        "--to",
-        "192.0.2.10:80",
-        "--new",
-        "tcp",
-    ];
+    let mut syns = [&THROUGH[..], &["--new", "tcp"]].concat();
+    syns[THROUGH.len() - 1] = "192.0.2.10:80";
     let said = ask(
         &place.tester,
         &[&syns[..], &["--rounds", "2", "--seconds", "0.2"]].concat(),

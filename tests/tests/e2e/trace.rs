@@ -397,21 +397,13 @@ fn trace_shows_fragments_errors_and_floods() -> Result<()> {
 
     // Beyond what a client may begin in a second: some of those that ask meanwhile are told so.
     let client = at(address(&lab.clients[0], VIP4.into()), 45_000);
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = knock(&lab.clients[0]);
-            }
-        });
-        let told = wait_for(3 * PATIENCE, "the limit to be reached", || {
-            trace(&tandem, &client, &at(VIP4.into(), 80), &[]).is_ok_and(|view| {
+    wait_for(3 * PATIENCE, "the limit to be reached", || {
+        let knocked = knock(&lab.clients[0]).is_ok();
+        knocked
+            && trace(&tandem, &client, &at(VIP4.into(), 80), &[]).is_ok_and(|view| {
                 view["reason"] == "source_flood"
                     && step(&view, "flood").ends_with("the client has begun more in this second")
             })
-        });
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        told
     })?;
     let wrong = tandem
         .tandem(&[
@@ -436,7 +428,6 @@ fn knock(client: &Host) -> Result<()> {
             let socket = std::net::UdpSocket::bind((from, 0))?;
             socket.send_to(b"knock", (VIP4, 53))?;
         }
-        std::thread::sleep(Duration::from_millis(20));
         Ok(())
     })?
 }

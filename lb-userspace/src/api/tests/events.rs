@@ -98,18 +98,26 @@ async fn who_follows_hears_of_what_happens_then() {
     let server = Server::start(Loop::Answers, plenty(1), Bounds::default());
     happen(&server.events, 4);
     let client = server.client();
-    let journal = Arc::clone(&server.events);
-    let later = tokio::spawn(async move {
-        sleep(Duration::from_millis(50)).await;
-        happen(&journal, 2);
-    });
     let filter = EventFilter {
         follow: true,
         limit: Some(1),
         ..EventFilter::default()
     };
-    assert_eq!(numbers(&client, &filter, 3).await.unwrap(), [4, 5, 6]);
-    later.await.unwrap();
+    let mut heard = Vec::new();
+    let visited = client.visit_events(&filter, |event| {
+        // Whoever has got what there was follows.
+        if heard.is_empty() {
+            happen(&server.events, 2);
+        }
+        heard.push(event.number);
+        if heard.len() < 3 {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    visited.await.unwrap();
+    assert_eq!(heard, [4, 5, 6]);
     // Somebody who comes back after a while learns how much is missing: the log keeps a hundred.
     happen(&server.events, 200);
     let mut kinds = Vec::new();

@@ -390,13 +390,7 @@ fn tables_are_compared_on_demand() {
     let mut link = pair();
     link.open(0, 0..200);
     link.run(Duration::from_secs(2));
-    tell_node(&mut link, 0, |node, now| node.begin_comparison(now));
-    let mut found = None;
-    while found.is_none() {
-        link.run(STEP);
-        found = poll_comparison(&mut link, 0);
-    }
-    let found = found.expect("it ended");
+    let found = compare(&mut link, 0);
     let divergence = found.directors[0].found.expect("it answered");
     assert_eq!((divergence.compared, divergence.total()), (200, 0), "{found:?}");
     assert_eq!(found.mended, []);
@@ -418,13 +412,7 @@ fn a_comparison_says_what_differed_as_far_as_somebody_wants_to_see_it() {
         link.directors[1].forget_history();
         let (_, replica) = link.directors[0].daemon.as_mut().expect("it runs");
         replica.list_mended(most);
-        tell_node(&mut link, 0, |node, now| node.begin_comparison(now));
-        let mut found = None;
-        while found.is_none() {
-            link.run(STEP);
-            found = poll_comparison(&mut link, 0);
-        }
-        let found = found.expect("it ended");
+        let found = compare(&mut link, 0);
         let expected = [(7, true), (200, false), (201, false)];
         let expected = expected.map(|(n, was_known)| Mended {
             flow: FlowKey::from(key(n)),
@@ -436,6 +424,17 @@ fn a_comparison_says_what_differed_as_far_as_somebody_wants_to_see_it() {
             mended.iter().all(|mended| expected.contains(mended)),
             "{mended:?}"
         );
+    }
+}
+
+/// Has a director compare its table with that of the other.
+fn compare(link: &mut Link, director: usize) -> Compared {
+    tell_node(link, director, |node, now| node.begin_comparison(now));
+    loop {
+        link.run(STEP);
+        if let Some(found) = poll_comparison(link, director) {
+            return found;
+        }
     }
 }
 
