@@ -11,12 +11,11 @@ use crate::error::LabError;
 const SYSTEM_DIRS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// Debian packages of the tools whose package bears another name.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 4] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("nginx", "nginx-light"),
     ("ping", "iputils-ping"),
-    ("rsvg-convert", "librsvg2-bin"),
 ];
 
 /// The path of an installed program.

@@ -14,12 +14,11 @@ use lb_tests::{
         latency,
         line::{Cpus, VIP as THROUGH},
         measure::{Case, Effort, Expected, Scene, Subject, measure},
-        picture,
+        picture::{Bar, Picture, png},
         scale::pressure::Pressure,
-        stats::Summary,
         subject::{self, Task},
         template::{Family, Order, Payload, Template},
-        throughput::{self, Frames, stage::Stage},
+        throughput::{self, Frames, Kind, stage::Stage},
         world::{World, frontends},
     },
     prog_run::SIZES,
@@ -257,6 +256,7 @@ fn packets_and_connections_go_through_a_director() {
     let report = throughput::run(
         &throughput::Options {
             flows: 1000,
+            new: None,
             family: Family::V4,
             frames: Frames::Mix,
             rounds: 1,
@@ -284,6 +284,7 @@ fn packets_and_connections_go_through_a_director() {
     let report = throughput::run(
         &throughput::Options {
             flows: 1000,
+            new: None,
             family: Family::V6,
             frames: Frames::Of(100),
             rounds: 1,
@@ -318,25 +319,63 @@ fn packets_and_connections_go_through_a_director() {
 
 #[test]
 fn a_picture_is_drawn_as_png_with_its_letters() {
-    let summary = |value: f64| Summary::of(&[value]).unwrap();
+    let renderer = png::renderer().unwrap();
     let draw = |title: &str| {
-        let svg = picture::bars(
-            title,
-            "Mpps",
-            "Tandem",
-            &[("Tandem", summary(2.0)), ("other", summary(1.0))],
-        );
-        picture::rasterised(&svg).unwrap()
+        let bars = vec![
+            Bar::value("Tandem", 2.0, 2).own(true),
+            Bar::value("other", 1.0, 2),
+        ];
+        let svg = Picture::new(title).panel("Mpps", bars).svg();
+        png::rasterised(&renderer, &svg).unwrap()
     };
     let png = draw("packets");
     // A signature, and the header with width and height (PNG, sections 5.2 and 11.2.2): twice those of the picture.
     assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
     assert_eq!(png[12..16], *b"IHDR");
     let number = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-    assert_eq!((number(16), number(20)), (1520, 268));
+    assert_eq!((number(16), number(20)), (1520, 288));
     assert_ne!(draw(""), png, "the title is not on it");
-    let error = picture::rasterised("no picture").unwrap_err().to_string();
+    let error = png::rasterised(&renderer, "no picture").unwrap_err().to_string();
     assert!(error.contains("draws no PNG"), "{error}");
+}
+
+/// Each packet another flow, of which there come more than tables have places.
+#[test]
+fn new_flows_go_through_a_director() {
+    let _alone = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+    for (kind, length) in [(Kind::Datagrams, 64), (Kind::Syns, 76)] {
+        let report = throughput::run(
+            &throughput::Options {
+                flows: 1000,
+                new: Some(kind),
+                family: Family::V4,
+                frames: Frames::Of(length),
+                rounds: 1,
+                turn: Duration::from_millis(100),
+                tolerated: 0.5,
+                delays: false,
+                by_flows: Vec::new(),
+                filter: None,
+            },
+            |_| (),
+        )
+        .unwrap();
+        let text = report.to_string();
+        let names: Vec<_> = report.rows.iter().map(|row| row.name.as_str()).collect();
+        for name in [
+            "Tandem, direct routing",
+            "Tandem, IPIP",
+            "kernel routing, no balancing",
+            "nftables DNAT map",
+        ] {
+            assert!(names.contains(&name), "{name}: {text}");
+        }
+        assert!(report.rows.iter().all(|row| row.mpps.median > 0.0), "{text}");
+        assert!(
+            text.contains("each a new flow") && text.contains("left out: Tandem, NAT"),
+            "{text}"
+        );
+    }
 }
 
 /// A frame in several buffers, which a socket sends, and one that just fits into a page.
@@ -352,6 +391,7 @@ fn jumbo_frames_go_through_every_subject() {
         let report = throughput::run(
             &throughput::Options {
                 flows: 100,
+                new: None,
                 family: Family::V4,
                 frames: Frames::Of(length),
                 rounds: 1,

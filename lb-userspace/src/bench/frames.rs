@@ -33,6 +33,15 @@ impl Kind {
         }
     }
 
+    /// The protocol that they are of.
+    #[must_use]
+    pub const fn protocol(self) -> &'static str {
+        match self {
+            Self::Datagrams => "udp",
+            Self::Syns => "tcp",
+        }
+    }
+
     /// Bytes of the shortest frame, without the check sequence.
     #[must_use]
     pub const fn shortest(self, family: Family) -> usize {
@@ -41,6 +50,18 @@ impl Kind {
             // The header is 12 bytes longer.
             Self::Syns => family.shortest() + 12,
         }
+    }
+}
+
+/// By its protocol.
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Datagrams, Self::Syns]
+            .into_iter()
+            .find(|kind| kind.protocol() == text)
+            .ok_or_else(|| "expected `udp` or `tcp`".to_owned())
     }
 }
 
@@ -164,5 +185,12 @@ mod tests {
         assert_eq!("imix".parse(), Ok(Frames::Mix));
         assert_eq!("512".parse(), Ok(Frames::Of(512)));
         assert!("many".parse::<Frames>().is_err());
+    }
+
+    #[test]
+    fn a_protocol_says_what_packets_are() {
+        assert_eq!("udp".parse(), Ok(Kind::Datagrams));
+        assert_eq!("tcp".parse(), Ok(Kind::Syns));
+        assert!("sctp".parse::<Kind>().is_err());
     }
 }

@@ -35,16 +35,17 @@ pub struct Machine {
     pub architecture: String,
     /// Version of Tandem.
     pub tandem: String,
-    /// CPU that the measurement ran on.
-    pub pinned_to: usize,
+    /// CPU that the measurement ran on; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_to: Option<usize>,
 }
 
 impl Machine {
-    /// Describes this machine.
+    /// Describes this machine, of which one CPU or all are measured.
     ///
     /// # Errors
     /// When the kernel does not say.
-    pub fn describe(pinned_to: usize) -> Result<Self> {
+    pub fn describe(pinned_to: impl Into<Option<usize>>) -> Result<Self> {
         let name = uname().context("asking the kernel for its name")?;
         let cpus = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
         let memory = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
@@ -60,8 +61,25 @@ impl Machine {
             tandem: env!("CARGO_PKG_VERSION").to_owned(),
             is_virtual: field(&cpus, "flags")
                 .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
-            pinned_to,
+            pinned_to: pinned_to.into(),
         })
+    }
+
+    /// Which CPU it was, for a sentence.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let cpus = self.cpus;
+        self.pinned_to
+            .map_or_else(|| format!("{cpus} CPUs"), |cpu| format!("CPU {cpu} of {cpus}"))
+    }
+
+    /// All of it in one line.
+    #[must_use]
+    pub fn note(&self) -> String {
+        let Self {
+            cpu, kernel, tandem, ..
+        } = self;
+        format!("{cpu}, {}, Linux {kernel}, Tandem {tandem}", self.place())
     }
 }
 

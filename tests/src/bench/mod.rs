@@ -2,17 +2,15 @@
 //!
 //! What `tandem bench` measures with is `lb_userspace::bench`; here are the lab around it, and those beside whom Tandem is measured.
 
-pub mod compare;
 pub mod connections;
-pub mod csv;
 pub mod ha;
 pub mod health;
 pub mod latency;
 pub mod line;
 pub mod page;
-pub mod picture;
 pub mod reaction;
 pub mod scale;
+pub mod slide;
 pub mod subject;
 pub mod sync;
 pub mod throughput;
@@ -22,5 +20,5 @@ mod choice;
 
 pub use lb_userspace::bench::{
     fastpath::{self, measure, memory, report, world},
-    front, machine, stats, template,
+    front, machine, picture, result, stats, template,
 };

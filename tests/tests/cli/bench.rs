@@ -1,4 +1,4 @@
-//! `tandem bench` on real interfaces: what it refuses, what it measures, and that it leaves nothing behind however it ends.
+//! `tandem bench` on real interfaces: what it refuses, what it measures and keeps, and that it leaves nothing behind however it ends.
 
 use std::{
     fs,
@@ -16,7 +16,10 @@ use lb_tests::{
 };
 use nix::sys::signal::Signal;
 
-use crate::canned::{Directory, PATIENCE, Said};
+use crate::{
+    bench_results::{compare, expect_results},
+    canned::{Directory, PATIENCE, Said},
+};
 
 const TX_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xBE, 1];
 const RX_MAC: [u8; 6] = [0x02, 0, 0, 0, 0xBE, 2];
@@ -130,8 +133,11 @@ const THROUGH: [&str; 7] = [
 fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
     let place = Place::build("bench-through")?;
     let before = place.state()?;
-    let short = ["--rounds", "2", "--seconds", "0.2", "--flows", "100", "-j"];
-    let report = ask(&place.tester, &[&THROUGH[..], &short].concat())?.json()?;
+    let results = Directory::new()?;
+    let short = ["--rounds", "5", "--seconds", "0.2", "--flows", "100", "-j"];
+    let report = expect_results(results.path(), "xdp", |keep| {
+        ask(&place.tester, &[&THROUGH[..], &short, keep].concat())
+    })?;
     let came = &report["rows"][1];
     assert_eq!(came["name"], "came back", "{report}");
     assert!(came["mpps"]["min"].as_f64() > Some(0.0), "{report}");
@@ -140,11 +146,26 @@ fn packets_go_through_a_director_and_everything_is_as_it_was() -> Result<()> {
     place.expect_state(&before)?;
     // The same by a socket, for drivers without XDP, and to an address of a director that answers for it.
     let by_socket = [&THROUGH[..], &short, &["--packet-socket", "--frames", "imix"]].concat();
-    let report = ask(&place.tester, &by_socket)?.json()?;
+    let report = expect_results(results.path(), "socket", |keep| {
+        ask(&place.tester, &[&by_socket[..], keep].concat())
+    })?;
     assert_eq!(report["tx"]["mode"], "packet socket", "{report}");
     assert!(report["rows"][1]["mpps"]["min"].as_f64() > Some(0.0), "{report}");
     assert!(report["delays"][0]["median_us"].as_f64() > Some(0.0), "{report}");
     place.expect_state(&before)?;
+    // Both beside each other.
+    let said = compare(results.path(), "xdp", "socket", &[])?;
+    let text = said.expect()?;
+    for words in [
+        "came back",
+        "without loss",
+        "one value",
+        "of 2 look like one",
+        "other tx: mode \"native\" and \"packet socket\"",
+        "other settings: frames",
+    ] {
+        ensure!(text.contains(words), "{words}: {text}");
+    }
     let to6 = [
         "throughput",
         "--tx",
@@ -275,13 +296,28 @@ fn a_live_director_is_measured_without_its_knowing() -> Result<()> {
             .is_ok_and(|stats| stats["packets"].as_u64() > Some(10_000))
     })?;
     let socket = place.tandem.socket().display().to_string();
-    let watch = ["live", "--seconds", "0.5", "-j", "--socket", &socket];
-    let report = ask(&place.director, &watch)?.json()?;
+    let watch = ["live", "--seconds", "1", "-j", "--socket", &socket];
+    let results = Directory::new()?;
+    let report = expect_results(results.path(), "live", |keep| {
+        ask(&place.director, &[&watch[..], keep].concat())
+    })?;
     let rows = report["rows"].as_array().context("rows")?;
     assert_eq!(rows.len(), 2, "{report}");
     assert_eq!(rows[0]["interface"], "near", "{report}");
     assert!(rows[0]["packets"].as_u64() > Some(100), "{report}");
     assert!(rows[0]["nanoseconds"].as_f64() > Some(0.0), "{report}");
+    assert_eq!(rows[0]["driver"], "veth", "{report}");
+    let parts = rows[0]["samples"].as_array().context("samples")?.len();
+    assert!((2..=10).contains(&parts), "{report}");
+    let said = compare(results.path(), "live", "live", &["-j"])?.json()?;
+    assert_eq!(said["changes"][0]["name"], "near", "{said}");
+    let doubts = said["doubts"].as_array().context("doubts")?;
+    ensure!(
+        doubts
+            .iter()
+            .any(|doubt| doubt.to_string().contains("came anyway")),
+        "{said}"
+    );
     traffic.kill()?;
     // Nothing of ours is among what the director counts: it forwarded everything, or knows why not.
     let said = ask(
@@ -481,7 +517,8 @@ fn a_director_is_made_up_where_there_is_none() -> Result<()> {
         Said::by(command.args(["bench", "fastpath"]).args(arguments))
     };
     let few = ["--rounds", "1", "--flows", "50000", "--filter", "nobody", "-j"];
-    let report = bench(&few)?.json()?;
+    let results = Directory::new()?;
+    let report = expect_results(results.path(), "fast", |keep| bench(&[&few[..], keep].concat()))?;
     let names: Vec<_> = report["rows"]
         .as_array()
         .context("rows")?

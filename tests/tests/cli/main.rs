@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod bench_results;
 mod canned;
 mod doctor;
 mod exit;

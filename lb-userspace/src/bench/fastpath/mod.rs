@@ -3,7 +3,7 @@
 //! A *case* is a program behind a [`front`](super::front), with a [`template`](super::template) of its packets and what must
 //! happen to them. [`measure`] runs all cases in turn, again and again, and checks the counters; [`cases`] says which there
 //! are, and [`scenes`] on which directors they play; [`living`] measures a copy of a director that lives. [`report`] shows what
-//! came out.
+//! came out, and `slide` draws it.
 
 mod cases;
 pub mod living;
@@ -11,6 +11,7 @@ pub mod measure;
 pub mod memory;
 pub mod report;
 mod scenes;
+mod slide;
 pub mod world;
 
 use std::collections::BTreeMap;

@@ -178,11 +178,10 @@ impl fmt::Display for Report {
         );
         writeln!(
             f,
-            "{}, Linux {}, CPU {} of {}; {tables}; {} rounds of {} ms",
+            "{}, Linux {}, {}; {tables}; {} rounds of {} ms",
             machine.cpu,
             machine.kernel,
-            machine.pinned_to,
-            machine.cpus,
+            machine.place(),
             settings.rounds,
             settings.turn_milliseconds
         )?;

@@ -6,6 +6,7 @@
 
 mod refusal;
 pub mod report;
+mod slide;
 
 use std::{
     net::SocketAddr,

@@ -46,6 +46,35 @@ pub struct Settings {
     pub tolerated_loss: f64,
 }
 
+impl Settings {
+    /// What was sent, for a sentence.
+    pub(super) fn packets(&self) -> String {
+        self.flows.map_or_else(
+            || format!("{}, each a new flow", self.kind),
+            |flows| format!("{} of {flows} flows", self.kind),
+        )
+    }
+
+    /// What its rates are.
+    pub(super) const fn unit(&self) -> &'static str {
+        match self.flows {
+            Some(_) => "millions of packets a second",
+            None => "millions of new flows a second",
+        }
+    }
+
+    pub(super) fn without_loss(&self) -> String {
+        format!("without loss (up to {} %)", self.tolerated_loss * 100.0)
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let driver = self.driver.as_deref().unwrap_or("unknown driver");
+        write!(f, "{} ({driver}, {})", self.interface, self.mode)
+    }
+}
+
 /// A rate while as many packets were sent as could be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
@@ -109,39 +138,26 @@ impl fmt::Display for Report {
         let Self {
             machine, settings, ..
         } = self;
-        let port = |port: &Port| {
-            let driver = port.driver.as_deref().unwrap_or("unknown driver");
-            format!("{} ({driver}, {})", port.interface, port.mode)
-        };
         let to = settings.to.map_or_else(String::new, |to| format!(" to {to}"));
         writeln!(
             f,
             "{}{to} by {}, back by {}; {}, Linux {}, Tandem {}",
-            port(&self.tx),
-            settings.mac,
-            port(&self.rx),
-            machine.cpu,
-            machine.kernel,
-            machine.tandem
+            self.tx, settings.mac, self.rx, machine.cpu, machine.kernel, machine.tandem
         )?;
-        let flows = settings.flows.map_or_else(
-            || format!("{}, each a new flow", settings.kind),
-            |flows| format!("{} of {flows} flows", settings.kind),
-        );
+        let flows = settings.packets();
         writeln!(
             f,
-            "sent by CPU {} of {}; {flows}, {}; {} rounds of {} ms",
-            machine.pinned_to, machine.cpus, settings.frames, settings.rounds, settings.turn_milliseconds
+            "sent by {}; {flows}, {}; {} rounds of {} ms",
+            machine.place(),
+            settings.frames,
+            settings.rounds,
+            settings.turn_milliseconds
         )?;
         writeln!(f)?;
         writeln!(
             f,
             "{:30} {:>8} {:>17} {:>8}",
-            if settings.flows.is_some() {
-                "millions of packets a second"
-            } else {
-                "millions of new flows a second"
-            },
+            settings.unit(),
             "median",
             "min .. max",
             "Gbit/s"
@@ -157,7 +173,7 @@ impl fmt::Display for Report {
                 gigabits(median)
             )?;
         }
-        let tolerated = format!("without loss (up to {} %)", settings.tolerated_loss * 100.0);
+        let tolerated = settings.without_loss();
         match self.mpps_without_loss {
             Some(rate) => writeln!(f, "{tolerated:30} {rate:>8.3} {:>17} {:>8.2}", "", gigabits(rate))?,
             None => writeln!(f, "{tolerated:30} {:>8}", "none")?,

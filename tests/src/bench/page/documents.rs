@@ -41,7 +41,7 @@ pub fn showing(page: &Page, repository: &Path) -> Result<Vec<(&'static str, Stri
     Ok(vec![
         document("README.md", &markdown::short(page))?,
         document("docs/benchmarks.md", &markdown::full(page))?,
-        (PICTURE, page.picture()),
+        (PICTURE, page.picture().svg()),
     ])
 }
 

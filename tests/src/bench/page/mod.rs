@@ -12,7 +12,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    connections, fastpath, latency, picture, report,
+    connections, fastpath, latency,
+    picture::Picture,
+    report,
     template::Family,
     throughput::{self, Frames},
 };
@@ -47,6 +49,7 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
     let throughput = throughput::run(
         &throughput::Options {
             flows: 10_000,
+            new: None,
             family: Family::V4,
             frames: Frames::Of(Family::V4.shortest()),
             rounds: ROUNDS,
@@ -61,6 +64,7 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
     let throughput6 = throughput::run(
         &throughput::Options {
             flows: 10_000,
+            new: None,
             family: Family::V6,
             frames: Frames::Of(Family::V6.shortest()),
             rounds: ROUNDS,
@@ -110,15 +114,10 @@ pub fn run(mut tell: impl FnMut(&str)) -> Result<Page> {
 }
 
 impl Page {
-    /// Packets a second, as a picture (SVG).
+    /// Packets a second, as a picture.
     #[must_use]
-    pub fn picture(&self) -> String {
-        picture::bars(
-            "Packets through one core",
-            "million packets for a CPU second",
-            "Tandem",
-            &self.throughput.bars(),
-        )
+    pub fn picture(&self) -> Picture {
+        self.throughput.picture()
     }
 
     /// Names of rows whose samples lie too far apart to say much.

@@ -132,8 +132,11 @@ impl fmt::Display for Report {
         } = self;
         writeln!(
             f,
-            "{}, Linux {}, CPU {} of {}; {} rounds",
-            machine.cpu, machine.kernel, machine.pinned_to, machine.cpus, settings.rounds
+            "{}, Linux {}, {}; {} rounds",
+            machine.cpu,
+            machine.kernel,
+            machine.place(),
+            settings.rounds
         )?;
         let mut of = "";
         for row in &self.rows {

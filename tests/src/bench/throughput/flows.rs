@@ -100,7 +100,7 @@ impl ByFlows {
     }
 
     fn lane(options: &Options, cpus: Cpus, flows: u32) -> Result<Lane> {
-        let lane = Lane::start(SUBJECT, cpus, options, flows)?;
+        let lane = Lane::start(SUBJECT, cpus, options, flows, Flows::Random(flows))?;
         let mut making = lane
             .stage
             .generator(&options.templates()?, Flows::Each, Wire::Plain)?;

@@ -12,9 +12,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 
-pub use lb_userspace::bench::frames::Frames;
+pub use lb_userspace::bench::frames::{Frames, Kind};
 use lb_userspace::bench::{
-    generator::{Generator, IN_A_PAGE, Pace},
+    generator::{Flows, Generator, IN_A_PAGE, Pace},
     search::no_drop_rate,
     trial::{Delay, LOADS},
 };
@@ -41,12 +41,19 @@ const WARM_UP: f64 = 12.0;
 /// Packets a second meanwhile, and how often that is tried again at most.
 const WARM_UP_RATE: f64 = 100_000.0;
 const WARM_UPS: usize = 4;
+/// Half as many flows as a table has places in which each packet begins another: as many places as conntrack has on most machines
+/// (nf_conntrack_max), so that both are full.
+pub const NEW_FLOWS: u32 = 1 << 17;
+/// New flows a second until it is.
+const FILLING: f64 = 400_000.0;
 
 /// What to measure, and how long.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Flows that packets are drawn from.
+    /// Flows that packets are drawn from; with `new`, half as many as tables have places.
     pub flows: u32,
+    /// Each packet begins another flow, and is one of these.
+    pub new: Option<Kind>,
     /// By which network protocol.
     pub family: Family,
     /// Which packets.
@@ -67,7 +74,34 @@ pub struct Options {
 
 impl Options {
     fn templates(&self) -> Result<Vec<(Template, u32)>> {
-        self.frames.templates(SocketAddr::new(vip(self.family), PORT))
+        let to = SocketAddr::new(vip(self.family), PORT);
+        self.frames.packets(self.new.unwrap_or_default(), to)
+    }
+
+    /// Whose packets are sent.
+    fn drawn(&self) -> Flows {
+        self.new.map_or(Flows::Random(self.flows), |_| Flows::Each)
+    }
+
+    /// Packets until everybody has seen what there is to see, and how many of them a second.
+    fn warm_up(&self) -> (f64, f64) {
+        match self.new {
+            None => (f64::from(self.flows) * WARM_UP, WARM_UP_RATE),
+            // The whole table.
+            Some(_) => (f64::from(self.flows) * 2.5, FILLING),
+        }
+    }
+
+    /// Why something cannot be measured with these packets.
+    fn obstacle(&self, subject: Subject) -> Option<String> {
+        if self.new.is_some() && subject == Subject::Nat {
+            return Some(
+                "a translation that is in use is never given up for another flow, so a full table takes no new ones; \
+                 `cargo xtask bench connections` has connections that end"
+                    .to_owned(),
+            );
+        }
+        subject.obstacle(self.flows, self.family)
     }
 }
 
@@ -82,18 +116,23 @@ struct Lane {
 
 impl Lane {
     /// At work, with a generator of so many flows that nothing has seen yet.
-    fn start(subject: Subject, cpus: Cpus, options: &Options, flows: u32) -> Result<Self> {
+    fn start(subject: Subject, cpus: Cpus, options: &Options, flows: u32, drawn: Flows) -> Result<Self> {
         let mut stage = Stage::build(cpus, options.family, options.frames.longest())?;
         let task = Task {
-            protocol: "udp",
+            protocol: options.new.unwrap_or_default().protocol(),
             port: PORT,
             flows,
             family: options.family,
         };
         let at_work = subject.put_to_work(&stage.line, task, cpus)?;
+        if subject == Subject::Nftables && options.new == Some(Kind::Syns) {
+            // They have no valid one.
+            let namespace = stage.line.forwarder.namespace();
+            namespace.set("netfilter/nf_conntrack_checksum", "0")?;
+        }
         stage.poll_apart()?;
         Ok(Self {
-            generator: stage.generator(&options.templates()?, flows, Wire::Plain)?,
+            generator: stage.generator(&options.templates()?, drawn, Wire::Plain)?,
             subject,
             stage,
             full: Vec::new(),
@@ -102,12 +141,13 @@ impl Lane {
     }
 
     fn new(subject: Subject, cpus: Cpus, options: &Options) -> Result<Self> {
-        let mut lane = Self::start(subject, cpus, options, options.flows)?;
+        let mut lane = Self::start(subject, cpus, options, options.flows, options.drawn())?;
         let Self { stage, generator, .. } = &mut lane;
         // At a rate that everybody can follow, so that each flow is seen; but a busy machine may not let them.
         let mut warm_up = || {
-            let duration = Duration::from_secs_f64(f64::from(options.flows) * WARM_UP / WARM_UP_RATE);
-            stage.trial(generator, Pace::Rate(WARM_UP_RATE), duration)
+            let (packets, rate) = options.warm_up();
+            let duration = Duration::from_secs_f64(packets / rate);
+            stage.trial(generator, Pace::Rate(rate), duration)
         };
         let mut trial = warm_up()?;
         for _ in 0..WARM_UPS {
@@ -142,7 +182,7 @@ impl Lane {
         };
         let mut stamping = self
             .stage
-            .generator(&options.templates()?, options.flows, Wire::Stamped)?;
+            .generator(&options.templates()?, options.drawn(), Wire::Stamped)?;
         let mut delays = Vec::new();
         for load in LOADS {
             self.stage.sink().note_delays(true)?;
@@ -185,7 +225,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
         *subject == Subject::Redirect || subject.name().contains(filter)
     };
     for subject in Subject::OF_PACKETS.into_iter().filter(is_wanted) {
-        if let Some(obstacle) = subject.obstacle(options.flows, options.family) {
+        if let Some(obstacle) = options.obstacle(subject) {
             left_out.push(format!("{}: {obstacle}", subject.name()));
             continue;
         }
@@ -226,6 +266,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     }
     let settings = Settings {
         flows: options.flows,
+        new: options.new.map(|kind| kind.name().to_owned()),
         family: options.family.name().to_owned(),
         frames: options.frames.describe(),
         source: source(options.frames).to_owned(),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{flows::ByFlows, stage::Trial};
 use crate::bench::{
     machine::Machine,
+    picture::Picture,
+    slide::of_subjects,
     stats::Summary,
     subject::{Subject, write_configurations},
 };
@@ -22,8 +24,11 @@ fn xdp() -> String {
 /// How it was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Flows that packets were drawn from.
+    /// Flows that packets were drawn from; or half as many as tables have places, if each packet began another.
     pub flows: u32,
+    /// What each packet was with which another flow began; `None` if flows had more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
     /// By which network protocol.
     pub family: String,
     /// Which packets.
@@ -41,6 +46,17 @@ pub struct Settings {
     pub generator_cpu: usize,
     /// CPU of what forwards.
     pub forwarder_cpu: usize,
+}
+
+impl Settings {
+    /// What was sent, for a sentence.
+    fn packets(&self) -> String {
+        let flows = self.flows;
+        self.new.as_ref().map_or_else(
+            || format!("{flows} flows"),
+            |kind| format!("{kind}, each a new flow; Tandem's table has {} places", 2 * flows),
+        )
+    }
 }
 
 /// What a subject did.
@@ -156,6 +172,8 @@ impl Report {
         for row in &mut rows {
             row.of_redirect = redirect.map(|floor| row.mpps.median / floor);
             row.of_rewrite = rewrite.map(|floor| row.mpps.median / floor);
+            // What should be reached is about packets of flows that are known.
+            row.target = row.target.filter(|_| settings.new.is_none());
         }
         Self {
             machine,
@@ -175,13 +193,16 @@ impl Report {
         Some(delay.median_us - least.median_us)
     }
 
-    /// A bar for each subject, for a picture.
+    /// A bar for each subject.
     #[must_use]
-    pub fn bars(&self) -> Vec<(&str, Summary)> {
-        self.rows
-            .iter()
-            .map(|row| (row.name.as_str(), row.mpps))
-            .collect()
+    pub fn picture(&self) -> Picture {
+        let rows = self.rows.iter().map(|row| (row.name.as_str(), row.mpps));
+        let rows: Vec<_> = rows.collect();
+        let (title, unit) = match self.settings.new {
+            None => ("Packets through one core", "million packets for a CPU second"),
+            Some(_) => ("New flows through one core", "million new flows for a CPU second"),
+        };
+        of_subjects(title, unit, &self.machine, &rows)
     }
 }
 
@@ -196,13 +217,13 @@ impl fmt::Display for Report {
         } = self;
         writeln!(
             f,
-            "{}, Linux {}, veth; forwarding on CPU {} of {}; {}, {} flows, {} by {}; {} rounds of {} ms",
+            "{}, Linux {}, veth; forwarding on CPU {} of {}; {}, {}, {} by {}; {} rounds of {} ms",
             machine.cpu,
             machine.kernel,
             settings.forwarder_cpu,
             machine.cpus,
             settings.family,
-            settings.flows,
+            settings.packets(),
             settings.frames,
             settings.source,
             settings.rounds,
@@ -212,7 +233,10 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{:36} {:>9} {:>15} {:>9} {:>9} {:>12} {:>7} {:>12}",
-            "packets a second",
+            match settings.new {
+                None => "packets a second",
+                Some(_) => "new flows a second",
+            },
             "Mpps/core",
             "min .. max",
             "ns/packet",

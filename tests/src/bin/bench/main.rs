@@ -2,22 +2,19 @@
 
 mod output;
 
-use std::{
-    io::IsTerminal as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use lb_tests::bench::{
-    compare::Comparison,
     connections, fastpath, ha, health, latency,
     page::{self, documents},
-    picture, scale, sync,
+    result::compare::Comparison,
+    scale,
+    slide::of_subjects,
+    sync,
     template::Family,
-    throughput::{self, Frames},
+    throughput::{self, Frames, Kind},
 };
 
 use crate::output::{Files, Picture};
@@ -79,10 +76,13 @@ struct Throughput {
     /// Flows that packets are drawn from.
     #[arg(long, default_value_t = 10_000)]
     flows: u32,
+    /// Each packet begins another flow: a datagram, or the SYN of a connection.
+    #[arg(long, value_name = "udp|tcp", conflicts_with = "flows")]
+    new: Option<Kind>,
     /// IPv6 in place of IPv4.
     #[arg(long)]
     ipv6: bool,
-    /// Bytes of a frame, from 64 (84 with IPv6) to 9014, or `imix` [default: the least]
+    /// Bytes of a frame, from 64 (84 with IPv6; SYNs from 76 and 96) to 9014, or `imix` [default: the least]
     #[arg(long)]
     frames: Option<Frames>,
     /// Samples of each subject [default: 20, or 5 with --quick].
@@ -222,6 +222,8 @@ struct Fastpath {
     cpu: Option<usize>,
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    picture: Picture,
 }
 
 const ROUNDS: usize = 40;
@@ -256,11 +258,11 @@ fn main() -> ExitCode {
 }
 
 fn measure_page(arguments: &Quick) -> Result<()> {
-    let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
+    let mut files = arguments.files.open_with(&arguments.picture)?;
     let page = watched(|tell| page::run(tell))?;
     print!("{page}");
-    picture.draw(|| page.picture())?;
-    files.write(&page)
+    files.keep("quick set", &page)?;
+    files.draw(|| page.picture())
 }
 
 fn show_page(arguments: &Page) -> Result<()> {
@@ -271,18 +273,21 @@ fn show_page(arguments: &Page) -> Result<()> {
 }
 
 fn measure_throughput(arguments: &Throughput) -> Result<()> {
-    let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
+    let mut files = arguments.files.open_with(&arguments.picture)?;
     let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
     let family = if arguments.ipv6 { Family::V6 } else { Family::V4 };
+    let new = arguments.new;
+    let shortest = new.unwrap_or_default().shortest(family);
     let options = throughput::Options {
-        flows: arguments.flows,
+        flows: new.map_or(arguments.flows, |_| throughput::NEW_FLOWS),
+        new,
         family,
-        frames: arguments.frames.unwrap_or(Frames::Of(family.shortest())),
+        frames: arguments.frames.unwrap_or(Frames::Of(shortest)),
         rounds: arguments.rounds.unwrap_or(rounds),
         turn: Duration::from_millis(300),
         tolerated: arguments.loss / 100.0,
         delays: !arguments.quick,
-        by_flows: if arguments.quick || arguments.filter.is_some() {
+        by_flows: if arguments.quick || arguments.filter.is_some() || new.is_some() {
             Vec::new()
         } else {
             throughput::flows::NUMBERS.to_vec()
@@ -291,15 +296,12 @@ fn measure_throughput(arguments: &Throughput) -> Result<()> {
     };
     let report = watched(|tell| throughput::run(&options, tell))?;
     print!("{report}");
-    picture.draw(|| {
-        let unit = "million packets for a CPU second";
-        picture::bars("Packets through one core", unit, "Tandem", &report.bars())
-    })?;
-    files.write(&report)
+    files.keep("lab throughput", &report)?;
+    files.draw(|| report.picture())
 }
 
 fn measure_connections(arguments: &Connections) -> Result<()> {
-    let (files, picture) = (arguments.files.open()?, arguments.picture.open()?);
+    let mut files = arguments.files.open_with(&arguments.picture)?;
     let rounds = if arguments.quick { QUICK_TURNS } else { TURNS };
     let options = connections::Options {
         clients: arguments.clients,
@@ -309,17 +311,18 @@ fn measure_connections(arguments: &Connections) -> Result<()> {
     };
     let report = watched(|tell| connections::run(&options, tell))?;
     print!("{report}");
-    picture.draw(|| {
+    files.keep("connections", &report)?;
+    files.draw(|| {
         let unit = "thousand requests for a CPU second";
-        picture::bars("Requests through one core", unit, "Tandem", &report.bars())
-    })?;
-    files.write(&report)
+        of_subjects("Requests through one core", unit, &report.machine, &report.bars())
+    })
 }
 
 fn measure_latency(arguments: &Latency) -> Result<()> {
-    let files = arguments.files.open()?;
+    let mut files = arguments.files.open()?;
     let packets = throughput::Options {
         flows: 10_000,
+        new: None,
         family: Family::V4,
         frames: Frames::Of(64),
         rounds: if arguments.quick { QUICK_TURNS } else { TURNS },
@@ -336,11 +339,11 @@ fn measure_latency(arguments: &Latency) -> Result<()> {
     };
     let report = watched(|tell| latency::Both::measure(&packets, &requests, tell))?;
     print!("{report}");
-    files.write(&report)
+    files.keep("latency", &report)
 }
 
 fn measure_scale(arguments: &Scale) -> Result<()> {
-    let files = arguments.files.open()?;
+    let mut files = arguments.files.open()?;
     let options = scale::Options {
         flows: arguments.flows,
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 10 }),
@@ -348,18 +351,12 @@ fn measure_scale(arguments: &Scale) -> Result<()> {
     };
     let report = watched(|tell| scale::run(&options, tell))?;
     print!("{report}");
-    files.write(&report)
+    files.keep("scale", &report)
 }
 
 fn compare(arguments: &Compare) -> Result<()> {
-    let read = |path: &Path| -> Result<serde_json::Value> {
-        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", path.display()))
-    };
-    print!(
-        "{}",
-        Comparison::of(&read(&arguments.before)?, &read(&arguments.after)?)?
-    );
+    let comparison = Comparison::of_files(&arguments.before, &arguments.after)?;
+    print!("{comparison}");
     Ok(())
 }
 
@@ -383,24 +380,24 @@ fn measure_ha(arguments: &Ha) -> Result<()> {
         rounds: arguments.rounds.unwrap_or(rounds),
         handovers: if arguments.quick { 2 } else { 10 },
     };
-    let files = arguments.files.open()?;
+    let mut files = arguments.files.open()?;
     let report = watched(|tell| ha::run(&options, tell))?;
     print!("{report}");
-    files.write(&ha::to_json(&report))
+    files.keep("ha", &ha::to_json(&report))
 }
 
 fn measure_sync(arguments: &Sync) -> Result<()> {
-    let files = arguments.files.open()?;
+    let mut files = arguments.files.open()?;
     let report = sync::run(&sync::Options {
         flows: arguments.flows,
         pace: arguments.pace,
     })?;
     print!("{report}");
-    files.write(&report)
+    files.keep("sync", &report)
 }
 
 fn measure_health(arguments: &Health) -> Result<()> {
-    let files = arguments.files.open()?;
+    let mut files = arguments.files.open()?;
     let report = health::run(&health::Options {
         backends: arguments.backends,
         failing: arguments.failing.min(arguments.backends),
@@ -409,11 +406,11 @@ fn measure_health(arguments: &Health) -> Result<()> {
         watch: Duration::from_secs(10),
     })?;
     print!("{report}");
-    files.write(&report)
+    files.keep("health", &report)
 }
 
 fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
-    let files = arguments.files.open()?;
+    let mut files = arguments.files.open_with(&arguments.picture)?;
     let rounds = arguments
         .rounds
         .unwrap_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS });
@@ -426,5 +423,6 @@ fn measure_fastpath(arguments: &Fastpath) -> Result<()> {
     };
     let report = watched(|tell| fastpath::run(&options, tell))?;
     print!("{report}");
-    files.write(&report)
+    files.keep("fastpath", &report)?;
+    files.draw(|| report.picture())
 }
