@@ -19,13 +19,14 @@ use crate::{
     reset,
     settings::settings,
     stranger, translate,
+    usual::Unusual,
     verdict::Verdict,
     vip,
 };
 
-/// Balances one frame.
+/// Balances one frame, of which so much is known.
 #[inline(always)]
-pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
+pub(crate) fn balance(packet: &Packet, unusual: Unusual) -> Result<Verdict, Refusal> {
     let ethernet = Ethernet::parse(packet)?;
     match ethernet.ether_type {
         EtherType::Arp => Err(neighbour::arp(packet, ethernet.end)),
@@ -36,7 +37,7 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             if !vip::may_be4(destination)? {
                 return stranger::pass4(packet, ethernet.end, &ip);
             }
-            balance4(packet, &ethernet, &ip).map_err(|refusal| vip::judge4(destination, refusal))
+            balance4(packet, &ethernet, &ip, unusual).map_err(|refusal| vip::judge4(destination, refusal))
         }
         EtherType::Ipv6 => {
             let ip = Ipv6::at(packet, ethernet.end)?;
@@ -48,13 +49,18 @@ pub(crate) fn balance(packet: &Packet) -> Result<Verdict, Refusal> {
             if !vip::may_be6(destination)? {
                 return stranger::pass6(packet, ethernet.end, &ip);
             }
-            balance6(packet, &ethernet, &ip).map_err(|refusal| vip::judge6(destination, refusal))
+            balance6(packet, &ethernet, &ip, unusual).map_err(|refusal| vip::judge6(destination, refusal))
         }
     }
 }
 
 #[inline(always)]
-fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdict, Refusal> {
+fn balance4(
+    packet: &Packet,
+    ethernet: &Ethernet,
+    ip: &Ipv4<'_>,
+    unusual: Unusual,
+) -> Result<Verdict, Refusal> {
     if ethernet.group {
         return Err(Reason::NotUnicastMac.into());
     }
@@ -84,14 +90,26 @@ fn balance4(packet: &Packet, ethernet: &Ethernet, ip: &Ipv4<'_>) -> Result<Verdi
         let key = FlowKey4::new(ip.source(), ip.destination(), transport.ports, ip.protocol());
         let hash = key.hash(&settings().flow_seed);
         shape.entropy = (hash >> 32) as u32;
-        flow::target::<V4>(packet, &key, hash, (ip.protocol(), offset), transport.flags)
-            .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
+        flow::target::<V4>(
+            packet,
+            &key,
+            hash,
+            (ip.protocol(), offset),
+            transport.flags,
+            unusual,
+        )
+        .map_err(|refusal| reset::answer4(packet, refusal, ethernet.end, offset, length))?
     };
     deliver(packet, target, &shape)
 }
 
 #[inline(always)]
-fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdict, Refusal> {
+fn balance6(
+    packet: &Packet,
+    ethernet: &Ethernet,
+    ip: &Ipv6<'_>,
+    unusual: Unusual,
+) -> Result<Verdict, Refusal> {
     if ethernet.group {
         return Err(Reason::NotUnicastMac.into());
     }
@@ -127,6 +145,7 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
             hash,
             (payload.protocol, payload.offset),
             transport.flags,
+            unusual,
         )
         .map_err(|refusal| reset::answer6(packet, refusal, ethernet.end, payload.offset, payload.length))?
     };
@@ -135,7 +154,7 @@ fn balance6(packet: &Packet, ethernet: &Ethernet, ip: &Ipv6<'_>) -> Result<Verdi
 
 /// Gets the packet to its target.
 #[inline(always)]
-fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
+pub(crate) fn deliver(packet: &Packet, target: Target, shape: &Shape) -> Result<Verdict, Refusal> {
     match target {
         Target::Backend(backend) => forward::forward(packet, backend, shape),
         Target::Translation(place) => translate::forward(packet, place, shape),

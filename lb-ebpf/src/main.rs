@@ -1,6 +1,6 @@
 //! Tandem's XDP program: the entry point, and the one place where an outcome becomes an XDP action.
 //!
-//! The way of a packet, a file a step:
+//! Nearly every packet takes a short way: [`usual`]. The way of the others, a file a step:
 //! [`packet`] (bounds) → `lb_common::packet` (headers) → [`vip`] (a VIP at all?) → [`flow`] (an established flow?) →
 //! [`service`] (who listens?) → [`schedule`] (which backend?) → [`forward`] (rewrite) → [`verdict`].
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -39,14 +39,17 @@ mod settings;
 mod stranger;
 mod too_big;
 mod translate;
+mod usual;
 mod verdict;
 mod vip;
 mod watch;
 
+use lb_ebpf::packet::{Context, Packet};
+
 #[cfg(target_arch = "bpf")]
 #[aya_ebpf::macros::xdp(frags)]
 fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
-    handle(&lb_ebpf::packet::Packet::new(context.ctx))
+    handle(context.ctx)
 }
 
 /// The same for packets that somebody follows.
@@ -54,7 +57,7 @@ fn tandem(context: aya_ebpf::programs::XdpContext) -> u32 {
 #[aya_ebpf::macros::xdp(frags)]
 fn tandem_watched(context: aya_ebpf::programs::XdpContext) -> u32 {
     watch::tandem_arrives(context.ctx);
-    let (action, told) = decide(&lb_ebpf::packet::Packet::new(context.ctx));
+    let (action, told) = decide(context.ctx);
     watch::tandem_leaves(context.ctx, action, told);
     action
 }
@@ -65,7 +68,7 @@ fn tandem_watched(context: aya_ebpf::programs::XdpContext) -> u32 {
 fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
     use aya_ebpf::bindings::xdp_action;
 
-    match lb_ebpf::packet::Packet::new(context.ctx).bytes_mut::<8>(0) {
+    match Packet::new(context.ctx).bytes_mut::<8>(0) {
         Some(bytes) => {
             // SAFETY: eight bytes are there.
             unsafe { bytes.cast::<u64>().write_volatile(clock::jiffies()) };
@@ -76,14 +79,21 @@ fn tandem_clock(context: aya_ebpf::programs::XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn handle(packet: &lb_ebpf::packet::Packet) -> u32 {
-    decide(packet).0
+fn handle(context: Context) -> u32 {
+    decide(context).0
 }
 
 /// The XDP action, and what is told of it (see [`lb_common::abi::WatchRecord::told`]).
 #[inline(always)]
-fn decide(packet: &lb_ebpf::packet::Packet) -> (u32, u32) {
-    match balance::balance(packet) {
+fn decide(context: Context) -> (u32, u32) {
+    let usual = usual::usual(context);
+    // Not before: a tunnel's header may have moved the packet, and the verifier takes it for moved in any case.
+    let packet = &Packet::new(context);
+    let outcome = match usual {
+        Ok(outcome) => outcome,
+        Err(unusual) => balance::balance(packet, unusual),
+    };
+    match outcome {
         Ok(verdict) => (verdict.action(packet), verdict.ifindex()),
         Err(refusal) => {
             count::refused(refusal);

@@ -14,6 +14,18 @@ use crate::{
     service::find_service,
 };
 
+/// Whether the filter knows the IPv4 address (network order): it may be a VIP, and most are.
+#[inline(always)]
+pub(crate) fn filter4(address: u32) -> bool {
+    VIP_FILTER.get(0).is_some_and(|filter| filter.may_hold4(address))
+}
+
+/// Whether the filter knows the IPv6 address (network order).
+#[inline(always)]
+pub(crate) fn filter6(address: [u64; 2]) -> bool {
+    VIP_FILTER.get(0).is_some_and(|filter| filter.may_hold6(address))
+}
+
 /// Whether the IPv4 address (network order) may be a VIP.
 #[inline(always)]
 pub(crate) fn may_be4(address: u32) -> Result<bool, Refusal> {

@@ -5,6 +5,8 @@ use crate::{checksum, reason::Reason, verifier::forget};
 
 /// Header length without options, in bytes.
 const FIXED: usize = 20;
+/// Version 4, and the length of a header without options, as the first byte has them.
+const USUAL: u8 = 0x45;
 /// More-fragments flag and fragment offset.
 const FRAGMENT_BITS: u16 = 0x3FFF;
 
@@ -101,14 +103,34 @@ impl<'a> Ipv4<'a> {
         ))
     }
 
-    /// One's complement sum over the header with its options; 0xFFFF when the checksum is right.
+    /// Length of the payload in bytes, if the header has no options and nothing is wrong with it but perhaps its addresses, and the
+    /// packet is whole. Otherwise [`Self::validate`] knows more.
     #[inline(always)]
-    fn sum<F: Frame + ?Sized>(&self, frame: &F, header: usize) -> Result<u16, Reason> {
-        let mut sum = u64::from(self.fixed.raw32::<0>())
+    pub(super) fn usual_payload<F: Frame + ?Sized>(&self, frame: &F) -> Option<usize> {
+        let total = usize::from(self.fixed.be16::<2>());
+        let is_usual = self.fixed.byte::<0>() == USUAL
+            && total >= FIXED
+            && frame.reaches(self.offset + total)
+            && !self.is_fragment()
+            && self.ttl() != 0
+            && checksum::fold(self.fixed_sum()) == 0xFFFF;
+        is_usual.then(|| total - FIXED)
+    }
+
+    /// Sum of the words of the header without its options.
+    #[inline(always)]
+    fn fixed_sum(&self) -> u64 {
+        u64::from(self.fixed.raw32::<0>())
             + u64::from(self.fixed.raw32::<4>())
             + u64::from(self.fixed.raw32::<8>())
             + u64::from(self.fixed.raw32::<12>())
-            + u64::from(self.fixed.raw32::<16>());
+            + u64::from(self.fixed.raw32::<16>())
+    }
+
+    /// One's complement sum over the header with its options; 0xFFFF when the checksum is right.
+    #[inline(always)]
+    fn sum<F: Frame + ?Sized>(&self, frame: &F, header: usize) -> Result<u16, Reason> {
+        let mut sum = self.fixed_sum();
         if header > FIXED {
             // At most 40 bytes of options, in words of four.
             for word in 0..10 {

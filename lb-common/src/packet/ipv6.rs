@@ -87,6 +87,16 @@ impl<'a> Ipv6<'a> {
         self.payload(frame, length)
     }
 
+    /// Length of what follows the fixed header in bytes, if nothing is wrong with that but perhaps its addresses. Otherwise
+    /// [`Self::validate`] knows more.
+    #[inline(always)]
+    pub(super) fn usual_payload<F: Frame + ?Sized>(&self, frame: &F) -> Option<usize> {
+        let length = usize::from(self.fixed.be16::<4>());
+        let is_usual =
+            self.is_version_6() && frame.reaches(self.offset + FIXED + length) && self.hop_limit() != 0;
+        is_usual.then_some(length)
+    }
+
     /// Whether the version is the one that a header behind IPv6's EtherType has.
     #[inline(always)]
     pub(super) fn is_version_6(&self) -> bool {

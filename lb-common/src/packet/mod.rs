@@ -19,6 +19,7 @@ mod quote;
 mod sum;
 mod transport;
 mod tunnel;
+mod usual;
 mod window;
 
 pub use ethernet::{EtherType, Ethernet, MAX_VLAN_TAGS};
@@ -35,6 +36,7 @@ pub use quote::{Quoted, quoted_flow4, quoted_flow6, quoted_packet4, quoted_packe
 pub use sum::{inner_sum4, inner_sum6};
 pub use transport::{TcpFlags, Transport};
 pub use tunnel::{Inside, NotInside, inside};
+pub use usual::{Usual, UsualFrame};
 pub use window::{Frame, Window};
 
 /// Version of the Internet protocol.

@@ -10,7 +10,7 @@ use etherparse::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use super::{FlowKey, Parsed, TcpFlags, parse};
+use super::{FlowKey, FlowKey4, FlowKey6, Parsed, TcpFlags, Usual, UsualFrame, parse};
 use crate::reason::Reason;
 
 /// A good packet, and what it was built from.
@@ -146,6 +146,27 @@ fn parse_any(frame: &[u8]) -> Result<Parsed, Reason> {
     parse(frame, |_| true)
 }
 
+/// The flow of a packet that is as nearly all are, and the packet's length on the link.
+fn usual(frame: &[u8]) -> Option<(FlowKey, usize)> {
+    match UsualFrame::of(frame)? {
+        UsualFrame::Ipv4(ip) => {
+            Usual::<FlowKey4>::of(frame, &ip).map(|usual| (usual.key.into(), usual.bytes))
+        }
+        UsualFrame::Ipv6(ip) => {
+            Usual::<FlowKey6>::of(frame, &ip).map(|usual| (usual.key.into(), usual.bytes))
+        }
+    }
+}
+
+/// Whether the headers of a good packet are those that nearly all have: no tags, options or extension headers.
+fn is_short(frame: &[u8]) -> bool {
+    match frame[12..14] {
+        [0x08, 0x00] => frame[14] == 0x45,
+        [0x86, 0xDD] => matches!(frame[20], 6 | 17),
+        _ => false,
+    }
+}
+
 fn cases() -> ProptestConfig {
     if cfg!(miri) {
         ProptestConfig {
@@ -197,7 +218,39 @@ proptest! {
     }
 
     #[test]
+    fn the_short_way_takes_what_nearly_all_packets_are_and_nothing_else(good in good()) {
+        let expected = is_short(&good.frame) && good.parsed.flags.is_plain();
+        prop_assert_eq!(usual(&good.frame).map(|(key, _)| key), expected.then_some(good.parsed.key));
+    }
+
+    #[test]
+    fn what_takes_the_short_way_would_pass_on_the_long_one(
+        good in good(),
+        damage in proptest::collection::vec(any::<(Index, u8)>(), 0..3),
+        length: Index,
+    ) {
+        let mut frame = good.frame;
+        for (at, byte) in damage {
+            // Half of it in the headers that nearly all packets have.
+            let at = at.index(frame.len());
+            let at = if byte & 1 == 0 { at % 60 % frame.len() } else { at };
+            frame[at] = byte;
+        }
+        frame.truncate(frame.len() - length.index(frame.len()) % 30);
+        if let Some((key, bytes)) = usual(&frame) {
+            prop_assert!(bytes <= frame.len());
+            match parse_any(&frame) {
+                Ok(parsed) => prop_assert!(parsed.key == key && parsed.flags.is_plain(), "{:?}", parsed),
+                // No flow has such a name.
+                Err(reason) => {
+                    prop_assert!(matches!(reason, Reason::MartianSource | Reason::PortZero), "{:?}", reason);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse_any(&bytes);
+        let _ = (parse_any(&bytes), usual(&bytes));
     }
 }

@@ -115,6 +115,24 @@ impl Transport {
         Ok(transport)
     }
 
+    /// The ports of a segment or datagram that changes no state, if nothing is wrong with it but perhaps the ports. Otherwise
+    /// [`Self::parse`] knows more.
+    #[inline(always)]
+    pub(super) fn usual_ports<F: Frame + ?Sized>(
+        frame: &F,
+        protocol: u8,
+        offset: usize,
+        length: usize,
+    ) -> Option<u32> {
+        let transport = match protocol {
+            protocol::TCP => Self::tcp(frame, offset, length),
+            protocol::UDP => Self::udp(frame, offset, length),
+            _ => return None,
+        };
+        let transport = transport.ok()?;
+        transport.flags.is_plain().then_some(transport.ports)
+    }
+
     /// The ports of the transport header at `offset`, as in [`Self::ports`].
     #[inline(always)]
     pub fn ports_at<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<u32> {

@@ -34,6 +34,7 @@ use crate::{
     reset,
     settings::settings,
     translate::NatFamily,
+    usual::Unusual,
 };
 
 /// Where the packet of the flow with this hash goes, whose transport header of this protocol lies at this offset: for nearly
@@ -45,10 +46,12 @@ pub(crate) fn target<F: NatFamily>(
     hash: u64,
     (transport, offset): (u8, usize),
     flags: TcpFlags,
+    unusual: Unusual,
 ) -> Result<Target, Refusal> {
     let mut unknown = UNKNOWN;
-    if let Some(Hit { entry, control, .. }) = flow_table::lookup(&F::flows(), key, hash) {
-        entry.touch(jiffies() as u32);
+    if !unusual.is_unknown
+        && let Some(control) = known::<F>(key, hash)
+    {
         if flags.is_plain() && control.is_steady() {
             return Ok(control.target());
         }
@@ -56,6 +59,15 @@ pub(crate) fn target<F: NatFamily>(
     }
     let flags = u32::from(flags.bits()) | unknown;
     seldom::<F>(packet, key, hash, (transport, offset), flags)
+}
+
+/// What a flow's entry says, which has seen a packet now.
+#[inline(always)]
+pub(crate) fn known<F: NatFamily>(key: &F::Key, hash: u64) -> Option<Control> {
+    let flows = F::flows();
+    let Hit { entry, control, .. } = flow_table::lookup(&flows, key, hash)?;
+    entry.touch(jiffies() as u32);
+    Some(control)
 }
 
 /// The same for a packet of which there are few.
