@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
-    maps::{Array, MapData, ProgramArray},
+    maps::{Array, Map, MapData, ProgramArray},
     programs::{ProgramFd, TestRun as _, TestRunAttrs, TestRunOptions, Xdp},
 };
 
@@ -75,6 +75,36 @@ pub enum Wire {
     Stamped,
 }
 
+/// The end of a generator that knows how many packets have come to a sink: see [`Sink::in_step`](super::sink::Sink::in_step).
+#[derive(Debug)]
+pub struct InStep {
+    program: ProgramFd,
+    pace: MapData,
+}
+
+impl InStep {
+    /// From the sink's own object: `window` packets may be under way to the sink, which is on this CPU.
+    pub(super) fn new(ebpf: &mut Ebpf, window: u32, sink_cpu: usize) -> Result<Self> {
+        let program = load_fd(ebpf, "send")?;
+        let Map::Array(map) = take_map(ebpf, "PACE")? else {
+            bail!("the benchmark's map PACE is no array");
+        };
+        let step = Self { program, pace: map };
+        let pace = Pace {
+            window,
+            sink_cpu: sink_cpu.try_into().context("no such CPU")?,
+            ..Pace::default()
+        };
+        Array::<_, Pace>::try_from(step.pace()?)?.set(0, pace, 0)?;
+        Ok(step)
+    }
+
+    fn pace(&self) -> Result<Map> {
+        let pace = self.pace.fd().as_fd().try_clone_to_owned()?;
+        Ok(Map::Array(MapData::from_fd(pace)?))
+    }
+}
+
 /// What is measured behind a front.
 #[derive(Debug)]
 pub enum Target<'a> {
@@ -82,6 +112,8 @@ pub enum Target<'a> {
     Floor(Floor),
     /// An interface: the front is a generator.
     Wire(Wire),
+    /// The same, and the generator waits for room where it has no rate to keep.
+    InStep(&'a InStep),
     /// A program that is loaded already. Like the fronts, it must be one for frames in several buffers (`xdp.frags`).
     Program(&'a ProgramFd),
 }
@@ -146,12 +178,17 @@ impl Front {
         let program = match target {
             Target::Program(program) => program.try_clone()?,
             Target::Floor(floor) => load_floor(&mut ebpf, *floor)?,
+            Target::InStep(InStep { program, .. }) => program.try_clone()?,
             Target::Wire(Wire::Plain) => load_fd(&mut ebpf, "send")?,
             Target::Wire(Wire::Stamped) => load_fd(&mut ebpf, "send_stamped")?,
         };
         let mut source: Array<_, PacketSource> = take_map(&mut ebpf, "SOURCE")?.try_into()?;
         source.set(0, template.source(flows, order), 0)?;
-        let pace = take_map(&mut ebpf, "PACE")?.try_into()?;
+        let pace = match target {
+            Target::InStep(step) => step.pace()?,
+            Target::Floor(_) | Target::Wire(_) | Target::Program(_) => take_map(&mut ebpf, "PACE")?,
+        };
+        let pace = pace.try_into()?;
         let mut target: ProgramArray<_> = take_map(&mut ebpf, "TARGET")?.try_into()?;
         load(&mut ebpf, entry)?;
         target
@@ -214,7 +251,12 @@ impl Front {
     /// When the kernel refuses.
     pub fn send(&mut self, packets: u32, at_once: u32, rate: Option<f64>, interface: u32) -> Result<()> {
         let interval = rate.map_or(0.0, |rate| 1e9 / rate * f64::from(1 << FRACTION)) as u64;
-        self.pace.set(0, Pace { due: 0, interval }, 0)?;
+        let pace = Pace {
+            due: 0,
+            interval,
+            ..self.pace.get(&0, 0)?
+        };
+        self.pace.set(0, pace, 0)?;
         let context = context(self.packet.len(), interface);
         let program = xdp(&mut self.ebpf, self.entry)?;
         let mut options = TestRunOptions::new();
@@ -279,7 +321,7 @@ pub fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp> {
 ///
 /// # Errors
 /// When it has none of that name, or it was taken.
-pub fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map> {
+pub fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map> {
     ebpf.take_map(name)
         .with_context(|| format!("the benchmark's object has no map {name}"))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{
-    front::{Front, Target, Wire, Wrapping},
+    front::{Front, InStep, Target, Wire, Wrapping},
     machine,
     socket::Sender,
     template::{Order, Template},
@@ -105,10 +105,41 @@ impl Generator {
         flows: Flows,
         wire: Wire,
     ) -> Result<Self> {
+        let at_once = match wire {
+            Wire::Plain => PACED_AT_ONCE,
+            Wire::Stamped => 1,
+        };
+        Self::behind(interface, cpu, priority, mix, flows, &Target::Wire(wire), at_once)
+    }
+
+    /// The same, which waits for room on the way to a sink where it has no rate to keep.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn in_step(
+        interface: u32,
+        cpu: usize,
+        priority: Priority,
+        mix: &[(Template, u32)],
+        flows: Flows,
+        step: &InStep,
+    ) -> Result<Self> {
+        let target = Target::InStep(step);
+        Self::behind(interface, cpu, priority, mix, flows, &target, PACED_AT_ONCE)
+    }
+
+    fn behind(
+        interface: u32,
+        cpu: usize,
+        priority: Priority,
+        mix: &[(Template, u32)],
+        flows: Flows,
+        target: &Target<'_>,
+        at_once: u32,
+    ) -> Result<Self> {
         let front = |(template, parts): &(Template, u32)| {
-            let target = Target::Wire(wire);
             let (flows, order) = flows.drawn();
-            let front = Front::new(template, flows, order, &target, Wrapping::Bare)?;
+            let front = Front::new(template, flows, order, target, Wrapping::Bare)?;
             Ok((front, *parts))
         };
         Ok(Self {
@@ -116,10 +147,7 @@ impl Generator {
             cpu,
             priority,
             source: Source::Frames(mix.iter().map(front).collect::<Result<_>>()?),
-            at_once: match wire {
-                Wire::Plain => PACED_AT_ONCE,
-                Wire::Stamped => 1,
-            },
+            at_once,
         })
     }
 

@@ -10,7 +10,7 @@ use aya::{
 };
 
 use super::{
-    front::{OBJECT, load, take_map, xdp},
+    front::{InStep, OBJECT, load, take_map, xdp},
     histogram::{BUCKETS, least},
     path::Admission,
 };
@@ -50,7 +50,7 @@ pub struct Sink {
     delays: PerCpuArray<MapData, u64>,
     settings: Array<MapData, Admission>,
     /// Keeps the program where it is.
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
 }
 
 impl Sink {
@@ -72,8 +72,17 @@ impl Sink {
             arrivals: take_map(&mut ebpf, "ARRIVALS")?.try_into()?,
             delays: take_map(&mut ebpf, "DELAYS")?.try_into()?,
             settings,
-            _ebpf: ebpf,
+            ebpf,
         })
+    }
+
+    /// What a generator sends by, once, that has at most `window` packets under way to this sink where it has no rate to keep.
+    /// `cpu` is the one that the sink's interface is polled on.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or it was done before.
+    pub fn in_step(&mut self, window: u32, cpu: usize) -> Result<InStep> {
+        InStep::new(&mut self.ebpf, window, cpu)
     }
 
     /// Packets so far.

@@ -16,6 +16,7 @@ mod histogram;
 mod maps;
 mod packet_source;
 mod path;
+mod turn;
 mod wire;
 
 #[cfg(target_arch = "bpf")]

@@ -29,4 +29,12 @@ pub(crate) struct Pace {
     pub(crate) due: u64,
     /// Time between two packets; zero: none is waited for.
     pub(crate) interval: u64,
+    /// Packets that were sent without an interval.
+    pub(crate) sent: u64,
+    /// How many of them will not come to the sink any more, modulo 2^64.
+    pub(crate) lost: u64,
+    /// Without an interval: how many may be under way to the sink; zero: any number.
+    pub(crate) window: u32,
+    /// CPU that the sink is on.
+    pub(crate) sink_cpu: u32,
 }

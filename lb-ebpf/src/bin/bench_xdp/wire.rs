@@ -1,13 +1,10 @@
 //! Both ends of a path that is measured: the last step of a generator, and where its packets end.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
     EbpfContext as _,
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX},
     helpers::generated::{
-        bpf_ktime_get_ns, bpf_loop, bpf_redirect, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
-        bpf_xdp_store_bytes,
+        bpf_ktime_get_ns, bpf_redirect, bpf_xdp_get_buff_len, bpf_xdp_load_bytes, bpf_xdp_store_bytes,
     },
     programs::XdpContext,
 };
@@ -15,56 +12,20 @@ use aya_ebpf::{
 use crate::{
     choice::{CHOICES, Choice},
     histogram::bucket,
-    maps::{ADMISSION, ARRIVALS, CHOOSE, DELAYS, PACE},
+    maps::{ADMISSION, ARRIVALS, CHOOSE, DELAYS},
     packet_source::ETHERNET,
-    path::{FRACTION, MARK, STAMP},
+    path::{MARK, STAMP},
+    turn::wait_until_due,
 };
 
 /// EtherType of IPv4, as it lies in memory.
 const IPV4: u16 = u16::from_be(0x0800);
-
-/// Looks at the clock while a packet waits for its turn: most of them, which is a third of a second.
-const LOOKS: u32 = 1 << 23;
-
-/// A packet that is later than this, 50 microseconds, is not made up for.
-const LATEST: u64 = 50_000 << FRACTION;
 
 /// Sends the packet as it is, when it is due.
 #[inline(always)]
 pub(crate) fn send() -> u32 {
     wait_until_due();
     XDP_TX
-}
-
-/// Waits for the packet's turn.
-#[inline(always)]
-fn wait_until_due() {
-    let Some(pace) = PACE.get_ptr_mut(0) else {
-        return;
-    };
-    // SAFETY: one thread runs the generator, and nobody else touches the element meanwhile.
-    let pace = unsafe { &mut *pace };
-    if pace.interval == 0 {
-        return;
-    }
-    // SAFETY: the helper takes nothing.
-    let now = unsafe { bpf_ktime_get_ns() } << FRACTION;
-    pace.due += pace.interval;
-    if now > pace.due + LATEST {
-        // What was not sent while the kernel began, or did something else, would be a burst that no wire brings.
-        pace.due = now;
-    }
-    let mut due = pace.due >> FRACTION;
-    let function: extern "C" fn(u64, *mut u64) -> u64 = look;
-    // SAFETY: the function takes what it is given, which lives until the loop ends.
-    unsafe { bpf_loop(LOOKS, function as *mut c_void, (&raw mut due).cast(), 0) };
-}
-
-/// Ends the loop when it is time.
-#[inline(never)]
-extern "C" fn look(_round: u64, due: *mut u64) -> u64 {
-    // SAFETY: the caller's number, which lives as long as the loop.
-    u64::from(unsafe { bpf_ktime_get_ns() >= *due })
 }
 
 /// Writes the time into the packet and sends it, when it is due.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::programs::xdp::XdpMode;
 use lb_userspace::bench::{
+    front::InStep,
     generator::{Flows, Generator, IN_A_PAGE, Pace, Priority},
     sink::{Admit, Sink},
     trial,
@@ -19,6 +20,10 @@ use crate::{
     cable::take_frames,
     xdp::{Link, interface_index},
 };
+
+/// Packets that may be under way at a time where there is no rate to keep. The queue of a veth holds 256, and its reader clears what
+/// it took 16 by 16.
+const WINDOW: u32 = 192;
 
 /// What one trial showed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +45,7 @@ impl Trial {
 /// The hosts, and what is at work on them.
 pub struct Stage {
     sink: Sink,
+    step: InStep,
     cpus: Cpus,
     poller: Option<Poller>,
     _frames: Link,
@@ -61,8 +67,10 @@ impl Stage {
             Family::V6 => Admit::Ipv6,
         };
         let attach = || Sink::attach(&line.end, admit, XdpMode::Driver);
+        let mut sink = line.backend.enter(attach)??;
         Ok(Self {
-            sink: line.backend.enter(attach)??,
+            step: sink.in_step(WINDOW, cpus.forwarder)?,
+            sink,
             cpus,
             poller: None,
             _frames: take_frames(&line.source, &line.from)?,
@@ -91,15 +99,15 @@ impl Stage {
     ) -> Result<Generator> {
         let Line { source, from, .. } = &self.line;
         let lengths = mix.iter().map(|(template, _)| template.first_packet().len());
-        let make = if lengths.max() > Some(IN_A_PAGE) {
-            Generator::by_socket
-        } else {
-            Generator::new
-        };
-        let flows = flows.into();
+        let by_socket = lengths.max() > Some(IN_A_PAGE);
+        let (flows, cpu) = (flows.into(), self.cpus.ends);
         source.enter(|| {
             let index = interface_index(from)?;
-            make(index, self.cpus.ends, Priority::First, mix, flows, wire)
+            match wire {
+                _ if by_socket => Generator::by_socket(index, cpu, Priority::First, mix, flows, wire),
+                Wire::Plain => Generator::in_step(index, cpu, Priority::First, mix, flows, &self.step),
+                Wire::Stamped => Generator::new(index, cpu, Priority::First, mix, flows, wire),
+            }
         })?
     }
 
