@@ -48,6 +48,12 @@ impl Trial {
         })
     }
 
+    /// Packets that were sent in a second.
+    #[must_use]
+    pub fn sent_rate(&self) -> f64 {
+        self.sent as f64 / self.seconds
+    }
+
     /// The share that did not come.
     #[must_use]
     pub fn loss(&self) -> f64 {

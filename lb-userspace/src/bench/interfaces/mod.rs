@@ -178,7 +178,7 @@ pub fn run(ready: &Ready, mut tell: impl FnMut(&str)) -> Result<Report> {
     let highest = trials.iter().map(|trial| trial.received as f64 / trial.seconds);
     tell("the highest rate without loss");
     let rate = no_drop_rate(highest.fold(0.0, f64::max) * 1.05, options.tolerated, |rate| {
-        Ok(Trial::run(&mut plain, &sink, Pace::Rate(rate), options.turn)?.loss())
+        Trial::run(&mut plain, &sink, Pace::Rate(rate), options.turn)
     })?;
     let mut delays = Vec::new();
     if let Some(rate) = rate {

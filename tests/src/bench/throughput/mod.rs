@@ -174,8 +174,7 @@ impl Lane {
             .fold(0.0, f64::max);
         let (stage, generator) = (&self.stage, &mut self.generator);
         let rate = no_drop_rate(highest * 1.05, options.tolerated, |rate| {
-            let trial = stage.trial(generator, Pace::Rate(rate), options.turn)?;
-            Ok(trial.passage.loss())
+            Ok(stage.trial(generator, Pace::Rate(rate), options.turn)?.passage)
         })?;
         let Some(rate) = rate else {
             return Ok((None, Vec::new()));
