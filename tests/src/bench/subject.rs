@@ -20,11 +20,12 @@ use super::{
     choice::{CHOICES, Choice},
     front::{OBJECT, load, take_map, xdp},
     line::{BACKEND_MAC, Cpus, FAR_MAC, Line, backends, cpu_time_of, vip},
-    template::Family,
+    template::{CLIENT_MAC, Family},
 };
 use crate::{
     Process, Tandem,
     cable::take_frames,
+    prog_run::DIRECTOR_MAC,
     tool, wait_for,
     xdp::{Link, Program, instruction, interface_index},
 };
@@ -102,7 +103,7 @@ pub struct AtWork {
     process: Option<Process>,
     _links: Vec<Link>,
     _director: Option<Tandem>,
-    _program: Option<Ebpf>,
+    _programs: Vec<Ebpf>,
 }
 
 impl AtWork {
@@ -112,7 +113,7 @@ impl AtWork {
             process: None,
             _links: Vec::new(),
             _director: None,
-            _program: None,
+            _programs: Vec::new(),
         }
     }
 
@@ -141,7 +142,8 @@ impl Subject {
     ];
 
     /// Those that connections can be opened through, the floor first.
-    pub const OF_CONNECTIONS: [Self; 6] = [
+    pub const OF_CONNECTIONS: [Self; 7] = [
+        Self::Stateless,
         Self::Routing,
         Self::Nat,
         Self::Nftables,
@@ -192,12 +194,27 @@ impl Subject {
     pub fn put_to_work(self, line: &Line, task: Task, cpus: Cpus) -> Result<AtWork> {
         match self {
             Self::Redirect => redirect(line),
-            Self::Rewrite => choose(line, "rewrite", "MAC addresses written, then bpf_redirect"),
-            Self::Stateless => choose(
-                line,
-                "choose",
-                "a table of 1024 places by a hash of source and ports, MAC addresses written, then bpf_redirect",
-            ),
+            Self::Rewrite => {
+                let program = towards(line, "rewrite", Direction::Backends)?;
+                Ok(AtWork {
+                    _programs: vec![program],
+                    ..AtWork::new("MAC addresses written, then bpf_redirect")
+                })
+            }
+            Self::Stateless => {
+                let directions = [Direction::Backends, Direction::Clients];
+                let programs = directions.map(|direction| towards(line, "choose", direction));
+                let vip = vip(task.family);
+                line.backend
+                    .namespace()
+                    .ip(&[format!("address add {vip} dev lo")])?;
+                Ok(AtWork {
+                    _programs: programs.into_iter().collect::<Result<_>>()?,
+                    ..AtWork::new(
+                        "a table of 1024 places by a hash of source and ports, MAC addresses written, then bpf_redirect",
+                    )
+                })
+            }
             Self::Dr => direct(line, &config(line, task, "dr")),
             Self::Ipip => direct(line, &config(line, task, "tunnel")),
             Self::Nat => direct(line, &config(line, task, "nat")),
@@ -323,16 +340,29 @@ fn redirect(line: &Line) -> Result<AtWork> {
 // SAFETY: 32-bit words only.
 unsafe impl Pod for Choice {}
 
-/// One of the benchmark's own forwarders, with all choices the same: there is one host behind all backends.
-fn choose(line: &Line, program: &'static str, how: &str) -> Result<AtWork> {
+/// Which way packets go.
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    /// To the backends.
+    Backends,
+    /// Back.
+    Clients,
+}
+
+/// One of the benchmark's own forwarders, one way, with all choices the same: there is one host behind all backends.
+fn towards(line: &Line, program: &'static str, direction: Direction) -> Result<Ebpf> {
+    let (by, from, macs) = match direction {
+        Direction::Backends => (&line.near, &line.far, [BACKEND_MAC, FAR_MAC]),
+        Direction::Clients => (&line.far, &line.near, [CLIENT_MAC, DIRECTOR_MAC]),
+    };
     let mut ebpf = EbpfLoader::new()
         .load(OBJECT)
         .context("the kernel refused the benchmark's maps")?;
     let namespace = line.forwarder.namespace();
     let word = |bytes: &[u8]| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let macs = [BACKEND_MAC, FAR_MAC].concat();
+    let macs = macs.concat();
     let choice = Choice {
-        interface: namespace.enter(|| interface_index(&line.far))??,
+        interface: namespace.enter(|| interface_index(from))??,
         macs: [word(&macs[..4]), word(&macs[4..8]), word(&macs[8..])],
     };
     let mut table: Array<_, Choice> = take_map(&mut ebpf, "CHOOSE")?.try_into()?;
@@ -342,13 +372,10 @@ fn choose(line: &Line, program: &'static str, how: &str) -> Result<AtWork> {
     load(&mut ebpf, program)?;
     namespace.enter(|| {
         xdp(&mut ebpf, program)?
-            .attach(&line.near, XdpMode::Driver)
+            .attach(by, XdpMode::Driver)
             .context("attaching")
     })??;
-    Ok(AtWork {
-        _program: Some(ebpf),
-        ..AtWork::new(how)
-    })
+    Ok(ebpf)
 }
 
 /// The kernel's stack forwards. A veth takes frames only with a program on it, so there is one that passes everything.

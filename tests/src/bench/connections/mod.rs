@@ -129,7 +129,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Report> {
     let filter = options.filter.as_deref().unwrap_or_default();
     let mut left_out = Vec::new();
     let mut lanes = Vec::new();
-    let is_wanted = |subject: &Subject| *subject == Subject::Routing || subject.name().contains(filter);
+    let is_wanted = |subject: &Subject| *subject == Subject::Stateless || subject.name().contains(filter);
     for subject in Subject::OF_CONNECTIONS.into_iter().filter(is_wanted) {
         if let Some(obstacle) = subject.obstacle(options.clients, Family::V4) {
             left_out.push(format!("{}: {obstacle}", subject.name()));
