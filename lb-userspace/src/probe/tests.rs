@@ -2,7 +2,7 @@
 
 use std::{
     future::ready,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     sync::Arc,
     thread,
@@ -129,9 +129,10 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn somebody_accepts_and_never_answers() {
-    let port = server(|stream| {
-        thread::sleep(LONG);
-        drop(stream);
+    let port = server(|mut stream| {
+        // Until the probe has given up and hangs up, and no longer than the test can last.
+        let _ = stream.set_read_timeout(Some(LONG));
+        let _ = io::copy(&mut stream, &mut io::sink());
     });
     assert_eq!(run(port, Probe::Tcp, LONG).await, "");
     for probe in tcp_kinds() {
