@@ -339,6 +339,22 @@ fn a_picture_is_drawn_as_png_with_its_letters() {
     assert!(error.contains("draws no PNG"), "{error}");
 }
 
+/// One short round with packets of this length, without delays.
+fn briefly(length: usize) -> throughput::Options {
+    throughput::Options {
+        flows: 100,
+        new: None,
+        family: Family::V4,
+        frames: Frames::Of(length),
+        rounds: 1,
+        turn: Duration::from_millis(100),
+        tolerated: 0.5,
+        delays: false,
+        by_flows: Vec::new(),
+        filter: None,
+    }
+}
+
 /// Each packet another flow, of which there come more than tables have places.
 #[test]
 fn new_flows_go_through_a_director() {
@@ -348,14 +364,7 @@ fn new_flows_go_through_a_director() {
             &throughput::Options {
                 flows: 1000,
                 new: Some(kind),
-                family: Family::V4,
-                frames: Frames::Of(length),
-                rounds: 1,
-                turn: Duration::from_millis(100),
-                tolerated: 0.5,
-                delays: false,
-                by_flows: Vec::new(),
-                filter: None,
+                ..briefly(length)
             },
             |_| (),
         )
@@ -390,16 +399,8 @@ fn jumbo_frames_go_through_every_subject() {
     ] {
         let report = throughput::run(
             &throughput::Options {
-                flows: 100,
-                new: None,
-                family: Family::V4,
-                frames: Frames::Of(length),
-                rounds: 1,
-                turn: Duration::from_millis(100),
-                tolerated: 0.5,
-                delays: false,
-                by_flows: Vec::new(),
                 filter,
+                ..briefly(length)
             },
             |_| (),
         )
