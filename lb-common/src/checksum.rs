@@ -10,6 +10,20 @@ pub const fn fold(sum: u64) -> u16 {
     ((sum & 0xFFFF) + (sum >> 16)) as u16
 }
 
+/// Whether a sum over bytes with their checksum says that they are whole: [`fold`] of it would give 0xFFFF. The sum is below
+/// 2^46, as that of less than 64 KiB in words of 32 bits.
+///
+/// Such a sum is a multiple of 0xFFFF, and not zero. By the inverse of 0xFFFF modulo 2^64 a multiple gives its quotient, which
+/// is below 2^30, and all else gives more than 2^48: one multiplication and one comparison instead of four foldings.
+#[inline(always)]
+#[must_use]
+pub const fn is_whole(sum: u64) -> bool {
+    const INVERSE: u64 = 0xFFFE_FFFE_FFFE_FFFF;
+    const _: () = assert!(INVERSE.wrapping_mul(0xFFFF) == 1);
+    debug_assert!(sum < 1 << 46);
+    sum.wrapping_mul(INVERSE).wrapping_sub(1) < 1 << 30
+}
+
 /// The checksum field after one 16-bit word of the covered bytes changed (RFC 1624, equation 3).
 ///
 /// All three values are in the same byte order, whichever that is.
@@ -53,6 +67,21 @@ mod tests {
     #[test]
     fn rfc_1071_section_3_example() {
         assert_eq!(fold(0x0001 + 0xf203 + 0xf4f5 + 0xf6f7), 0xddf2);
+    }
+
+    proptest! {
+        #[test]
+        fn whole_is_what_folds_to_all_ones(quotient in 0u64..1 << 30, off in 0u64..0xFFFF) {
+            for sum in [quotient * 0xFFFF, quotient * 0xFFFF + off] {
+                prop_assert_eq!(is_whole(sum), fold(sum) == 0xFFFF, "{:#x}", sum);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_at_all_is_not_whole() {
+        assert!(!is_whole(0) && is_whole(0xFFFF) && is_whole((1 << 30) * 0xFFFF));
+        assert!((0..0xFFFF).all(|sum| !is_whole(sum)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Finding a flow.
 
-use super::{Bucket, Control, Entry, Table, WAYS, places};
+use super::{Bucket, Control, Entry, Table, WAYS, first_place, second_place};
 
 /// A live entry and what its control word said when the key was compared.
 #[derive(Debug)]
@@ -20,10 +20,14 @@ pub fn lookup<'a, T: Table + ?Sized>(
     key: &<T::Entry as Entry>::Key,
     hash: u64,
 ) -> Option<Hit<'a, T::Entry>> {
-    let (first, second) = places(hash, table.mask());
+    let first = first_place(hash, table.mask());
     match find(table.bucket(first)?, first, key) {
         Some(hit) => Some(hit),
-        None => find(table.bucket(second)?, second, key),
+        // Where that is, is asked now: nearly all flows are in their first bucket.
+        None => {
+            let second = second_place(hash, table.mask(), first);
+            find(table.bucket(second)?, second, key)
+        }
     }
 }
 

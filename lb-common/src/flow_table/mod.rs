@@ -63,13 +63,19 @@ impl<E: Entry> Table for [Bucket<E>] {
 #[inline(always)]
 #[must_use]
 pub const fn places(hash: u64, mask: u32) -> (u32, u32) {
-    let first = hash as u32 & mask;
+    let first = first_place(hash, mask);
+    (first, second_place(hash, mask, first))
+}
+
+#[inline(always)]
+const fn first_place(hash: u64, mask: u32) -> u32 {
+    hash as u32 & mask
+}
+
+#[inline(always)]
+const fn second_place(hash: u64, mask: u32, first: u32) -> u32 {
     let second = (hash >> 32) as u32 & mask;
-    if first == second {
-        (first, second ^ 1)
-    } else {
-        (first, second)
-    }
+    if first == second { second ^ 1 } else { second }
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl<'a> Ipv4<'a> {
         if total < header || !frame.reaches(self.offset + total) {
             return Err(Reason::BadIpHeader);
         }
-        if self.sum(frame, header)? != 0xFFFF {
+        if !checksum::is_whole(self.sum(frame, header)?) {
             return Err(Reason::BadIpChecksum);
         }
         if self.ttl() == 0 {
@@ -113,7 +113,7 @@ impl<'a> Ipv4<'a> {
             && frame.reaches(self.offset + total)
             && !self.is_fragment()
             && self.ttl() != 0
-            && checksum::fold(self.fixed_sum()) == 0xFFFF;
+            && checksum::is_whole(self.fixed_sum());
         is_usual.then(|| total - FIXED)
     }
 
@@ -127,9 +127,9 @@ impl<'a> Ipv4<'a> {
             + u64::from(self.fixed.raw32::<16>())
     }
 
-    /// One's complement sum over the header with its options; 0xFFFF when the checksum is right.
+    /// Sum of the words of the header with its options.
     #[inline(always)]
-    fn sum<F: Frame + ?Sized>(&self, frame: &F, header: usize) -> Result<u16, Reason> {
+    fn sum<F: Frame + ?Sized>(&self, frame: &F, header: usize) -> Result<u64, Reason> {
         let mut sum = self.fixed_sum();
         if header > FIXED {
             // At most 40 bytes of options, in words of four.
@@ -142,7 +142,7 @@ impl<'a> Ipv4<'a> {
                 sum += u64::from(option.raw32::<0>());
             }
         }
-        Ok(checksum::fold(sum))
+        Ok(sum)
     }
 }
 
