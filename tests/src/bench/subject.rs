@@ -47,6 +47,8 @@ pub enum Subject {
     /// The least that balances: by a hash, and without memory. Unlike the bare redirect it has to wait for the packet's bytes,
     /// which another CPU has written.
     Stateless,
+    /// The same with a hundred instructions more that wait for the packet: what any balancer can reach here that does so much.
+    Late,
     /// Tandem, by direct routing.
     Dr,
     /// Tandem, through IP in IP.
@@ -129,10 +131,11 @@ impl AtWork {
 
 impl Subject {
     /// Those that packets of one direction can be sent through, the floor first.
-    pub const OF_PACKETS: [Self; 9] = [
+    pub const OF_PACKETS: [Self; 10] = [
         Self::Redirect,
         Self::Rewrite,
         Self::Stateless,
+        Self::Late,
         Self::Dr,
         Self::Ipip,
         Self::Nat,
@@ -159,6 +162,7 @@ impl Subject {
             Self::Redirect => "bare XDP redirect",
             Self::Rewrite => "XDP redirect, MACs written",
             Self::Stateless => "XDP redirect by a hash",
+            Self::Late => "XDP redirect by a hash, 100 steps",
             Self::Dr => "Tandem, direct routing",
             Self::Ipip => "Tandem, IPIP",
             Self::Nat => "Tandem, NAT",
@@ -174,7 +178,7 @@ impl Subject {
     #[must_use]
     pub fn obstacle(self, flows: u32, family: Family) -> Option<String> {
         const MOST: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
-        if self == Self::Stateless && family == Family::V6 {
+        if matches!(self, Self::Stateless | Self::Late) && family == Family::V6 {
             return Some("it knows IPv4 alone".to_owned());
         }
         if self == Self::Ipvs {
@@ -201,20 +205,13 @@ impl Subject {
                     ..AtWork::new("MAC addresses written, then bpf_redirect")
                 })
             }
-            Self::Stateless => {
-                let directions = [Direction::Backends, Direction::Clients];
-                let programs = directions.map(|direction| towards(line, "choose", direction));
-                let vip = vip(task.family);
-                line.backend
-                    .namespace()
-                    .ip(&[format!("address add {vip} dev lo")])?;
-                Ok(AtWork {
-                    _programs: programs.into_iter().collect::<Result<_>>()?,
-                    ..AtWork::new(
-                        "a table of 1024 places by a hash of source and ports, MAC addresses written, then bpf_redirect",
-                    )
-                })
-            }
+            Self::Stateless => by_a_hash(line, task, "choose", ""),
+            Self::Late => by_a_hash(
+                line,
+                task,
+                "choose_late",
+                ", which takes a hundred instructions more",
+            ),
             Self::Dr => direct(line, &config(line, task, "dr")),
             Self::Ipip => direct(line, &config(line, task, "tunnel")),
             Self::Nat => direct(line, &config(line, task, "nat")),
@@ -279,6 +276,22 @@ fn without_ipvs() -> Option<String> {
         ));
     }
     tool::find("ipvsadm").err().map(|error| error.to_string())
+}
+
+/// The program of this name in both directions, with the VIP on the servers.
+fn by_a_hash(line: &Line, task: Task, program: &'static str, more: &str) -> Result<AtWork> {
+    let directions = [Direction::Backends, Direction::Clients];
+    let programs = directions.map(|direction| towards(line, program, direction));
+    let vip = vip(task.family);
+    line.backend
+        .namespace()
+        .ip(&[format!("address add {vip} dev lo")])?;
+    Ok(AtWork {
+        _programs: programs.into_iter().collect::<Result<_>>()?,
+        ..AtWork::new(format!(
+            "a table of 1024 places by a hash of source and ports{more}, MAC addresses written, then bpf_redirect"
+        ))
+    })
 }
 
 fn direct(line: &Line, config: &str) -> Result<AtWork> {

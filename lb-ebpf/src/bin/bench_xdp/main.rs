@@ -87,6 +87,12 @@ mod entry {
         wire::choose(&context)
     }
 
+    /// The least that balances, and a hundred instructions.
+    #[xdp(frags)]
+    fn choose_late(context: XdpContext) -> u32 {
+        wire::choose_late(&context)
+    }
+
     /// The least that every forwarder has to do.
     #[xdp(frags)]
     fn rewrite(context: XdpContext) -> u32 {

@@ -134,6 +134,7 @@ const fn target(subject: Subject) -> Option<f64> {
         Subject::Redirect
         | Subject::Rewrite
         | Subject::Stateless
+        | Subject::Late
         | Subject::Nat
         | Subject::Routing
         | Subject::Nftables
