@@ -4,6 +4,8 @@
 //! `daemon` ties them; `api` is what the daemon tells, and `cli` shows it. `bench` measures, and nobody but `cli` knows it.
 
 pub mod api;
+#[cfg(test)]
+mod awaited;
 pub mod bench;
 mod capability;
 pub mod cli;

@@ -14,12 +14,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hyper::StatusCode;
 use lb_common::{abi::Event, flow_state::FlowState, reason::Reason};
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::task::spawn_blocking;
 
 use super::{
     Access, ApiSocket, Bounds, Client, ClientError, Sources,
@@ -33,6 +33,7 @@ use super::{
     types::*,
 };
 use crate::{
+    awaited::{PATIENCE, until_meanwhile},
     core::{
         event::{Director, Severity, Timestamp},
         model::Protocol,
@@ -44,8 +45,6 @@ use crate::{
 };
 
 use self::orders::{answer, drain_view, order_view};
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 fn config_view() -> ConfigView {
     ConfigView {
@@ -332,11 +331,7 @@ impl Server {
     }
 
     async fn until(&self, what: &str, condition: impl Fn(&Flows) -> bool) {
-        let start = Instant::now();
-        while !condition(&self.flows) {
-            assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-            sleep(Duration::from_millis(2)).await;
-        }
+        until_meanwhile(what, async || condition(&self.flows)).await;
     }
 }
 

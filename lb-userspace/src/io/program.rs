@@ -218,6 +218,7 @@ mod tests {
     use nix::sys::signal::kill;
 
     use super::*;
+    use crate::awaited::until_meanwhile;
 
     async fn shell(script: &str, timeout: Duration) -> Result<Ended, ProgramError> {
         let command = ["/bin/sh", "-c", script].map(str::to_owned);
@@ -250,16 +251,12 @@ mod tests {
     /// Waits until the process whose number is in the file is dead.
     async fn expect_death(file: &Path) {
         let pid = std::fs::read_to_string(file).unwrap();
-        let start = Instant::now();
-        let lives = || {
+        until_meanwhile(&format!("{pid} is dead"), async || {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
             // A zombie whose new parent does not reap it is dead enough.
-            !stat.is_empty() && !stat.contains(") Z ")
-        };
-        while lives() {
-            assert!(start.elapsed() < LONG, "{pid} lives on");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            stat.is_empty() || stat.contains(") Z ")
+        })
+        .await;
     }
 
     /// Also what has left the process group.

@@ -5,21 +5,14 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{Notifier, ReceiverView};
-use crate::core::event::{Director, Filter, Hook, Receiver, Settings, Severity, Webhook};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+use crate::{
+    awaited::{PATIENCE, until},
+    core::event::{Director, Filter, Hook, Receiver, Settings, Severity, Webhook},
+};
 
 fn hook(name: &str, script: &str) -> Receiver {
     Receiver::Hook(Hook {

@@ -156,25 +156,24 @@ async fn followers_are_limited_and_one_that_does_not_read_costs_nothing() {
         follow: true,
         ..EventFilter::default()
     };
-    // The first one may not have been accepted yet.
-    let start = Instant::now();
-    let error = loop {
-        match numbers(&server.client(), &follow, 1).await {
-            Err(error) => break error,
-            Ok(_) => assert!(start.elapsed() < PATIENCE),
-        }
-    };
+    let mut refusal = None;
+    until_meanwhile(
+        "the first one is accepted, and the next one refused",
+        async || {
+            refusal = numbers(&server.client(), &follow, 1).await.err();
+            refusal.is_some()
+        },
+    )
+    .await;
+    let error = refusal.unwrap();
     assert!(
         error.to_string().contains("too many clients follow events"),
         "{error}"
     );
     happen(&server.events, 100_000);
     drop(stalled);
-    while numbers(&server.client(), &follow, 1).await.is_err() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "the place of one who left is not free"
-        );
-        sleep(Duration::from_millis(2)).await;
-    }
+    until_meanwhile("the place of one who left is free", async || {
+        numbers(&server.client(), &follow, 1).await.is_ok()
+    })
+    .await;
 }
